@@ -1,0 +1,1 @@
+//! One whole WebRTC peer without I/O: demultiplexing, JSEP, data channels, statistics

@@ -1,0 +1,1 @@
+//! WebRTC in Rust: RTCPeerConnection and data channels on tokio, over protocols written from scratch

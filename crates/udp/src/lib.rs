@@ -1,0 +1,1 @@
+//! UDP sockets in batches: segmentation offload on the way out, coalescing on the way in

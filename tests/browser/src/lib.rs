@@ -1,0 +1,1 @@
+//! Chromium and Firefox against Rust: a page and a test per scenario

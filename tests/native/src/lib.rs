@@ -1,0 +1,1 @@
+//! Other implementations against this one: OpenSSL, other Rust stacks

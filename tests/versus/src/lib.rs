@@ -1,0 +1,1 @@
+//! This stack beside others in one run
