@@ -1,1 +1,16 @@
 //! SCTP over DTLS (RFC 9260, RFC 8261) and data channels (RFC 8831, RFC 8832): sans-IO machines
+
+mod association;
+mod config;
+mod error;
+mod event;
+mod message;
+mod stats;
+pub mod wire;
+
+pub use association::Association;
+pub use config::Config;
+pub use error::{ResetError, SendError};
+pub use event::{CloseReason, Event, ResetResult};
+pub use message::{Message, Ppid, Reliability, SendOptions, StreamId};
+pub use stats::Stats;

@@ -1,0 +1,93 @@
+//! [`Config`]: everything an association is told once, with its defaults and where they come from.
+
+use std::time::Duration;
+
+/// What an [`Association`](crate::Association) is configured with. Each field says its default and its source.
+///
+/// The defaults suit WebRTC: both ends on port 5000, inside DTLS, over a path of which ICE watches the liveness.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Our port. Default 5000, what all WebRTC endpoints put in `a=sctp-port`.
+    pub local_port: u16,
+    /// The peer's port. Default 5000.
+    pub remote_port: u16,
+    /// Seeds verification tags, initial TSNs, the cookie key and jitter. Default all zero: real associations must set
+    /// it, or their cookies can be forged.
+    pub rng_seed: [u8; 32],
+    /// The largest SCTP packet sent, in bytes, DTLS not included; rounded down to a multiple of four and never under
+    /// 512. Default 1188, what both browsers send: with DTLS 1.2 and UDP it fits the IPv6 minimum MTU of 1280.
+    pub mtu: usize,
+    /// The largest message that is reassembled; a peer that sends a larger one is aborted. Default 262,144, which is
+    /// what browsers announce as `a=max-message-size`.
+    pub max_message_size: usize,
+    /// The largest message that `send` takes: the peer's `a=max-message-size`. Default 65,536 (RFC 8841 §6.1); change it
+    /// later with [`Association::set_max_send_message_size`](crate::Association::set_max_send_message_size).
+    pub max_send_message_size: usize,
+    /// The receive window, in bytes allocated (payload, what it pins, and bookkeeping). Default 5 MiB (as dcSCTP).
+    pub receive_window: u32,
+    /// The most bytes that `send` takes before what was sent earlier has been acknowledged, bookkeeping included.
+    /// Default 16 MiB (as Chromium).
+    pub send_buffer: usize,
+    /// The congestion window of a new association, in packets. Default 10 (RFC 6928; RFC 9260 §7.2.1 has about 4).
+    pub initial_window: usize,
+    /// Streams wanted towards the peer. Default 65,535 (RFC 8831 §6.2).
+    pub outgoing_streams: u16,
+    /// Streams accepted from the peer, which is the most of them that can hold state. Default 65,535.
+    pub incoming_streams: u16,
+    /// Ranges of TSNs kept beyond a gap. Packets that would need more are dropped and come again. Default 256.
+    pub max_gap_ranges: usize,
+    /// Accept packets without a checksum, and say so, and send them to a peer that does the same: DTLS detects errors
+    /// better (RFC 9653). Default true.
+    pub zero_checksum: bool,
+    /// RTO before the first measurement. Default 500 ms (RFC 9260 §16: 1 s; dcSCTP: 500 ms).
+    pub rto_initial: Duration,
+    /// The least RTO. Default 220 ms, a delayed acknowledgement and a bit (RFC 9260 §16: 1 s; dcSCTP: 400 ms).
+    pub rto_min: Duration,
+    /// The largest RTO. Default 60 s (RFC 9260 §16).
+    pub rto_max: Duration,
+    /// How long a SACK may be withheld. Default 200 ms (RFC 9260 §6.2); at most 500 ms.
+    pub delayed_ack: Duration,
+    /// Idle time before a HEARTBEAT; zero sends none. Default 30 s (RFC 9260 §16 HB.interval).
+    pub heartbeat_interval: Duration,
+    /// How long a cookie is good for. Default 60 s (RFC 9260 §16 Valid.Cookie.Life).
+    pub cookie_lifetime: Duration,
+    /// Retransmissions of INIT or COOKIE ECHO before giving up. Default 8 (RFC 9260 §16 Max.Init.Retransmits).
+    pub max_init_retransmits: u32,
+    /// Timeouts in a row before the peer counts as gone. Default 10 (RFC 9260 §16 Association.Max.Retrans).
+    pub max_retransmits: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            local_port: 5000,
+            remote_port: 5000,
+            rng_seed: [0; 32],
+            mtu: 1188,
+            max_message_size: 262_144,
+            max_send_message_size: 65_536,
+            receive_window: 5 << 20,
+            send_buffer: 16 << 20,
+            initial_window: 10,
+            outgoing_streams: 65_535,
+            incoming_streams: 65_535,
+            max_gap_ranges: 256,
+            zero_checksum: true,
+            rto_initial: Duration::from_millis(500),
+            rto_min: Duration::from_millis(220),
+            rto_max: Duration::from_secs(60),
+            delayed_ack: Duration::from_millis(200),
+            heartbeat_interval: Duration::from_secs(30),
+            cookie_lifetime: Duration::from_secs(60),
+            max_init_retransmits: 8,
+            max_retransmits: 10,
+        }
+    }
+}
+
+impl Config {
+    /// `mtu` as it is used: a multiple of four, so that padding never crosses it, and not absurdly small or large.
+    pub(crate) fn packet_size(&self) -> usize {
+        self.mtu.clamp(512, 65_532) & !3
+    }
+}

@@ -1,0 +1,3 @@
+//! The bytes of SCTP.
+mod cause;
+pub use cause::CauseCode;
