@@ -1,0 +1,120 @@
+//! Receiving: one scratch buffer, one system call, one exact allocation a batch.
+
+use std::array;
+use std::fmt;
+use std::io::{self, IoSliceMut};
+use std::net::SocketAddr;
+
+use bytes::BytesMut;
+use peerline_wire::{Datagram, Ecn, FiveTuple};
+use quinn_udp::{EcnCodepoint, RecvMeta};
+
+use crate::Socket;
+
+/// How many messages one system call may bring; each is a run of datagrams from one sender where the kernel coalesces.
+const MESSAGES: usize = 8;
+
+/// What one message can hold: the largest UDP payload, coalesced or not.
+const MESSAGE_SIZE: usize = 1 << 16;
+
+/// Receives batches of datagrams into a scratch buffer that is allocated once (512 KiB, of which the system provides the
+/// pages that are used). It keeps nothing between calls, so one inbox serves any number of sockets.
+pub struct Inbox {
+    scratch: Box<[u8]>,
+    meta: [RecvMeta; MESSAGES],
+}
+
+impl Inbox {
+    /// Allocates the scratch buffer.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            scratch: vec![0; MESSAGES * MESSAGE_SIZE].into_boxed_slice(),
+            meta: Default::default(),
+        }
+    }
+
+    /// Receives what is there, up to one batch, without waiting. Datagrams come in the order in which the socket got
+    /// them; those that the batch's iterator is not asked for are lost.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is there. Other errors concern an earlier datagram (`ConnectionReset` on some systems)
+    /// or the socket as a whole; the next call may succeed.
+    pub fn recv<'a>(&'a mut self, socket: &Socket) -> io::Result<Batch<'a>> {
+        let mut chunks = self.scratch.chunks_exact_mut(MESSAGE_SIZE);
+        let mut buffers: [IoSliceMut<'_>; MESSAGES] =
+            array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
+        let count = socket.recv(&mut buffers, &mut self.meta)?;
+
+        let messages = self.meta.get(..count).unwrap_or(&self.meta);
+        let mut data = BytesMut::with_capacity(messages.iter().map(|meta| meta.len).sum());
+        for (message, chunk) in messages.iter().zip(self.scratch.chunks_exact(MESSAGE_SIZE)) {
+            data.extend_from_slice(chunk.get(..message.len).unwrap_or(chunk));
+        }
+        Ok(Batch {
+            data,
+            messages,
+            rest: 0,
+            local_addr: socket.local_addr(),
+        })
+    }
+}
+
+impl Default for Inbox {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox").finish_non_exhaustive()
+    }
+}
+
+/// The datagrams of one [`Inbox::recv`]: slices of one allocation that holds exactly them.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    data: BytesMut,
+    messages: &'a [RecvMeta],
+    /// What is left of the first message, if some of it was taken.
+    rest: usize,
+    local_addr: SocketAddr,
+}
+
+impl Iterator for Batch<'_> {
+    type Item = Datagram;
+
+    fn next(&mut self) -> Option<Datagram> {
+        let (&message, later) = self.messages.split_first()?;
+        let left = if self.rest > 0 { self.rest } else { message.len };
+        let len = left.min(message.stride.max(1));
+        self.rest = left - len;
+        if self.rest == 0 {
+            self.messages = later;
+        }
+        // The last one takes the allocation as it is: a batch of one needs no shared counter.
+        let payload = if len == self.data.len() {
+            std::mem::take(&mut self.data)
+        } else {
+            self.data.split_to(len)
+        };
+        let mut local = self.local_addr;
+        if let (true, Some(ip)) = (local.ip().is_unspecified(), message.dst_ip) {
+            local.set_ip(ip);
+        }
+        Some(Datagram {
+            five_tuple: FiveTuple::udp(local, message.addr),
+            ecn: message.ecn.map(ecn),
+            payload,
+        })
+    }
+}
+
+fn ecn(codepoint: EcnCodepoint) -> Ecn {
+    match codepoint {
+        EcnCodepoint::Ect0 => Ecn::Ect0,
+        EcnCodepoint::Ect1 => Ecn::Ect1,
+        EcnCodepoint::Ce => Ecn::Ce,
+    }
+}

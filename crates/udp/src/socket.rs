@@ -1,0 +1,156 @@
+//! One UDP socket: bound, non-blocking, with large buffers and offloads enabled where the system has them.
+
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, SocketAddr};
+use std::task::{Context, Poll};
+
+use peerline_wire::Ecn;
+use quinn_udp::{EcnCodepoint, RecvMeta, UdpSocketState};
+use socket2::{Domain, Protocol, SockAddr, Type};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+
+/// What is asked for as `SO_RCVBUF` and `SO_SNDBUF`. The default of most systems, some 200 KiB, is less than two
+/// milliseconds at 1 Gbit/s: bursts that arrive while the task waits for a processor would be lost.
+const BUFFER_SIZE: usize = 4 << 20;
+
+/// A bound UDP socket, registered with tokio.
+///
+/// Waiting: [`readable`](Self::readable), [`poll_recv_ready`](Self::poll_recv_ready),
+/// [`poll_send_ready`](Self::poll_send_ready). Data moves through an [`Inbox`](crate::Inbox) and an
+/// [`Outbox`](crate::Outbox), which never wait.
+#[derive(Debug)]
+pub struct Socket {
+    io: UdpSocket,
+    state: UdpSocketState,
+    local_addr: SocketAddr,
+}
+
+impl Socket {
+    /// Binds to `addr` (port 0: the system chooses). Larger buffers are asked for, not insisted on. An IPv6 socket
+    /// carries IPv6 only, so that a wildcard pair for both families can share a port.
+    ///
+    /// # Errors
+    /// What the system says: the address is not ours or in use, no descriptors are left.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O enabled.
+    pub fn bind(addr: SocketAddr) -> io::Result<Self> {
+        let socket = socket2::Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+        if addr.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.bind(&SockAddr::from(addr))?;
+        socket.set_nonblocking(true)?;
+        Self::from_std(socket.into())
+    }
+
+    /// Takes over a socket bound elsewhere (handed down by a supervisor, or with options of its own).
+    ///
+    /// # Errors
+    /// When the system refuses an option that the crate cannot do without.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O enabled.
+    pub fn from_std(socket: std::net::UdpSocket) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let state = UdpSocketState::new((&socket).into())?;
+        // Best effort: without privileges the kernel caps the request (net.core.rmem_max), some containers refuse it.
+        let _ = state.set_recv_buffer_size((&socket).into(), BUFFER_SIZE);
+        let _ = state.set_send_buffer_size((&socket).into(), BUFFER_SIZE);
+        let local_addr = socket.local_addr()?;
+        Ok(Self {
+            io: UdpSocket::from_std(socket)?,
+            state,
+            local_addr,
+        })
+    }
+
+    /// The address the socket is bound to; its IP address is unspecified if it is bound to a wildcard.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// How many datagrams one system call may send; 1 without segmentation offload.
+    #[must_use]
+    pub fn max_segments(&self) -> usize {
+        self.state.max_gso_segments().max(1)
+    }
+
+    /// The size of the kernel's buffers for receiving and sending, in bytes as the kernel counts them.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn buffer_sizes(&self) -> io::Result<(usize, usize)> {
+        Ok((
+            self.state.recv_buffer_size((&self.io).into())?,
+            self.state.send_buffer_size((&self.io).into())?,
+        ))
+    }
+
+    /// Waits until something may be received.
+    ///
+    /// # Errors
+    /// When the runtime is shutting down.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.io.readable().await
+    }
+
+    /// Ready when something may be received; else the task is woken then. One task at a time.
+    ///
+    /// # Errors
+    /// When the runtime is shutting down.
+    pub fn poll_recv_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.poll_recv_ready(cx)
+    }
+
+    /// Ready when something may be sent; else the task is woken then. One task at a time.
+    ///
+    /// # Errors
+    /// When the runtime is shutting down.
+    pub fn poll_send_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.poll_send_ready(cx)
+    }
+
+    /// One `recvmmsg`: fills some of the buffers, tells how many.
+    pub(crate) fn recv(&self, buffers: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta]) -> io::Result<usize> {
+        self.io
+            .try_io(Interest::READABLE, || self.state.recv((&self.io).into(), buffers, meta))
+    }
+
+    /// One `sendmsg` of datagrams of `segment_size` bytes, of which the last may be shorter.
+    pub(crate) fn send(
+        &self,
+        local: IpAddr,
+        remote: SocketAddr,
+        ecn: Option<Ecn>,
+        contents: &[u8],
+        segment_size: usize,
+    ) -> io::Result<()> {
+        let transmit = quinn_udp::Transmit {
+            destination: remote,
+            ecn: ecn.map(codepoint),
+            contents,
+            segment_size: (segment_size < contents.len()).then_some(segment_size),
+            // A socket bound to one address has no choice to make.
+            src_ip: (self.local_addr.ip().is_unspecified() && !local.is_unspecified()).then_some(local),
+        };
+        match self.state.try_send((&self.io).into(), &transmit) {
+            // Only through tokio does it learn that it has to tell when there is room again. Asking it first would be wrong:
+            // it believes a new socket to be full until its reactor ran.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self
+                .io
+                .try_io(Interest::WRITABLE, || self.state.try_send((&self.io).into(), &transmit)),
+            result => result,
+        }
+    }
+}
+
+fn codepoint(ecn: Ecn) -> EcnCodepoint {
+    match ecn {
+        Ecn::Ect0 => EcnCodepoint::Ect0,
+        Ecn::Ect1 => EcnCodepoint::Ect1,
+        Ecn::Ce => EcnCodepoint::Ce,
+    }
+}
