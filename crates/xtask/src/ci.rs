@@ -1,0 +1,49 @@
+//! `cargo xtask ci`: everything that must hold before a change lands.
+
+use crate::{fuzz, shell, test};
+use std::time::Duration;
+
+/// Long enough to replay a corpus and try some hundred thousand mutations of it.
+const SECONDS_PER_FUZZ_TARGET: Duration = Duration::from_secs(5);
+
+/// Runs every step even after one has failed, so that one run shows all that is wrong; the tests' closing line comes last.
+pub(crate) fn run() -> Result<(), String> {
+    let mut failures = Vec::new();
+    let mut step = |outcome: Result<(), String>| failures.extend(outcome.err());
+
+    step(shell::run(&mut shell::cargo(&["fmt", "--all", "--check"])));
+    step(shell::run(&mut shell::cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-Dwarnings",
+    ])));
+    step(shell::run(
+        shell::cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-Dwarnings"),
+    ));
+    let report = test::run();
+    step(fuzz::run(None, SECONDS_PER_FUZZ_TARGET));
+
+    let closing_line = match report {
+        Ok(report) => {
+            if !report.success {
+                failures.push("tests failed".to_owned());
+            }
+            report.summary.to_string()
+        }
+        Err(error) => {
+            failures.push(error);
+            "no tests ran".to_owned()
+        }
+    };
+    for failure in &failures {
+        eprintln!("\nFAILED: {failure}");
+    }
+    println!("\n{closing_line}");
+    if failures.is_empty() {
+        Ok(())
+    } else {
+        std::process::exit(1)
+    }
+}

@@ -1,0 +1,53 @@
+//! `cargo xtask test`: every test of the workspace, with everything it needs.
+
+use crate::summary::Summary;
+use crate::{shell, tools};
+
+/// What the tests said: their counts, and whether every runner was content.
+pub(crate) struct Report {
+    pub(crate) summary: Summary,
+    pub(crate) success: bool,
+}
+
+/// Runs the tests and prints the closing line last: an error is empty, since the output has said it all.
+pub(crate) fn run_and_report() -> Result<(), String> {
+    let report = run()?;
+    println!("\n{}", report.summary);
+    if report.success { Ok(()) } else { Err(String::new()) }
+}
+
+/// Installs what is missing, then runs unit tests, integration tests (browsers among them) and doctests.
+pub(crate) fn run() -> Result<Report, String> {
+    tools::ensure_for_tests()?;
+    // A browser test drives the program itself: it must not spend its own time limit on building it.
+    shell::run(&mut shell::cargo(&["build", "--package", "peerline-cli"]))?;
+
+    let mut report = Report {
+        summary: Summary::default(),
+        success: true,
+    };
+    if shell::succeeds("cargo", &["nextest", "--version"]) {
+        report.add(&["nextest", "run", "--workspace", "--no-fail-fast"])?;
+        // nextest leaves these out.
+        report.add(&["test", "--workspace", "--doc", "--no-fail-fast"])?;
+    } else {
+        report.add(&["test", "--workspace", "--no-fail-fast"])?;
+    }
+    Ok(report)
+}
+
+impl Report {
+    fn add(&mut self, runner: &[&str]) -> Result<(), String> {
+        let mut closed = false;
+        let success = shell::run_lines(&mut shell::cargo(runner), |line| {
+            eprintln!("{line}");
+            if let Some(summary) = Summary::from_closing_line(line) {
+                self.summary += summary;
+                closed = true;
+            }
+        })?;
+        // A runner that never came to its end (it did not compile, say) has not passed, whatever it returned.
+        self.success &= success && closed;
+        Ok(())
+    }
+}

@@ -1,0 +1,143 @@
+//! What tests need from the machine, and getting it.
+
+use crate::shell;
+use std::path::Path;
+use std::process::Command;
+
+/// A program or data that some tests cannot do without.
+struct Tool {
+    /// What it is for.
+    purpose: &'static str,
+    /// The Debian package that brings it.
+    package: &'static str,
+    present: fn() -> bool,
+}
+
+const TEST_TOOLS: [Tool; 5] = [
+    Tool {
+        purpose: "browser tests",
+        package: "chromium",
+        present: || on_path(&["chromium", "chromium-browser"]),
+    },
+    Tool {
+        purpose: "browser tests",
+        package: "firefox-esr",
+        present: || on_path(&["firefox-esr", "firefox"]),
+    },
+    Tool {
+        purpose: "a font, without which browsers draw nothing",
+        package: "fonts-dejavu-core",
+        present: any_font,
+    },
+    Tool {
+        purpose: "DTLS against another implementation",
+        package: "openssl",
+        present: || on_path(&["openssl"]),
+    },
+    Tool {
+        purpose: "networks made for a test",
+        package: "iproute2",
+        present: || on_path(&["ip"]),
+    },
+];
+
+const FUZZ_TOOLS: [Tool; 1] = [Tool {
+    purpose: "libFuzzer is C++",
+    package: "g++",
+    present: || on_path(&["g++", "c++", "clang++"]),
+}];
+
+/// Makes sure that everything is there that the tests use; see [`ensure`].
+pub(crate) fn ensure_for_tests() -> Result<(), String> {
+    ensure(&TEST_TOOLS)
+}
+
+/// Makes sure that fuzz targets can be built; see [`ensure`].
+pub(crate) fn ensure_for_fuzzing() -> Result<(), String> {
+    ensure(&FUZZ_TOOLS)
+}
+
+/// Installs what is missing where apt-get may do so; otherwise an error says exactly what to install.
+fn ensure(tools: &[Tool]) -> Result<(), String> {
+    if missing(tools).is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing(tools).iter().map(|tool| tool.package).collect();
+    if on_path(&["apt-get"]) && is_root() {
+        apt_get(&["update"])?;
+        apt_get(&[&["install", "-y", "--no-install-recommends"], packages.as_slice()].concat())?;
+    }
+    let missing = missing(tools);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list: String = missing
+        .iter()
+        .map(|tool| format!("\n  {} ({})", tool.package, tool.purpose))
+        .collect();
+    Err(format!(
+        "These Debian packages, or what they contain, are missing:{list}\nInstall them:\n  sudo apt-get install -y --no-install-recommends {}",
+        missing.iter().map(|tool| tool.package).collect::<Vec<_>>().join(" ")
+    ))
+}
+
+fn missing(tools: &[Tool]) -> Vec<&Tool> {
+    tools.iter().filter(|tool| !(tool.present)()).collect()
+}
+
+fn apt_get(arguments: &[&str]) -> Result<(), String> {
+    shell::run(
+        Command::new("apt-get")
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .args(arguments),
+    )
+}
+
+fn is_root() -> bool {
+    Command::new("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+/// Whether one of `programs` lies on `PATH` (or where administrators' programs do: `ip` may be outside a user's path).
+fn on_path(programs: &[&str]) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    folders
+        .into_iter()
+        .any(|folder| programs.iter().any(|program| folder.join(program).is_file()))
+}
+
+fn any_font() -> bool {
+    let known = Path::new("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf");
+    let listed = || {
+        Command::new("fc-list")
+            .output()
+            .is_ok_and(|output| !output.stdout.is_empty())
+    };
+    known.is_file() || listed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_is_there_and_only_that() {
+        assert!(on_path(&["a-program-nobody-has", "sh"]));
+        assert!(!on_path(&["a-program-nobody-has"]));
+    }
+
+    #[test]
+    fn what_is_present_asks_for_nothing() {
+        assert_eq!(
+            ensure(&[Tool {
+                purpose: "a shell",
+                package: "dash",
+                present: || on_path(&["sh"])
+            }]),
+            Ok(())
+        );
+    }
+}
