@@ -70,12 +70,12 @@ impl Hostile {
 /// What a kind of machine promises. See the [module](self).
 pub struct Laws<'t, M: Machine> {
     make: Box<dyn Fn(Instant, u64) -> (M, M) + 't>,
-    commands: Box<dyn Fn(Instant, &mut StdRng, &mut M) + 't>,
-    established: Option<Box<dyn Fn(&M) -> bool + 't>>,
+    commands: Commands<'t, M>,
+    established: Option<Is<'t, M>>,
     invariant: Box<dyn Fn(&M) + 't>,
-    closed: Box<dyn Fn(&M::Event) -> bool + 't>,
-    readable: Box<Readable<'t, M>>,
-    recv: Box<Recv<'t, M>>,
+    closed: Is<'t, M::Event>,
+    readable: Readable<'t, M>,
+    recv: Recv<'t, M>,
     hostile: [Hostile; 2],
     mtu: usize,
     steps: usize,
@@ -85,8 +85,10 @@ pub struct Laws<'t, M: Machine> {
     limit: Duration,
 }
 
-type Readable<'t, M> = dyn Fn(&<M as Machine>::Event) -> Option<u64> + 't;
-type Recv<'t, M> = dyn Fn(&mut M, u64) -> bool + 't;
+type Is<'t, T> = Box<dyn Fn(&T) -> bool + 't>;
+type Commands<'t, M> = Box<dyn Fn(Instant, &mut StdRng, &mut M) + 't>;
+type Readable<'t, M> = Box<dyn Fn(&<M as Machine>::Event) -> Option<u64> + 't>;
+type Recv<'t, M> = Box<dyn Fn(&mut M, u64) -> bool + 't>;
 
 impl<'t, M: Machine> Laws<'t, M> {
     /// The laws for the two machines that `make` makes from a time and a seed. It must use no other source of
@@ -221,11 +223,21 @@ impl<'t, M: Machine> Laws<'t, M> {
     }
 }
 
+/// Which times the machines are given where an earlier one than before was drawn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Times {
+    /// The earlier one.
+    AsDrawn,
+    /// The latest that the machine has seen: by law 4 it makes no difference.
+    Forward,
+}
+
 /// One seed's run.
 struct Trial<'a, 't, M: Machine> {
     laws: &'a Laws<'t, M>,
     rng: StdRng,
     now: Instant,
+    times: Times,
     ends: [End<M>; 2],
     established: bool,
     /// A hash of each output and event, in order.
@@ -234,6 +246,8 @@ struct Trial<'a, 't, M: Machine> {
 
 struct End<M> {
     machine: M,
+    /// The latest time it was given.
+    newest: Instant,
     /// On the way to this end.
     inbound: Vec<Datagram>,
     /// What was ever sent to this end (a sample): for replays and forgeries.
@@ -252,16 +266,20 @@ impl<'a, 't, M: Machine> Trial<'a, 't, M> {
         let (a, b) = (laws.make)(now, seed);
         let end = |machine| End {
             machine,
+            newest: now,
             inbound: Vec::new(),
             seen: Vec::new(),
             announced: BTreeSet::new(),
             drained: BTreeSet::new(),
         };
+        let ends = [end(a), end(b)];
+        let times = Times::AsDrawn;
         Self {
             laws,
             rng: rng(seed),
             now,
-            ends: [end(a), end(b)],
+            times,
+            ends,
             established: false,
             transcript: Vec::new(),
         }
@@ -286,7 +304,7 @@ impl<'a, 't, M: Machine> Trial<'a, 't, M> {
             0..25 => self.deliver(who),
             25..50 => {
                 for _ in 0..self.rng.random_range(0..6) {
-                    let now = self.time_given();
+                    let now = self.time_given(who);
                     if !self.transmit(who, now) {
                         break;
                     }
@@ -297,7 +315,7 @@ impl<'a, 't, M: Machine> Trial<'a, 't, M> {
                 self.now += Duration::from_millis(self.rng.random_range(0..=longest));
             }
             62..70 => {
-                let now = self.time_given();
+                let now = self.time_given(who);
                 self.ends[who].machine.handle_timeout(now);
             }
             70..76 => self.attack(who),
@@ -306,7 +324,10 @@ impl<'a, 't, M: Machine> Trial<'a, 't, M> {
                 let limit = if self.rng.random() { usize::MAX } else { 1 };
                 self.events(who, limit);
             }
-            88..94 => (self.laws.commands)(self.now, &mut self.rng, &mut self.ends[who].machine),
+            88..94 => {
+                let now = self.now_given(who);
+                (self.laws.commands)(now, &mut self.rng, &mut self.ends[who].machine);
+            }
             94..98 => self.read(who),
             _ => {
                 let _ = self.ends[who].machine.poll_timeout();
@@ -317,12 +338,23 @@ impl<'a, 't, M: Machine> Trial<'a, 't, M> {
     }
 
     /// Now; sometimes an earlier time (law 4).
-    fn time_given(&mut self) -> Instant {
-        if self.rng.random_bool(0.1) {
-            self.now - Duration::from_millis(self.rng.random_range(0..5_000))
+    fn time_given(&mut self, who: usize) -> Instant {
+        let earlier = self.rng.random_bool(0.1);
+        let by = Duration::from_millis(self.rng.random_range(0..5_000));
+        let drawn = if earlier { self.now - by } else { self.now };
+        let newest = self.ends[who].newest;
+        self.ends[who].newest = newest.max(drawn);
+        if self.times == Times::Forward {
+            newest.max(drawn)
         } else {
-            self.now
+            drawn
         }
+    }
+
+    /// Now, and the machine knows it.
+    fn now_given(&mut self, who: usize) -> Instant {
+        self.ends[who].newest = self.now;
+        self.now
     }
 
     /// A network that delivers everything, and applications that read everything, until both ends are established
@@ -358,8 +390,9 @@ impl<'a, 't, M: Machine> Trial<'a, 't, M> {
             self.now = timeouts.filter(|at| *at > self.now).chain([step]).min().unwrap_or(step);
             if self.now == step {
                 for who in [0, 1] {
+                    let now = self.now_given(who);
                     for datagram in std::mem::take(&mut self.ends[who].inbound) {
-                        self.ends[who].machine.handle_datagram(self.now, datagram);
+                        self.ends[who].machine.handle_datagram(now, datagram);
                     }
                 }
             }
@@ -396,7 +429,7 @@ impl<'a, 't, M: Machine> Trial<'a, 't, M> {
         if self.rng.random_bool(self.laws.loss) {
             return;
         }
-        let now = self.time_given();
+        let now = self.time_given(who);
         if self.rng.random_bool(0.05) {
             self.ends[who].machine.handle_datagram(now, datagram.clone());
         }
@@ -445,9 +478,10 @@ impl<'a, 't, M: Machine> Trial<'a, 't, M> {
 
     /// Law 5.
     fn rest(&mut self, who: usize) {
-        self.ends[who].machine.handle_timeout(self.now);
+        let now = self.now_given(who);
+        self.ends[who].machine.handle_timeout(now);
         let mut count = 0;
-        while self.transmit(who, self.now) {
+        while self.transmit(who, now) {
             count += 1;
             assert!(count < 100_000, "law 5: sends without end {}", self.at());
         }
@@ -532,7 +566,7 @@ impl<'a, 't, M: Machine> Trial<'a, 't, M> {
             // From a stranger.
             datagram.five_tuple.remote.set_port(self.rng.random());
         }
-        let now = self.time_given();
+        let now = self.time_given(who);
         self.ends[who].machine.handle_datagram(now, datagram);
     }
 
@@ -603,7 +637,7 @@ impl<'a, 't, M: Machine> Trial<'a, 't, M> {
 
     fn note(&mut self, what: &impl Hash) {
         let mut hasher = DefaultHasher::new();
-        what.hash(&mut hasher);
+        (self.now - epoch(), what).hash(&mut hasher);
         self.transcript.push(hasher.finish());
     }
 

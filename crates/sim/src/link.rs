@@ -163,6 +163,13 @@ impl Wire {
         copies.into_iter().flatten()
     }
 
+    /// Loses a datagram, whatever the link would have done with it.
+    pub(crate) fn lose(&mut self, payload: &[u8]) {
+        self.stats.sent += 1;
+        self.stats.bytes_sent += payload.len() as u64;
+        self.stats.lost += 1;
+    }
+
     fn arrivals(&mut self, now: Instant, payload: &[u8]) -> [Option<(Instant, BytesMut)>; 2] {
         let index = self.stats.sent;
         self.stats.sent += 1;

@@ -55,8 +55,10 @@ pub struct Pair<A: Machine, B: Machine = A> {
     arrivals: u64,
     sent: u64,
     lose: BTreeSet<u64>,
-    tap: Option<Box<dyn FnMut(Tapped<'_>)>>,
+    tap: Option<Tap>,
 }
+
+type Tap = Box<dyn FnMut(Tapped<'_>)>;
 
 struct Arriving {
     direction: Direction,
@@ -296,11 +298,11 @@ impl<A: Machine, B: Machine> Pair<A, B> {
                 Direction::AToB => &mut self.a_to_b,
                 Direction::BToA => &mut self.b_to_a,
             };
-            let copies = wire.send(self.now, &out);
             if self.lose.contains(&index) {
+                wire.lose(&out);
                 continue;
             }
-            for (at, payload) in copies {
+            for (at, payload) in wire.send(self.now, &out) {
                 let arriving = Arriving {
                     direction,
                     five_tuple: transmit.five_tuple,
