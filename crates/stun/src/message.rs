@@ -1,0 +1,334 @@
+//! [`Message`]: a received STUN message, read in place.
+
+use crate::attribute::{ErrorAttribute, FINGERPRINT_XOR, Fingerprint};
+use crate::header::{HEADER_LEN, Header};
+use crate::key::{Integrity, Key};
+use crate::{
+    Attribute, AttributeError, AttributeType, Class, FingerprintError, IntegrityError, Method, ParseError,
+    RawAttribute, TransactionId,
+};
+use peerline_wire::Reader;
+use std::fmt;
+
+/// A STUN message in the bytes it came in (RFC 8489 §5). Every attribute lies within the message; whether their values make
+/// sense is asked one by one.
+///
+/// Getters: [`class`](Self::class), [`method`](Self::method), [`transaction_id`](Self::transaction_id),
+/// [`bytes`](Self::bytes). Attributes: [`get`](Self::get), [`contains`](Self::contains), [`attributes`](Self::attributes),
+/// [`raw_attributes`](Self::raw_attributes). Checks: [`verify`](Self::verify) and its siblings,
+/// [`verify_fingerprint`](Self::verify_fingerprint), [`unknown_required`](Self::unknown_required),
+/// [`answers`](Self::answers).
+#[derive(Clone, Copy)]
+pub struct Message<'a> {
+    bytes: &'a [u8],
+    class: Class,
+    method: Method,
+    transaction_id: TransactionId,
+    /// The first of each that counts, and where in `bytes` its header begins.
+    integrity: Option<Located<'a>>,
+    integrity_sha256: Option<Located<'a>>,
+    fingerprint: Option<Located<'a>>,
+}
+
+/// An attribute's value, and the offset of its header in the message.
+#[derive(Clone, Copy)]
+struct Located<'a> {
+    start: usize,
+    value: &'a [u8],
+}
+
+impl<'a> Message<'a> {
+    /// Reads the message that `bytes` are, no more and no less.
+    ///
+    /// # Errors
+    /// See [`ParseError`].
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        let mut r = Reader::new(bytes);
+        let header = Header::decode(&mut r)?;
+        if r.remaining() < header.len.into() {
+            return Err(ParseError::Truncated);
+        }
+        if r.remaining() > header.len.into() {
+            return Err(ParseError::TrailingBytes);
+        }
+        let mut walk = r.clone();
+        while !walk.is_empty() {
+            next_attribute(&mut walk).ok_or(ParseError::AttributeTruncated)?;
+        }
+
+        let Header {
+            class,
+            method,
+            transaction_id,
+            ..
+        } = header;
+        let mut message = Self {
+            bytes,
+            class,
+            method,
+            transaction_id,
+            integrity: None,
+            integrity_sha256: None,
+            fingerprint: None,
+        };
+        message.locate_checks();
+        Ok(message)
+    }
+
+    fn locate_checks(&mut self) {
+        let mut attributes = self.attributes();
+        while let Some(attribute) = attributes.next() {
+            // A value lies in whole words behind its four bytes of type and length.
+            let start = self.bytes.len() - attributes.raw.rest.remaining() - 4 - padded(attribute.value.len());
+            let located = Some(Located {
+                start,
+                value: attribute.value,
+            });
+            match attribute.kind {
+                AttributeType::MESSAGE_INTEGRITY => self.integrity = located,
+                AttributeType::MESSAGE_INTEGRITY_SHA256 => self.integrity_sha256 = located,
+                AttributeType::FINGERPRINT => self.fingerprint = located,
+                _ => {}
+            }
+        }
+    }
+
+    /// Request, indication or response.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        self.class
+    }
+
+    /// The method; a response has that of its request.
+    #[must_use]
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// The transaction; a response has that of its request.
+    #[must_use]
+    pub fn transaction_id(&self) -> TransactionId {
+        self.transaction_id
+    }
+
+    /// The whole message.
+    #[must_use]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// True if this is a response to `request`: same transaction, same method.
+    #[must_use]
+    pub fn answers(&self, request: &Message<'_>) -> bool {
+        self.class.is_response()
+            && request.class == Class::Request
+            && self.method == request.method
+            && self.transaction_id == request.transaction_id
+    }
+
+    /// The first attribute of `T`'s type, decoded; `None` if there is none.
+    ///
+    /// "Any attribute type MAY appear more than once in a STUN message. Unless specified otherwise, the order of
+    /// appearance is significant: only the first occurrence needs to be processed" (RFC 8489 §14).
+    ///
+    /// # Errors
+    /// [`AttributeError`] if its value is not what the type says.
+    pub fn get<T: Attribute<'a>>(&self) -> Result<Option<T>, AttributeError> {
+        self.get_all::<T>().next().transpose()
+    }
+
+    /// Every attribute of `T`'s type, decoded, for those that may be repeated (XOR-PEER-ADDRESS in CreatePermission,
+    /// ADDRESS-ERROR-CODE).
+    pub fn get_all<T: Attribute<'a>>(&self) -> impl Iterator<Item = Result<T, AttributeError>> + use<'a, T> {
+        let transaction_id = self.transaction_id;
+        self.attributes()
+            .filter(|attribute| attribute.kind == T::TYPE)
+            .map(move |attribute| T::decode(attribute.value, transaction_id))
+    }
+
+    /// True if an attribute of this type is there.
+    #[must_use]
+    pub fn contains(&self, kind: AttributeType) -> bool {
+        self.attributes().any(|attribute| attribute.kind == kind)
+    }
+
+    /// ERROR-CODE, of an error response; `None` if it is missing or malformed.
+    #[must_use]
+    pub fn error(&self) -> Option<ErrorAttribute<'a>> {
+        self.get().ok().flatten()
+    }
+
+    /// The attributes that count, in order: behind MESSAGE-INTEGRITY only MESSAGE-INTEGRITY-SHA256 and FINGERPRINT do,
+    /// behind MESSAGE-INTEGRITY-SHA256 only FINGERPRINT, behind FINGERPRINT nothing (RFC 8489 §9, §14.7).
+    /// So whatever is read here was covered by the integrity check, if there was one.
+    #[must_use]
+    pub fn attributes(&self) -> Attributes<'a> {
+        Attributes {
+            raw: self.raw_attributes(),
+            last_check: None,
+        }
+    }
+
+    /// All attributes, in order, those that must be ignored included.
+    #[must_use]
+    pub fn raw_attributes(&self) -> RawAttributes<'a> {
+        RawAttributes {
+            rest: Reader::new(self.bytes.get(HEADER_LEN..).unwrap_or_default()),
+        }
+    }
+
+    /// The comprehension-required attributes whose type is not in `known`, in order; the integrity attributes and
+    /// FINGERPRINT are always known. A request with any is answered with
+    /// [`MessageBuilder::unknown_attributes`](crate::MessageBuilder::unknown_attributes), an indication with any is
+    /// dropped, a response with any has failed (RFC 8489 §6.3.1 to §6.3.4).
+    pub fn unknown_required<'k>(
+        &self,
+        known: &'k [AttributeType],
+    ) -> impl Iterator<Item = AttributeType> + use<'a, 'k> {
+        self.attributes()
+            .map(|attribute| attribute.kind)
+            .filter(|kind| kind.is_comprehension_required() && !kind.is_check() && !known.contains(kind))
+    }
+
+    /// Checks the strongest integrity attribute there is, and says which: MESSAGE-INTEGRITY-SHA256 in its full length if
+    /// present, else MESSAGE-INTEGRITY. Answer with the same ([`MessageBuilder::integrity_as`]).
+    ///
+    /// [`MessageBuilder::integrity_as`]: crate::MessageBuilder::integrity_as
+    ///
+    /// # Errors
+    /// See [`IntegrityError`].
+    pub fn verify(&self, key: &Key) -> Result<Integrity, IntegrityError> {
+        if self.integrity_sha256.is_some() {
+            return self.verify_sha256(key, 32).map(|()| Integrity::Sha256);
+        }
+        self.verify_sha1(key).map(|()| Integrity::Sha1)
+    }
+
+    /// Checks MESSAGE-INTEGRITY (RFC 8489 §14.5), in time that does not depend on where it differs.
+    ///
+    /// # Errors
+    /// See [`IntegrityError`].
+    pub fn verify_sha1(&self, key: &Key) -> Result<(), IntegrityError> {
+        let Located { start, value } = self.integrity.ok_or(IntegrityError::Missing)?;
+        if value.len() != 20 {
+            return Err(IntegrityError::WrongLength);
+        }
+        let (head, len, body) = self.up_to(start, value.len()).ok_or(IntegrityError::WrongLength)?;
+        if !key.verify_sha1(&[head, &len, body], value) {
+            return Err(IntegrityError::Mismatch);
+        }
+        Ok(())
+    }
+
+    /// Checks MESSAGE-INTEGRITY-SHA256 (RFC 8489 §14.6), in time that does not depend on where it differs. `min_len` is
+    /// the fewest bytes of it that the usage accepts: 32 unless it explicitly allows truncation, and never below 16.
+    ///
+    /// # Errors
+    /// See [`IntegrityError`].
+    pub fn verify_sha256(&self, key: &Key, min_len: usize) -> Result<(), IntegrityError> {
+        let Located { start, value } = self.integrity_sha256.ok_or(IntegrityError::Missing)?;
+        // "The value will be at most 32 bytes, but it MUST be at least 16 bytes and MUST be a multiple of 4 bytes."
+        if !(min_len.clamp(16, 32)..=32).contains(&value.len()) || value.len() % 4 != 0 {
+            return Err(IntegrityError::WrongLength);
+        }
+        let (head, len, body) = self.up_to(start, value.len()).ok_or(IntegrityError::WrongLength)?;
+        if !key.verify_sha256(&[head, &len, body], value) {
+            return Err(IntegrityError::Mismatch);
+        }
+        Ok(())
+    }
+
+    /// What an integrity attribute at `start` covers: the bytes before it, with "the Length field in the STUN header
+    /// [...] adjusted to point to the end of the MESSAGE-INTEGRITY attribute" (§14.5).
+    fn up_to(&self, start: usize, value_len: usize) -> Option<(&'a [u8], [u8; 2], &'a [u8])> {
+        let len = u16::try_from(start + 4 + value_len - HEADER_LEN).ok()?;
+        Some((self.bytes.get(..2)?, len.to_be_bytes(), self.bytes.get(4..start)?))
+    }
+
+    /// Checks FINGERPRINT (RFC 8489 §14.7).
+    ///
+    /// # Errors
+    /// See [`FingerprintError`].
+    pub fn verify_fingerprint(&self) -> Result<(), FingerprintError> {
+        let Located { start, value } = self.fingerprint.ok_or(FingerprintError::Missing)?;
+        let Ok(Fingerprint(fingerprint)) = Fingerprint::decode(value, self.transaction_id) else {
+            return Err(FingerprintError::WrongLength);
+        };
+        // "When present, the FINGERPRINT attribute MUST be the last attribute in the message": eight bytes are left.
+        let Some((covered, &[_, _, _, _, _, _, _, _])) = self.bytes.split_at_checked(start) else {
+            return Err(FingerprintError::NotLast);
+        };
+        if crc32fast::hash(covered) ^ FINGERPRINT_XOR != fingerprint {
+            return Err(FingerprintError::Mismatch);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {:?} {:?} ", self.method, self.class, self.transaction_id)?;
+        f.debug_list()
+            .entries(self.attributes().map(|attribute| attribute.kind))
+            .finish()
+    }
+}
+
+/// The attributes of a message that count; see [`Message::attributes`].
+#[derive(Clone, Debug)]
+pub struct Attributes<'a> {
+    raw: RawAttributes<'a>,
+    /// The integrity attribute or FINGERPRINT passed last.
+    last_check: Option<AttributeType>,
+}
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = RawAttribute<'a>;
+
+    fn next(&mut self) -> Option<RawAttribute<'a>> {
+        let last_check = self.last_check;
+        let next = self.raw.find(|attribute| match last_check {
+            None => true,
+            Some(AttributeType::MESSAGE_INTEGRITY) => {
+                matches!(
+                    attribute.kind,
+                    AttributeType::MESSAGE_INTEGRITY_SHA256 | AttributeType::FINGERPRINT
+                )
+            }
+            Some(AttributeType::MESSAGE_INTEGRITY_SHA256) => attribute.kind == AttributeType::FINGERPRINT,
+            Some(_) => false,
+        })?;
+        if next.kind.is_check() {
+            self.last_check = Some(next.kind);
+        }
+        Some(next)
+    }
+}
+
+/// All attributes of a message; see [`Message::raw_attributes`].
+#[derive(Clone, Debug)]
+pub struct RawAttributes<'a> {
+    rest: Reader<'a>,
+}
+
+impl<'a> Iterator for RawAttributes<'a> {
+    type Item = RawAttribute<'a>;
+
+    fn next(&mut self) -> Option<RawAttribute<'a>> {
+        next_attribute(&mut self.rest)
+    }
+}
+
+/// "STUN aligns attributes on 32-bit boundaries, attributes whose content is not a multiple of 4 bytes are padded with 1,
+/// 2, or 3 bytes of padding" (RFC 8489 §14); "they MUST be ignored by the receiver".
+fn next_attribute<'a>(r: &mut Reader<'a>) -> Option<RawAttribute<'a>> {
+    let kind = AttributeType(r.u16().ok()?);
+    let value = r.length_u16().ok()?.rest();
+    r.bytes(padded(value.len()) - value.len()).ok()?;
+    Some(RawAttribute { kind, value })
+}
+
+/// `len` rounded up to whole words of four bytes.
+pub(crate) fn padded(len: usize) -> usize {
+    len.next_multiple_of(4)
+}
