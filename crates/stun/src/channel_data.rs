@@ -53,7 +53,8 @@ impl<'a> ChannelData<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
         let mut r = Reader::new(bytes);
         let channel = ChannelNumber(r.u16()?);
-        // 0x0000 to 0x3FFF is STUN's range, and 0x5000 to 0xFFFF is reserved (§12).
+        // "If the message uses a value in the reserved range (0x5000 through 0xFFFF), then the message is silently
+        // discarded" (§12.6). Below 0x4000 begins STUN.
         if !channel.is_valid() {
             return Err(ParseError::NotStun);
         }

@@ -44,6 +44,8 @@ pub mod fuzzing;
 mod header;
 mod key;
 mod message;
+#[cfg(test)]
+mod vectors;
 
 pub use attribute::{Attribute, AttributeType, RawAttribute};
 pub use builder::MessageBuilder;

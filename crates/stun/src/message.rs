@@ -319,8 +319,9 @@ impl<'a> Iterator for RawAttributes<'a> {
     }
 }
 
-/// "STUN aligns attributes on 32-bit boundaries, attributes whose content is not a multiple of 4 bytes are padded with 1,
-/// 2, or 3 bytes of padding" (RFC 8489 §14); "they MUST be ignored by the receiver".
+/// "Since STUN aligns attributes on 32-bit boundaries, attributes whose content is not a multiple of 4 bytes are padded with
+/// 1, 2, or 3 bytes of padding [...]. The padding bits MUST be set to zero on sending and MUST be ignored by the receiver."
+/// (RFC 8489 §14)
 fn next_attribute<'a>(r: &mut Reader<'a>) -> Option<RawAttribute<'a>> {
     let kind = AttributeType(r.u16().ok()?);
     let value = r.length_u16().ok()?.rest();
@@ -331,4 +332,215 @@ fn next_attribute<'a>(r: &mut Reader<'a>) -> Option<RawAttribute<'a>> {
 /// `len` rounded up to whole words of four bytes.
 pub(crate) fn padded(len: usize) -> usize {
     len.next_multiple_of(4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MessageBuilder;
+    use crate::attribute::{MessageIntegritySha256, Priority, Software, UseCandidate, Username};
+
+    const ID: TransactionId = TransactionId(*b"transaction!");
+
+    /// A Binding request with these attributes.
+    fn request(fill: impl FnOnce(&mut MessageBuilder<'_>)) -> Vec<u8> {
+        let mut out = Vec::new();
+        fill(&mut MessageBuilder::request(&mut out, Method::BINDING, ID));
+        out
+    }
+
+    /// A Binding request with this body, however wrong.
+    fn raw_request(body: &[u8]) -> Vec<u8> {
+        let mut out = request(|_| {});
+        out[2..4].copy_from_slice(&u16::try_from(body.len()).unwrap().to_be_bytes());
+        out.extend_from_slice(body);
+        out
+    }
+
+    #[test]
+    fn attributes_past_the_end_are_refused() {
+        for body in [
+            &[0x80, 0x22, 0, 1][..],
+            &[0x80, 0x22, 0, 5, 1, 2, 3, 4],
+            &[0x80, 0x22, 0xff, 0xff, 1, 2, 3, 4],
+            &[0x80, 0x22, 0xff, 0xfd, 1, 2, 3, 4],
+            &[0x80, 0x22, 0, 4, 1, 2, 3, 4, 0, 6, 0, 1],
+        ] {
+            assert_eq!(
+                Message::parse(&raw_request(body)).err(),
+                Some(ParseError::AttributeTruncated),
+                "{body:?}"
+            );
+        }
+        assert!(Message::parse(&raw_request(&[0x80, 0x22, 0, 1, 1, 2, 3, 4])).is_ok());
+    }
+
+    #[test]
+    fn the_length_must_be_that_of_the_datagram() {
+        let whole = raw_request(&[0x80, 0x22, 0, 0]);
+        assert!(Message::parse(&whole).is_ok());
+        for (len, error) in [
+            (0, ParseError::TrailingBytes),
+            (8, ParseError::Truncated),
+            (5, ParseError::UnalignedLength),
+        ] {
+            let mut wrong = whole.clone();
+            wrong[3] = len;
+            assert_eq!(Message::parse(&wrong).err(), Some(error));
+        }
+    }
+
+    #[test]
+    fn what_follows_the_integrity_is_ignored() {
+        let key = Key::short_term("secret");
+        let bytes = request(|m| {
+            m.attribute(Username("a:b"))
+                .integrity(&key)
+                .attribute(UseCandidate)
+                .attribute(Username("c:d"));
+            m.integrity_sha256(&key)
+                .attribute(Priority(1))
+                .fingerprint()
+                .attribute(Software("late"));
+        });
+        let message = Message::parse(&bytes).unwrap();
+        assert_eq!(message.get(), Ok(Some(Username("a:b"))));
+        assert!(!message.contains(AttributeType::USE_CANDIDATE));
+        assert!(!message.contains(AttributeType::PRIORITY));
+        assert!(!message.contains(AttributeType::SOFTWARE));
+        assert_eq!(message.attributes().count(), 4);
+        assert_eq!(message.raw_attributes().count(), 8);
+        assert_eq!(message.unknown_required(&[AttributeType::USERNAME]).next(), None);
+        assert_eq!(message.verify_sha1(&key), Ok(()));
+        assert_eq!(message.verify(&key), Ok(Integrity::Sha256));
+        assert_eq!(message.verify_fingerprint(), Err(FingerprintError::NotLast));
+    }
+
+    #[test]
+    fn what_follows_the_sha256_integrity_is_ignored() {
+        let key = Key::short_term("secret");
+        let bytes = request(|m| {
+            m.integrity_sha256(&key)
+                .attribute(UseCandidate)
+                .integrity(&Key::short_term("other"))
+                .fingerprint();
+        });
+        let message = Message::parse(&bytes).unwrap();
+        assert!(!message.contains(AttributeType::USE_CANDIDATE));
+        assert_eq!(message.verify(&key), Ok(Integrity::Sha256));
+        assert_eq!(message.verify_sha1(&key), Err(IntegrityError::Missing));
+        assert_eq!(message.verify_fingerprint(), Ok(()));
+    }
+
+    #[test]
+    fn the_stronger_integrity_decides() {
+        let (key, other) = (Key::short_term("secret"), Key::short_term("other"));
+        let cut = request(|m| {
+            m.integrity_sha256_truncated::<20>(&key);
+        });
+        let cut = Message::parse(&cut).unwrap();
+        assert_eq!((cut.bytes().len(), cut.verify_sha256(&key, 20)), (44, Ok(())));
+        assert_eq!(cut.verify(&key), Err(IntegrityError::WrongLength));
+
+        let bytes = request(|m| {
+            m.integrity(&key).integrity_sha256(&other);
+        });
+        assert_eq!(
+            Message::parse(&bytes).unwrap().verify(&key),
+            Err(IntegrityError::Mismatch)
+        );
+    }
+
+    #[test]
+    fn sha256_may_be_cut_only_if_the_usage_says_so() {
+        let key = Key::short_term("secret");
+        for len in 0..=36 {
+            // The length that the HMAC covers is that of the cut attribute.
+            let mut bytes = request(|m| {
+                m.attribute(Username("a:b"))
+                    .attribute(MessageIntegritySha256(&vec![0; len]));
+            });
+            let start = 20 + 8;
+            let mac = key.sha256(&[&bytes[..start]]);
+            let kept = len.min(mac.len());
+            bytes[start + 4..start + 4 + kept].copy_from_slice(&mac[..kept]);
+            let message = Message::parse(&bytes).unwrap();
+            let allowed = (16..=32).contains(&len) && len % 4 == 0;
+            assert_eq!(message.verify_sha256(&key, 0).is_ok(), allowed, "{len} bytes");
+            assert_eq!(
+                message.verify_sha256(&key, 24).is_ok(),
+                allowed && len >= 24,
+                "{len} bytes"
+            );
+            assert_eq!(message.verify(&key).is_ok(), len == 32, "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn integrity_of_another_length_is_no_integrity() {
+        let key = Key::short_term("secret");
+        for len in (0..40).filter(|&len| len != 20) {
+            let bytes = request(|m| {
+                m.raw(RawAttribute {
+                    kind: AttributeType::MESSAGE_INTEGRITY,
+                    value: &vec![0; len],
+                });
+            });
+            assert_eq!(
+                Message::parse(&bytes).unwrap().verify(&key),
+                Err(IntegrityError::WrongLength)
+            );
+        }
+        let bytes = request(|m| {
+            m.raw(RawAttribute {
+                kind: AttributeType::FINGERPRINT,
+                value: &[0; 5],
+            });
+        });
+        assert_eq!(
+            Message::parse(&bytes).unwrap().verify_fingerprint(),
+            Err(FingerprintError::WrongLength)
+        );
+        let bytes = request(|_| {});
+        let bare = Message::parse(&bytes).unwrap();
+        assert_eq!(bare.verify(&key), Err(IntegrityError::Missing));
+        assert_eq!(bare.verify_fingerprint(), Err(FingerprintError::Missing));
+    }
+
+    #[test]
+    fn the_first_of_a_kind_counts() {
+        let key = Key::short_term("secret");
+        let bytes = request(|m| {
+            m.attribute(Priority(1))
+                .attribute(Priority(2))
+                .integrity(&key)
+                .integrity(&Key::short_term("other"));
+        });
+        let message = Message::parse(&bytes).unwrap();
+        assert_eq!(message.get(), Ok(Some(Priority(1))));
+        assert!(message.get_all().eq([Ok(Priority(1)), Ok(Priority(2))]));
+        assert_eq!(message.verify(&key), Ok(Integrity::Sha1));
+    }
+
+    #[test]
+    fn malformed_values_are_errors_of_their_own() {
+        let bytes = request(|m| {
+            m.raw(RawAttribute {
+                kind: AttributeType::PRIORITY,
+                value: &[1],
+            });
+            m.raw(RawAttribute {
+                kind: AttributeType::USERNAME,
+                value: &[0xff],
+            });
+            m.raw(RawAttribute {
+                kind: AttributeType::SOFTWARE,
+                value: &[b'a'; 764],
+            });
+        });
+        let message = Message::parse(&bytes).unwrap();
+        assert_eq!(message.get::<Priority>(), Err(AttributeError::WrongLength));
+        assert_eq!(message.get::<Username<'_>>(), Err(AttributeError::NotUtf8));
+        assert_eq!(message.get::<Software<'_>>(), Err(AttributeError::WrongLength));
+    }
 }

@@ -155,7 +155,7 @@ fn encode(family: u8, ErrorCode(code): ErrorCode, reason: &str, out: &mut Vec<u8
     let mut w = Writer::new(out);
     w.u8(family);
     w.u8(0);
-    w.u16(code / 100 << 8 | code % 100);
+    w.u16(((code / 100) << 8) | (code % 100));
     w.bytes(reason.as_bytes());
 }
 

@@ -32,7 +32,7 @@ impl<'a> Attribute<'a> for MessageIntegritySha256<'a> {
     const TYPE: AttributeType = AttributeType::MESSAGE_INTEGRITY_SHA256;
 
     fn decode(value: &'a [u8], _: TransactionId) -> Result<Self, AttributeError> {
-        if !(16..=32).contains(&value.len()) || value.len() % 4 != 0 {
+        if !(16..=32).contains(&value.len()) || !value.len().is_multiple_of(4) {
             return Err(AttributeError::WrongLength);
         }
         Ok(Self(value))
