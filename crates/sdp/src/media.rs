@@ -1,0 +1,169 @@
+//! One media description.
+
+use crate::attribute::{BundleOnly, Candidate, Direction, MaxMessageSize, SctpMap, SctpPort};
+use crate::error::ParseError;
+use crate::field::{Connection, MediaFields, MediaLine, protocol};
+use crate::line::{Line, write_lines};
+use crate::section::{Section, sealed};
+use std::fmt;
+
+/// A media description (RFC 8866 §5.14): an `m=` line and those that belong to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MediaDescription {
+    /// The first one is the `m=` line, and has been checked.
+    pub(crate) lines: Vec<Line>,
+}
+
+impl MediaDescription {
+    /// An `m=` line and nothing else.
+    pub fn new(line: &MediaLine) -> Self {
+        Self {
+            lines: vec![Line::new('m', line)],
+        }
+    }
+
+    /// Data channels, without candidates yet, as RFC 8829 §5.2.1 wants it:
+    /// `m=application 9 UDP/DTLS/SCTP webrtc-datachannel` and `c=IN IP4 0.0.0.0`.
+    pub fn data_channel() -> Self {
+        let mut media = Self::new(&MediaLine::data_channel());
+        media.set_connection(&Connection::unspecified());
+        media
+    }
+
+    /// The `m=` line.
+    pub fn media_line(&self) -> MediaLine {
+        self.fields().into()
+    }
+
+    /// Replaces the `m=` line.
+    pub fn set_media_line(&mut self, line: &MediaLine) -> &mut Self {
+        if let Some(first) = self.lines.first_mut() {
+            *first = first.with_value(line);
+        }
+        self
+    }
+
+    /// `audio`, `video`, `application`, …
+    pub fn kind(&self) -> &str {
+        self.fields().kind
+    }
+
+    /// The port: that of the default candidate, 9 if there is none, 0 if the media is rejected or only to be bundled.
+    pub fn port(&self) -> u16 {
+        self.fields().port
+    }
+
+    /// Changes the port.
+    pub fn set_port(&mut self, port: u16) -> &mut Self {
+        let line = MediaLine {
+            port,
+            ..self.media_line()
+        };
+        self.set_media_line(&line)
+    }
+
+    /// The transport: see [`protocol`].
+    pub fn protocol(&self) -> &str {
+        self.fields().protocol
+    }
+
+    /// The formats, the one preferred first.
+    pub fn formats(&self) -> impl Iterator<Item = &str> {
+        self.fields().formats()
+    }
+
+    /// Whether the media is rejected, or has been stopped: port 0, but for media that are only to be bundled
+    /// (RFC 3264 §6, RFC 9143 §6).
+    pub fn is_rejected(&self) -> bool {
+        self.port() == 0 && !self.has::<BundleOnly>()
+    }
+
+    /// Whether this is about data channels, in the way of RFC 8841 or that of its drafts.
+    pub fn is_data_channel(&self) -> bool {
+        let MediaFields { kind, protocol, .. } = self.fields();
+        let is_sctp = [protocol::UDP_DTLS_SCTP, protocol::TCP_DTLS_SCTP, protocol::DTLS_SCTP].contains(&protocol);
+        let is_channel = || {
+            let has_map =
+                matches!(self.attribute::<SctpMap>(), Ok(Some(map)) if map.application == "webrtc-datachannel");
+            has_map || self.formats().any(|format| format == "webrtc-datachannel")
+        };
+        kind == "application" && is_sctp && is_channel()
+    }
+
+    /// Whether this is RTP, over whatever transport.
+    pub fn is_rtp(&self) -> bool {
+        self.protocol().split('/').any(|part| part == "RTP")
+    }
+
+    /// The identification (RFC 5888 §4), if it has one.
+    pub fn mid(&self) -> Option<&str> {
+        self.attribute_value("mid")
+            .map(str::trim_ascii)
+            .filter(|mid| !mid.is_empty())
+    }
+
+    /// The direction given here, if one is. With the session's: [`SessionDescription::direction`](crate::SessionDescription::direction).
+    pub fn own_direction(&self) -> Option<Direction> {
+        self.attributes().find_map(Result::ok)
+    }
+
+    /// The candidates. Those to be ignored are still among them: names that cannot be resolved, transports that are not
+    /// known.
+    pub fn candidates(&self) -> impl Iterator<Item = Result<Candidate, ParseError>> {
+        self.attributes()
+    }
+
+    /// The SCTP port: `a=sctp-port`, or the one that drafts of RFC 8841 wrote in `a=sctpmap` or as format.
+    ///
+    /// # Errors
+    ///
+    /// The attribute is malformed.
+    pub fn sctp_port(&self) -> Result<Option<u16>, ParseError> {
+        if let Some(SctpPort(port)) = self.attribute()? {
+            return Ok(Some(port));
+        }
+        if let Some(SctpMap { port, .. }) = self.attribute()? {
+            return Ok(Some(port));
+        }
+        let is_draft = self.protocol() == protocol::DTLS_SCTP;
+        Ok(self
+            .formats()
+            .next()
+            .filter(|_| is_draft)
+            .and_then(|format| format.parse().ok()))
+    }
+
+    /// The largest message its sender takes, in bytes: as it says, or 65536. 0 is no limit (RFC 8841 §6.1).
+    ///
+    /// # Errors
+    ///
+    /// The attribute is malformed.
+    pub fn max_message_size(&self) -> Result<u64, ParseError> {
+        let MaxMessageSize(size) = self.attribute()?.unwrap_or(MaxMessageSize::DEFAULT);
+        Ok(size)
+    }
+
+    fn fields(&self) -> MediaFields<'_> {
+        let line = self.lines.first().map(Line::value).unwrap_or_default();
+        MediaFields::parse(line).unwrap_or_default()
+    }
+}
+
+impl Section for MediaDescription {}
+
+impl sealed::Lines for MediaDescription {
+    fn line_vec(&self) -> &Vec<Line> {
+        &self.lines
+    }
+
+    fn line_vec_mut(&mut self) -> &mut Vec<Line> {
+        &mut self.lines
+    }
+}
+
+/// The lines as they stand in a description.
+impl fmt::Display for MediaDescription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_lines(f, &self.lines, "")
+    }
+}

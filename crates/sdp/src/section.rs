@@ -1,0 +1,178 @@
+//! What the session-level part of a description and each of its media descriptions have in common: lines.
+
+use crate::attribute::AttributeValue;
+use crate::error::ParseError;
+use crate::field::{Bandwidth, Connection};
+use crate::line::{Line, LineEnding, RawAttribute};
+use std::fmt;
+
+/// The lines of one part of a description: the session level ([`SessionDescription`](crate::SessionDescription),
+/// [`Fragment`](crate::Fragment)) or one [`MediaDescription`](crate::MediaDescription).
+///
+/// Reading: [`attribute`](Self::attribute) and [`attributes`](Self::attributes) give typed values, named by the type:
+/// `media.attribute::<Setup>()`. They parse when asked; a value that is malformed is an error there that names its line, and
+/// none for those who never ask. [`attribute_value`](Self::attribute_value) and its kin give the text.
+///
+/// Changing: [`push`](Self::push), [`set`](Self::set) and [`remove`](Self::remove). What is not touched stays as it came.
+///
+/// Attribute names are compared without regard to ASCII case.
+pub trait Section: sealed::Lines {
+    /// All lines, the `m=` line of a media description included.
+    fn lines(&self) -> &[Line] {
+        self.line_vec()
+    }
+
+    /// The value of the first line of that type: `section.line_value('i')`.
+    fn line_value(&self, kind: char) -> Option<&str> {
+        self.line_values(kind).next()
+    }
+
+    /// The values of all lines of that type.
+    fn line_values(&self, kind: char) -> impl Iterator<Item = &str> {
+        self.lines()
+            .iter()
+            .filter(move |line| line.kind() == kind)
+            .map(Line::value)
+    }
+
+    /// All attributes as they are written.
+    fn raw_attributes(&self) -> impl Iterator<Item = RawAttribute<'_>> {
+        self.lines().iter().filter_map(Line::as_attribute)
+    }
+
+    /// The value of the first attribute of that name, empty for one without a value.
+    fn attribute_value(&self, name: &str) -> Option<&str> {
+        self.raw_attributes()
+            .find(|attribute| attribute.is(name))
+            .map(|attribute| attribute.value.unwrap_or_default())
+    }
+
+    /// The values of all attributes of that name, empty for one without a value.
+    fn attribute_values(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.raw_attributes()
+            .filter(move |a| a.is(name))
+            .map(|a| a.value.unwrap_or_default())
+    }
+
+    /// Whether there is an attribute of that name.
+    fn has_attribute(&self, name: &str) -> bool {
+        self.attribute_value(name).is_some()
+    }
+
+    /// All attributes of type `T`, in order. Each that is malformed is an error with its line.
+    fn attributes<T: AttributeValue>(&self) -> impl Iterator<Item = Result<T, ParseError>> {
+        self.raw_attributes().filter_map(|attribute| attribute.parse())
+    }
+
+    /// The first attribute of type `T`, if there is one.
+    fn attribute<T: AttributeValue>(&self) -> Result<Option<T>, ParseError> {
+        self.attributes().next().transpose()
+    }
+
+    /// Whether there is an attribute of type `T`, well-formed or not: `media.has::<BundleOnly>()`.
+    fn has<T: AttributeValue>(&self) -> bool {
+        T::NAMES.iter().any(|name| self.has_attribute(name))
+    }
+
+    /// Appends an attribute.
+    fn push(&mut self, attribute: &impl AttributeValue) -> &mut Self {
+        self.insert(Line::attribute(attribute));
+        self
+    }
+
+    /// Appends an attribute this crate has no type for: `a=<name>`, or `a=<name>:<value>`. NUL, CR and LF are left out.
+    fn push_raw(&mut self, name: &str, value: Option<&str>) -> &mut Self {
+        self.insert(match value {
+            Some(value) => Line::new('a', format_args!("{name}:{value}")),
+            None => Line::new('a', name),
+        });
+        self
+    }
+
+    /// Makes this the only attribute of its type, in the place of the first there was, or else at the end.
+    fn set<T: AttributeValue>(&mut self, attribute: &T) -> &mut Self {
+        let is_one = |line: &Line| T::NAMES.iter().any(|name| line.is_attribute(name));
+        let first = self.lines().iter().position(is_one);
+        self.replace(first, Line::attribute(attribute), is_one);
+        self
+    }
+
+    /// Removes all attributes of type `T`; how many there were.
+    fn remove<T: AttributeValue>(&mut self) -> usize {
+        self.retain_attributes(|attribute| !T::NAMES.iter().any(|name| attribute.is(name)))
+    }
+
+    /// Removes the attributes for which `keep` is false; how many these were.
+    fn retain_attributes(&mut self, mut keep: impl FnMut(RawAttribute<'_>) -> bool) -> usize {
+        let before = self.lines().len();
+        self.line_vec_mut()
+            .retain(|line| line.as_attribute().is_none_or(&mut keep));
+        before - self.lines().len()
+    }
+
+    /// The first `c=` line (RFC 8866 §5.7).
+    fn connection(&self) -> Option<Connection> {
+        self.line_value('c')?.parse().ok()
+    }
+
+    /// Makes this the only `c=` line.
+    fn set_connection(&mut self, connection: &Connection) -> &mut Self {
+        self.set_line('c', connection)
+    }
+
+    /// All `b=` lines (RFC 8866 §5.8) that can be understood.
+    fn bandwidths(&self) -> impl Iterator<Item = Bandwidth> {
+        self.line_values('b').filter_map(|value| value.parse().ok())
+    }
+
+    /// Makes this the only line of its type, in the place RFC 8866 §5 gives it. For lines that may come once: `i=`, `c=`, …;
+    /// the lines that every part must have (`v=`, `o=`, `s=`, `t=`, `m=`) and attributes have ways of their own and are left
+    /// alone here.
+    fn set_line(&mut self, kind: char, value: impl fmt::Display) -> &mut Self {
+        if !matches!(kind, 'v' | 'o' | 's' | 't' | 'm' | 'a') && kind.is_ascii_lowercase() {
+            let first = self.lines().iter().position(|line| line.kind() == kind);
+            self.replace(first, Line::new(kind, value), |line| line.kind() == kind);
+        }
+        self
+    }
+}
+
+pub(crate) mod sealed {
+    use super::{Line, LineEnding};
+
+    /// What only this crate may do with the lines, for it could break their order.
+    pub trait Lines {
+        fn line_vec(&self) -> &Vec<Line>;
+        fn line_vec_mut(&mut self) -> &mut Vec<Line>;
+
+        /// Puts a line after all those that must come before it, ended as its neighbour is.
+        fn insert(&mut self, mut line: Line) {
+            let lines = self.line_vec_mut();
+            let rank = Line::rank(line.kind());
+            let place = lines
+                .iter()
+                .rposition(|other| Line::rank(other.kind()) <= rank)
+                .map_or(0, |last| last + 1);
+            if let Some(LineEnding::Lf) = lines.last().map(Line::ending) {
+                line.ending = LineEnding::Lf;
+            }
+            lines.insert(place, line);
+        }
+
+        /// Puts `line` in the place of the line at `first` and removes the others that `is_one`; inserts it if there is none.
+        fn replace(&mut self, first: Option<usize>, mut line: Line, is_one: impl Fn(&Line) -> bool) {
+            let lines = self.line_vec_mut();
+            let Some((first, old)) = first.and_then(|first| Some((first, lines.get_mut(first)?))) else {
+                self.insert(line);
+                return;
+            };
+            line.ending = old.ending;
+            *old = line;
+            let mut index = 0;
+            lines.retain(|line| {
+                index += 1;
+                index - 1 == first || !is_one(line)
+            });
+        }
+    }
+}
