@@ -20,13 +20,15 @@ macro_rules! serial {
                 other.0.wrapping_sub(self.0) as $int
             }
 
-            /// The number `steps` further on, around the wrap.
+            /// The number `steps` further on, around the wrap. (Not `std::ops::Add`: two serial numbers have no sum.)
+            #[allow(clippy::should_implement_trait)]
             #[must_use]
             pub fn add(self, steps: $uint) -> Self {
                 Self(self.0.wrapping_add(steps))
             }
 
             /// The number `steps` before, around the wrap.
+            #[allow(clippy::should_implement_trait)]
             #[must_use]
             pub fn sub(self, steps: $uint) -> Self {
                 Self(self.0.wrapping_sub(steps))
