@@ -1,1 +1,80 @@
-//! Interactive Connectivity Establishment (RFC 8445): a sans-IO agent with trickle, consent and restarts
+//! Interactive Connectivity Establishment (RFC 8445): an agent without I/O that finds a path between two peers and keeps
+//! it. It trickles (RFC 8838), asks for consent (RFC 7675), restarts, is patient (RFC 8863), and may be a lite
+//! implementation or talk to one.
+//!
+//! ```
+//! use std::time::Instant;
+//! use bytes::BytesMut;
+//! use peerline_ice::{Agent, Config, Event, Role, State};
+//! use peerline_wire::{Datagram, Transport};
+//!
+//! # #[allow(clippy::disallowed_methods)]
+//! # fn now() -> Instant { Instant::now() }
+//! let now = now();
+//! let agent = |role, seed, address: &str| {
+//!     let mut agent = Agent::new(Config { role, rng_seed: [seed; 32], ..Config::default() });
+//!     agent.add_local_address(now, address.parse().unwrap(), Transport::Udp); // a socket is bound there
+//!     agent.finish_gathering(now);
+//!     agent
+//! };
+//! let mut agents = [agent(Role::Controlling, 1, "192.0.2.1:1000"), agent(Role::Controlled, 2, "192.0.2.2:2000")];
+//!
+//! // Signalling: each learns the other's credentials and candidates.
+//! for (this, other) in [(0, 1), (1, 0)] {
+//!     let credentials = agents[other].local_credentials().clone();
+//!     agents[this].set_remote_credentials(now, credentials);
+//!     while let Some(event) = agents[other].poll_event() {
+//!         if let Event::LocalCandidate(candidate) = event {
+//!             agents[this].add_remote_candidate(now, candidate)?;
+//!         }
+//!     }
+//!     agents[this].end_of_candidates(now);
+//! }
+//! // The network: what one sends, the other receives.
+//! let mut out = Vec::new();
+//! while let Some((from, sent)) = (0..2).find_map(|i| Some((i, agents[i].poll_transmit(now, &mut out)?))) {
+//!     let (five_tuple, payload) = (sent.five_tuple.reversed(), BytesMut::from(&out[..]));
+//!     agents[1 - from].handle_datagram(now, Datagram { five_tuple, ecn: None, payload });
+//!     out.clear();
+//! }
+//! assert!(agents.iter().all(|agent| agent.state() == State::Completed));
+//! # Ok::<(), peerline_ice::AddCandidateError>(())
+//! ```
+//!
+//! | file | idea |
+//! |---|---|
+//! | [`Agent`] | the verbs; sockets, pace and news that sessions share |
+//! | `session` | what a restart replaces: credentials, candidates, pairs |
+//! | `gather` | local candidates and the state of gathering |
+//! | `candidate`, `remote`, `pair`, `checklist` | what can be checked, in which order |
+//! | `check` | connectivity checks: the client's side |
+//! | `server` | connectivity checks: the server's side; role conflicts |
+//! | `nomination` | which valid pair is used |
+//! | `consent` | whether the peer still wants it |
+
+mod agent;
+mod candidate;
+mod check;
+mod checklist;
+mod config;
+mod consent;
+mod context;
+mod credentials;
+mod error;
+mod event;
+mod gather;
+mod nomination;
+mod pair;
+mod remote;
+mod server;
+mod session;
+mod stats;
+
+pub use agent::Agent;
+pub use candidate::{Candidate, CandidateAddress, CandidateKind, TcpType};
+pub use config::{Config, Limits, Timings};
+pub use credentials::Credentials;
+pub use error::AddCandidateError;
+pub use event::{Event, GatheringState, Role, State};
+pub use pair::{PairId, PairState};
+pub use stats::{CandidatePair, CandidatePairStats, DropCounters, PairCounters};

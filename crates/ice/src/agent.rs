@@ -1,0 +1,626 @@
+//! [`Agent`]: the public type, and how its sessions share sockets, pace and news.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use peerline_stun::{Class, Message, Method};
+use peerline_wire::{Datagram, FiveTuple, Transmit, Transport};
+
+use crate::context::Context;
+use crate::gather::Gatherer;
+use crate::pair::{PairId, PairState};
+use crate::server::{self, Responses};
+use crate::session::{Local, Session, path_between};
+use crate::{
+    AddCandidateError, Candidate, CandidatePair, CandidatePairStats, Config, Credentials, DropCounters, Event,
+    GatheringState, Role, State,
+};
+
+/// An ICE agent with one data stream of one component (RFC 8445).
+///
+/// - *Getters* change with every other call: [`state`](Self::state), [`gathering_state`](Self::gathering_state),
+///   [`role`](Self::role), [`local_credentials`](Self::local_credentials), [`selected_pair`](Self::selected_pair),
+///   [`accepts`](Self::accepts), [`candidate_pairs`](Self::candidate_pairs) and their like.
+/// - *Commands*: [`gather`](Self::gather), [`add_local_address`](Self::add_local_address),
+///   [`finish_gathering`](Self::finish_gathering) for this side; [`set_remote_credentials`](Self::set_remote_credentials),
+///   [`add_remote_candidate`](Self::add_remote_candidate), [`end_of_candidates`](Self::end_of_candidates) for the other;
+///   [`restart`](Self::restart), [`rollback_restart`](Self::rollback_restart), [`close`](Self::close).
+/// - *The five verbs*: [`handle_datagram`](Self::handle_datagram), [`handle_timeout`](Self::handle_timeout),
+///   [`poll_transmit`](Self::poll_transmit), [`poll_timeout`](Self::poll_timeout), [`poll_event`](Self::poll_event).
+///   Poll after every call that takes the time.
+/// - *Data*: [`enclose`](Self::enclose) sends it, [`on_data_received`](Self::on_data_received) counts it.
+#[derive(Debug)]
+pub struct Agent {
+    ctx: Context,
+    gatherer: Gatherer,
+    /// The session in use and, while a restart is under way, those it may replace or be rolled back to; newest last.
+    sessions: Vec<Session>,
+    sessions_made: u32,
+    /// The last session that carried data, and until when it answers.
+    retired: Option<(Session, Instant)>,
+    responses: Responses,
+    pacer: Pacer,
+    /// The latest time given.
+    latest: Option<Instant>,
+    closed: bool,
+    reported_state: State,
+    reported_path: Option<FiveTuple>,
+}
+
+/// Paces new checks by Ta (RFC 8445 §6.1.4.2). A triggered check may take its turn one Ta early, for it is likely to
+/// succeed; those after it pay for that, so that the rate stays the same.
+#[derive(Debug, Default)]
+struct Pacer {
+    triggered_from: Option<Instant>,
+    ordinary_from: Option<Instant>,
+}
+
+impl Pacer {
+    fn on_sent(&mut self, now: Instant, ta: Duration) {
+        let turn = self.ordinary_from.map_or(now, |from| from.max(now));
+        self.triggered_from = Some(turn);
+        self.ordinary_from = Some(turn + ta);
+    }
+}
+
+impl Agent {
+    /// An agent that has not begun.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let mut ctx = Context::new(&config);
+        let session = Session::new(&mut ctx, 0, config.local_credentials, false);
+        Self {
+            ctx,
+            gatherer: Gatherer::default(),
+            sessions: vec![session],
+            sessions_made: 1,
+            retired: None,
+            responses: Responses::default(),
+            pacer: Pacer::default(),
+            latest: None,
+            closed: false,
+            reported_state: State::New,
+            reported_path: None,
+        }
+    }
+
+    // Getters.
+
+    /// The role now.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.ctx.role
+    }
+
+    /// The credentials to tell the peer: those of the latest restart.
+    #[must_use]
+    pub fn local_credentials(&self) -> &Credentials {
+        &self.current().credentials
+    }
+
+    /// The peer's credentials that belong to ours, once known.
+    #[must_use]
+    pub fn remote_credentials(&self) -> Option<&Credentials> {
+        self.current().remote.as_ref().map(|remote| &remote.credentials)
+    }
+
+    /// The state now. During a restart it is that of the earlier session for as long as that one carries data.
+    #[must_use]
+    pub fn state(&self) -> State {
+        if self.closed {
+            return State::Closed;
+        }
+        let current = self.current().state(&self.ctx);
+        let earlier = self
+            .sessions
+            .iter()
+            .rev()
+            .skip(1)
+            .map(|session| session.state(&self.ctx));
+        match current {
+            State::New | State::Checking | State::Failed => {
+                // "An ICE restart [...] begun in the completed state [causes] a transition to connected. If [...] begun in
+                // the transient disconnected state, it causes instead a transition to checking" (W3C webrtc-pc §5.6.4).
+                let carries = earlier
+                    .clone()
+                    .any(|state| matches!(state, State::Connected | State::Completed));
+                let silent = earlier.clone().any(|state| state == State::Disconnected);
+                match (carries, silent) {
+                    (true, _) => State::Connected,
+                    (false, true) => State::Checking,
+                    (false, false) => current,
+                }
+            }
+            _ => current,
+        }
+    }
+
+    /// The state of gathering now.
+    #[must_use]
+    pub fn gathering_state(&self) -> GatheringState {
+        self.gatherer.state()
+    }
+
+    /// The pair that carries data now: the nominated one, or the best valid one before that (RFC 8445 §12.1).
+    #[must_use]
+    pub fn selected_pair(&self) -> Option<CandidatePair> {
+        let session = self.carrier().and_then(|index| self.sessions.get(index))?;
+        session.describe(session.sending()?, self.ctx.role)
+    }
+
+    /// The pairs of all sessions in use, for statistics.
+    pub fn candidate_pairs(&self) -> impl Iterator<Item = CandidatePairStats> {
+        let carrier = self.carrier();
+        self.sessions.iter().enumerate().flat_map(move |(index, session)| {
+            session.stats(self.ctx.role).map(move |mut stats| {
+                stats.selected &= carrier == Some(index);
+                stats
+            })
+        })
+    }
+
+    /// The local candidates announced with the credentials in use now.
+    pub fn local_candidates(&self) -> impl Iterator<Item = &Candidate> {
+        self.current().locals.iter().map(|local| &local.candidate)
+    }
+
+    /// The remote candidates known for them, peer-reflexive ones included.
+    pub fn remote_candidates(&self) -> impl Iterator<Item = &Candidate> {
+        self.current().remotes.iter().map(|remote| &remote.candidate)
+    }
+
+    /// What was dropped so far.
+    #[must_use]
+    pub fn drop_counters(&self) -> DropCounters {
+        self.ctx.drops
+    }
+
+    /// True for paths that the peer has proved to use: it has sent an authenticated check there, or answered one. Nothing
+    /// else should be taken from other paths, however well-formed: not even the first message of a handshake.
+    #[must_use]
+    pub fn accepts(&self, five_tuple: &FiveTuple) -> bool {
+        let Some(path) = self.canonical(five_tuple) else {
+            return false;
+        };
+        let retired = self.retired.as_ref().map(|(session, _)| session);
+        self.sessions.iter().chain(retired).any(|session| {
+            let proved = session
+                .list
+                .find(&path)
+                .is_some_and(|p| p.peer_checked || p.state == PairState::Succeeded);
+            proved || session.early.iter().any(|early| early.path == path)
+        })
+    }
+
+    fn current(&self) -> &Session {
+        self.sessions
+            .last()
+            .expect("there is always a session: restarts add one, roll-backs leave one")
+    }
+
+    fn current_mut(&mut self) -> (&mut Context, &mut Session) {
+        (
+            &mut self.ctx,
+            self.sessions.last_mut().expect("there is always a session"),
+        )
+    }
+
+    /// Which session carries data: the newest with a selected pair whose peer is heard, else the newest with any pair whose
+    /// peer is heard, else the newest with any.
+    fn carrier(&self) -> Option<usize> {
+        let newest = |suits: &dyn Fn(&Session) -> bool| self.sessions.iter().rposition(suits);
+        let heard = |session: &Session| session.sending().is_some() && !session.consent.is_missed();
+        newest(&|session| session.selected.is_some() && heard(session))
+            .or_else(|| newest(&heard))
+            .or_else(|| newest(&|session| session.sending().is_some()))
+            .filter(|_| !self.closed)
+    }
+
+    /// The path in the one form that tables know, if it is one of ours.
+    fn canonical(&self, five_tuple: &FiveTuple) -> Option<FiveTuple> {
+        let local = self.gatherer.socket(five_tuple.local)?;
+        (five_tuple.transport == Transport::Udp).then(|| path_between(local, five_tuple.remote))
+    }
+
+    // Commands for this side.
+
+    /// Sets the role: JSEP may learn it only after the agent was made. Conflicts are repaired in any case (RFC 8445
+    /// §7.3.1.1).
+    pub fn set_role(&mut self, role: Role) {
+        self.ctx.role = role;
+        self.settle_now();
+    }
+
+    /// A socket is bound at `addr`, which is never unspecified: from now on it is a host candidate. May come at any time;
+    /// after `Complete` the state is `Gathering` again, until [`finish_gathering`](Self::finish_gathering). Only UDP is
+    /// used; other transports are ignored, and so is an address that is known.
+    pub fn add_local_address(&mut self, now: Instant, addr: SocketAddr, transport: Transport) {
+        self.clock(now);
+        if self.closed {
+            return;
+        }
+        if let Some(local) = self.gatherer.add(addr, transport)
+            && self.gatherer.state() != GatheringState::New
+        {
+            self.enter(GatheringState::Gathering);
+            self.announce(local);
+        }
+        self.settle_now();
+    }
+
+    /// Begins to gather: the state is `Gathering`, and the candidates known so far are announced. Nothing happens if it
+    /// has begun.
+    pub fn gather(&mut self, now: Instant) {
+        self.clock(now);
+        if self.gatherer.state() == GatheringState::New && !self.closed {
+            self.enter(GatheringState::Gathering);
+            self.announce_all();
+        }
+        self.settle_now();
+    }
+
+    /// No more local addresses are to be expected. The state becomes `Complete` once no server has a request left to
+    /// answer.
+    pub fn finish_gathering(&mut self, now: Instant) {
+        self.gather(now);
+        if !self.closed {
+            self.enter(GatheringState::Complete);
+        }
+        self.settle_now();
+    }
+
+    fn enter(&mut self, state: GatheringState) {
+        if let Some(state) = self.gatherer.enter(state) {
+            self.ctx.push(Event::GatheringStateChange(state));
+        }
+        self.ctx.gathered = state == GatheringState::Complete;
+    }
+
+    fn announce(&mut self, local: Local) {
+        self.ctx.push(Event::LocalCandidate(local.candidate.clone()));
+        let (ctx, session) = self.current_mut();
+        session.add_local(ctx, local);
+    }
+
+    fn announce_all(&mut self) {
+        for local in self.gatherer.hosts().to_vec() {
+            self.announce(local);
+        }
+    }
+
+    /// Restarts ICE (RFC 8445 §9) with these credentials, or random ones. The peer's credentials and candidates are to be
+    /// set anew; the local candidates are announced again. The session so far goes on in all respects, and carries data,
+    /// until the new one has selected a pair.
+    pub fn restart(&mut self, now: Instant, credentials: Option<Credentials>) {
+        self.clock(now);
+        if self.closed {
+            return;
+        }
+        let begun = self.state() != State::New;
+        let session = Session::new(&mut self.ctx, self.sessions_made, credentials, begun);
+        self.sessions_made = self.sessions_made.wrapping_add(1);
+        self.sessions.push(session);
+        // Of too many restarts that led nowhere, the oldest that carries nothing is forgotten.
+        if self.sessions.len() > self.ctx.limits.max_restarts + 1 {
+            self.sessions.remove(usize::from(self.carrier() == Some(0)));
+        }
+        let gathering = self.gatherer.state();
+        if gathering != GatheringState::New {
+            self.enter(GatheringState::Gathering);
+            self.announce_all();
+            self.enter(gathering);
+        }
+        self.settle_now();
+    }
+
+    /// Undoes the latest [`restart`](Self::restart), as when the offer that asked for it is rolled back (RFC 8829 §4.1.10.2).
+    /// False if there is none to undo: none was begun, or the new session has taken over.
+    pub fn rollback_restart(&mut self, now: Instant) -> bool {
+        self.clock(now);
+        let possible = self.sessions.len() > 1 && !self.closed;
+        if possible {
+            self.sessions.pop();
+            self.settle_now();
+        }
+        possible
+    }
+
+    /// Ends everything: nothing is sent any more, and nothing answered.
+    pub fn close(&mut self, now: Instant) {
+        self.clock(now);
+        self.closed = true;
+        self.retired = None;
+        self.responses.clear();
+        self.settle_now();
+    }
+
+    // Commands for the other side.
+
+    /// The peer's username fragment and password have come: checks begin, and those that came before are made good. Ignored
+    /// if either is empty or longer than [`Credentials::MAX_LEN`].
+    pub fn set_remote_credentials(&mut self, now: Instant, credentials: Credentials) {
+        let now = self.clock(now);
+        if !self.closed {
+            let (ctx, session) = self.current_mut();
+            session.set_remote_credentials(ctx, now, credentials);
+        }
+        self.settle_now();
+    }
+
+    /// Whether the peer is a lite implementation (`a=ice-lite`): then a full agent controls (RFC 8445 §6.1.1).
+    pub fn set_remote_lite(&mut self, lite: bool) {
+        if lite && !self.ctx.lite {
+            self.ctx.switch_role(Role::Controlling);
+        }
+        let (ctx, session) = self.current_mut();
+        session.set_remote_lite(ctx, lite);
+        self.settle_now();
+    }
+
+    /// Takes a candidate of the peer. Candidates over TCP, of another component or with a domain name are ignored; one
+    /// with a `.local` name is asked for with [`Event::ResolveName`].
+    ///
+    /// # Errors
+    /// See [`AddCandidateError`]; the agent goes on as before.
+    pub fn add_remote_candidate(&mut self, now: Instant, candidate: Candidate) -> Result<(), AddCandidateError> {
+        self.clock(now);
+        if self.closed {
+            return Err(AddCandidateError::Closed);
+        }
+        let (ctx, session) = self.current_mut();
+        let result = session.add_remote(ctx, candidate);
+        self.settle_now();
+        result
+    }
+
+    /// The peer has no more candidates (RFC 8838 §14).
+    pub fn end_of_candidates(&mut self, now: Instant) {
+        self.clock(now);
+        self.current_mut().1.end_of_candidates();
+        self.settle_now();
+    }
+
+    /// The answer to [`Event::ResolveName`]: the address, or `None` if the name has none.
+    pub fn handle_resolved(&mut self, now: Instant, name: &str, addr: Option<IpAddr>) {
+        self.clock(now);
+        if !self.closed {
+            // A restart may have asked for the same name again.
+            for session in &mut self.sessions {
+                session.handle_resolved(&mut self.ctx, name, addr);
+            }
+        }
+        self.settle_now();
+    }
+
+    // The five verbs.
+
+    /// A datagram has come that looks like STUN ([`peerline_stun::is_stun`]).
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "the same verb in every machine: some decrypt in place"
+    )]
+    pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
+        let now = self.clock(now);
+        if self.closed {
+            return;
+        }
+        // "The FINGERPRINT mechanism MUST be used for connectivity checks" (RFC 8445 §7.2.4).
+        let message = match Message::parse(&datagram.payload) {
+            Ok(message) if message.verify_fingerprint().is_ok() && message.method() == Method::BINDING => message,
+            _ => {
+                self.ctx.drops.malformed += 1;
+                return;
+            }
+        };
+        let Some(path) = self.canonical(&datagram.five_tuple) else {
+            self.ctx.drops.unknown_local_address += 1;
+            return;
+        };
+        match message.class() {
+            // A keep-alive (RFC 8445 §11), which has kept what it was sent for alive by coming here.
+            Class::Indication => {}
+            Class::Request => {
+                let retired = self.retired.iter_mut().map(|(session, _)| session);
+                let sessions = self.sessions.iter_mut().rev().chain(retired);
+                server::handle_request(&mut self.ctx, &mut self.responses, sessions, now, path, &message);
+            }
+            Class::SuccessResponse | Class::ErrorResponse => self.handle_response(now, path, &message),
+        }
+        self.settle(now);
+    }
+
+    fn handle_response(&mut self, now: Instant, path: FiveTuple, response: &Message<'_>) {
+        let id = response.transaction_id();
+        let Some(session) = self.sessions.iter_mut().find(|session| session.owns(id)) else {
+            self.ctx.drops.unmatched_responses += 1;
+            return;
+        };
+        let taken = if session.transactions.contains(id) {
+            session.handle_response(&mut self.ctx, now, path, response)
+        } else {
+            session.handle_consent_response(&mut self.ctx, now, path, response)
+        };
+        if !taken {
+            self.ctx.drops.unauthenticated_responses += 1;
+        }
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.clock(now);
+        if self.closed {
+            return;
+        }
+        for session in &mut self.sessions {
+            session.handle_timeout(&mut self.ctx, now);
+        }
+        self.retired.take_if(|&mut (_, until)| now >= until);
+        self.settle(now);
+    }
+
+    /// Appends the next datagram to send to `out`, if there is one.
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        let now = self.clock(now);
+        if self.closed {
+            return None;
+        }
+        if let Some(response) = self.responses.pop(out) {
+            return Some(response);
+        }
+        // "Lite implementations do not generate connectivity checks" (RFC 8445 §6.2).
+        if self.ctx.lite {
+            return None;
+        }
+        let Self { ctx, sessions, .. } = self;
+        let unpaced = sessions
+            .iter_mut()
+            .rev()
+            .find_map(|session| session.poll_transmit(ctx, now, out));
+        unpaced.or_else(|| self.poll_check(now, out))
+    }
+
+    /// Sends the next new check, if it is time for one.
+    fn poll_check(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        loop {
+            let is_time = |from: Option<Instant>| from.is_none_or(|from| now >= from);
+            let next = |check: fn(&Session) -> Option<PairId>| {
+                self.sessions
+                    .iter()
+                    .enumerate()
+                    .rev()
+                    .find_map(|(index, session)| Some((index, check(session)?)))
+            };
+            let triggered = next(Session::next_triggered).filter(|_| is_time(self.pacer.triggered_from));
+            let ordinary = || next(Session::next_ordinary).filter(|_| is_time(self.pacer.ordinary_from));
+            let (index, pair) = triggered.or_else(ordinary)?;
+            let session = self.sessions.get_mut(index)?;
+            if let Some(transmit) = session.start_check(&mut self.ctx, now, pair, false, out) {
+                self.pacer.on_sent(now, self.ctx.timings.ta);
+                return Some(transmit);
+            }
+            // It cannot be written: never try it again.
+            session.list.untrigger(pair);
+            session.list.set_state(pair, PairState::Failed);
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) and [`poll_transmit`](Self::poll_transmit) have something to do again.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.closed {
+            return None;
+        }
+        let retired = self.retired.as_ref().map(|&(_, until)| until);
+        let sessions = self
+            .sessions
+            .iter()
+            .filter_map(|session| session.poll_timeout(&self.ctx));
+        let has = |check: fn(&Session) -> Option<PairId>| {
+            !self.ctx.lite && self.sessions.iter().any(|session| check(session).is_some())
+        };
+        let triggered = has(Session::next_triggered)
+            .then_some(self.pacer.triggered_from.or(self.latest))
+            .flatten();
+        let ordinary = has(Session::next_ordinary)
+            .then_some(self.pacer.ordinary_from.or(self.latest))
+            .flatten();
+        sessions.chain(retired).chain(triggered).chain(ordinary).min()
+    }
+
+    /// The next piece of news.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.ctx.pop()
+    }
+
+    // Data.
+
+    /// One datagram for the selected pair around what `fill` appends. `None`, and `fill` not called, while there is no
+    /// pair; `None`, too, if `fill` appends nothing.
+    pub fn enclose(&mut self, out: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>) -> Option<usize>) -> Option<Transmit> {
+        let session = self.carrier().and_then(|index| self.sessions.get_mut(index))?;
+        let (id, five_tuple) = session.sending().map(|pair| (pair.id, pair.path))?;
+        let len = fill(out)?;
+        session.list.touch(id, |pair| {
+            pair.counters.packets_sent += 1;
+            pair.counters.bytes_sent += len as u64;
+        });
+        Some(Transmit {
+            five_tuple,
+            ecn: None,
+            len,
+        })
+    }
+
+    /// A datagram of `len` bytes that is not STUN has come on this path: it counts, and shows that the peer is alive (but
+    /// is no consent).
+    pub fn on_data_received(&mut self, now: Instant, five_tuple: &FiveTuple, len: usize) {
+        let now = self.clock(now);
+        let Some(path) = self.canonical(five_tuple) else { return };
+        let mut recovered = false;
+        for session in self.sessions.iter_mut().rev() {
+            if let Some(id) = session
+                .list
+                .find(&path)
+                .filter(|pair| pair.state == PairState::Succeeded)
+                .map(|pair| pair.id)
+            {
+                session.list.touch(id, |pair| {
+                    pair.alive_at = Some(now);
+                    pair.counters.packets_received += 1;
+                    pair.counters.bytes_received += len as u64;
+                    pair.counters.last_packet_received = Some(now);
+                });
+                recovered = session.consent.is_missed();
+                break;
+            }
+        }
+        if recovered {
+            self.settle(now);
+        }
+    }
+
+    // Inside.
+
+    /// "A backwards `now` counts as the latest seen."
+    fn clock(&mut self, now: Instant) -> Instant {
+        *self.latest.insert(self.latest.map_or(now, |latest| latest.max(now)))
+    }
+
+    fn settle_now(&mut self) {
+        if let Some(now) = self.latest {
+            self.settle(now);
+        }
+    }
+
+    /// Carries every change through, and reports what is new.
+    fn settle(&mut self, now: Instant) {
+        if !self.closed {
+            for session in &mut self.sessions {
+                session.settle(&mut self.ctx, now);
+            }
+            self.retire(now);
+        }
+        let path = self
+            .carrier()
+            .and_then(|index| Some(self.sessions.get(index)?.sending()?.path));
+        if std::mem::replace(&mut self.reported_path, path) != path {
+            self.ctx.push(Event::SelectedPairChange(path));
+        }
+        let state = self.state();
+        if std::mem::replace(&mut self.reported_state, state) != state {
+            self.ctx.push(Event::StateChange(state));
+        }
+    }
+
+    /// Once a session has selected a pair, those before it have nothing left to do but to answer what is under way.
+    fn retire(&mut self, now: Instant) {
+        let Some(selected) = self.sessions.iter().rposition(|session| session.selected.is_some()) else {
+            return;
+        };
+        for session in self.sessions.drain(..selected) {
+            if session.sending().is_some() {
+                self.retired = Some((session.retire(), now + self.ctx.timings.retirement));
+            }
+        }
+    }
+}

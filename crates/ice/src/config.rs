@@ -1,0 +1,106 @@
+//! [`Config`]: what an agent is told when it is made.
+
+use std::time::Duration;
+
+use crate::{Credentials, Role};
+
+/// How an [`Agent`](crate::Agent) is made.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// The role to begin with: the side that sent the offer controls, unless only the other one is a full implementation
+    /// (RFC 8445 §6.1.1). [`Agent::set_role`](crate::Agent::set_role) sets it later, and conflicts are repaired on the way.
+    /// Controlled by default.
+    pub role: Role,
+    /// True to be a lite implementation (RFC 8445 §2.5): host candidates only, checks are answered and never sent. False
+    /// by default.
+    pub lite: bool,
+    /// The credentials of the first session; random ones if `None`, the default.
+    pub local_credentials: Option<Credentials>,
+    /// What all randomness comes from: credentials, transaction ids, the tiebreaker, the spread of consent checks. It has to
+    /// be unpredictable outside of tests (RFC 7675 §8). Zeros by default.
+    pub rng_seed: [u8; 32],
+    /// What a peer cannot make grow beyond.
+    pub limits: Limits,
+    /// How long everything takes.
+    pub timings: Timings,
+}
+
+/// What a peer cannot make grow beyond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Candidate pairs in a checklist: 100, "a limit [...] of 100 by default" (RFC 8445 §6.1.2.5). The least useful goes first.
+    pub max_pairs: usize,
+    /// Remote candidates that were signalled, those whose name is still being resolved included: 200. Peer-reflexive ones
+    /// come with a pair each, and are limited by `max_pairs`.
+    pub max_remote_candidates: usize,
+    /// Paths from which checks came before the remote credentials were known: 16.
+    pub max_early_checks: usize,
+    /// Responses waiting to be polled: 32. Requests beyond are dropped, as if lost.
+    pub max_responses: usize,
+    /// Restarts begun and not yet concluded whose earlier sessions are kept for a rollback: 3.
+    pub max_restarts: usize,
+    /// Events waiting to be polled: 1,000. Beyond, the oldest of the same kind makes room.
+    pub max_events: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_pairs: 100,
+            max_remote_candidates: 200,
+            max_early_checks: 16,
+            max_responses: 32,
+            max_restarts: 3,
+            max_events: 1000,
+        }
+    }
+}
+
+/// How long everything takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timings {
+    /// Ta, the pace of connectivity checks: 50 ms (RFC 8445 §14.2). The first check does not wait.
+    pub ta: Duration,
+    /// The shortest retransmission time-out: 500 ms, and never less (RFC 8445 §14.3).
+    pub rto: Duration,
+    /// The longest first retransmission time-out, however many checks are in progress: 1 s. Without it, a list of a hundred
+    /// hopeless pairs would take minutes to fail.
+    pub max_rto: Duration,
+    /// Rc, how often a request is sent in all: 7 (RFC 8489 §6.2.1).
+    pub max_transmissions: u32,
+    /// Rm, how many times the first time-out to wait after the last transmission: 16 (RFC 8489 §6.2.1).
+    pub last_wait: u32,
+    /// The PAC timer: how long an agent waits for peer-reflexive candidates before it fails for want of pairs: 39.5 s
+    /// (RFC 8863 §4).
+    pub patience: Duration,
+    /// How long the controlling side waits, from the first valid pair on, for a better one to become valid: 150 ms. It does
+    /// not wait if no better one is conceivable.
+    pub nomination_patience: Duration,
+    /// The period of consent checks, spread by ±20 %: 5 s (RFC 7675 §5.1).
+    pub consent_interval: Duration,
+    /// How long consent lasts after a response: 30 s (RFC 7675 §5.1). The state is then `Failed`.
+    pub consent_expiry: Duration,
+    /// How long the peer has to be silent for the state to become `Disconnected`: 7 s, so that a consent check has gone
+    /// unanswered.
+    pub disconnected_after: Duration,
+    /// How long a session goes on answering after a restart has replaced it: 3 s (RFC 8445 §8.3.1).
+    pub retirement: Duration,
+}
+
+impl Default for Timings {
+    fn default() -> Self {
+        Self {
+            ta: Duration::from_millis(50),
+            rto: Duration::from_millis(500),
+            max_rto: Duration::from_secs(1),
+            max_transmissions: 7,
+            last_wait: 16,
+            patience: Duration::from_millis(39_500),
+            nomination_patience: Duration::from_millis(150),
+            consent_interval: Duration::from_secs(5),
+            consent_expiry: Duration::from_secs(30),
+            disconnected_after: Duration::from_secs(7),
+            retirement: Duration::from_secs(3),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Consent freshness (RFC 7675): whether the peer still wants what we send, asked on the pair that carries data.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+
+use peerline_stun::attribute::ErrorCode;
+use peerline_stun::{Class, Message, TransactionId};
+use peerline_wire::{FiveTuple, Transmit};
+
+use crate::check::{Says, concede_role, write_request};
+use crate::context::Context;
+use crate::pair::{Pair, PairId, PairState};
+use crate::session::Session;
+
+/// The consent checks of the pair that carries data.
+#[derive(Debug, Default)]
+pub(crate) struct Consent {
+    pair: Option<PairId>,
+    /// When to ask next. It counts from the moment the last request left.
+    next: Option<Instant>,
+    /// Requests without a response yet, oldest first. "All outstanding STUN consent transactions for a candidate pair MUST
+    /// be discarded when consent expires" (§5.1).
+    asked: VecDeque<Asked>,
+    /// True while the peer has not been heard for [`disconnected_after`](crate::Timings::disconnected_after).
+    missed: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    id: TransactionId,
+    at: Instant,
+    path: FiveTuple,
+    says: Says,
+}
+
+impl Consent {
+    /// Requests are 4 s apart at least, and useless after 30 s.
+    const MAX_ASKED: usize = 8;
+
+    pub(crate) fn contains(&self, id: TransactionId) -> bool {
+        self.asked.iter().any(|asked| asked.id == id)
+    }
+
+    /// True while the peer is silent.
+    pub(crate) fn is_missed(&self) -> bool {
+        self.missed
+    }
+}
+
+impl Session {
+    /// Keeps the consent of the pair that carries data, and knows whether its peer is silent.
+    pub(crate) fn follow_consent(&mut self, ctx: &mut Context, now: Instant) {
+        let (pair, alive_at) = self.sending().map(|pair| (pair.id, pair.alive_at)).unzip();
+        if self.consent.pair != pair {
+            // A lite agent sends no checks: those of the peer are its consent.
+            let next = pair.filter(|_| !ctx.lite).map(|_| now + interval(ctx));
+            self.consent = Consent {
+                pair,
+                next,
+                asked: VecDeque::new(),
+                missed: false,
+            };
+        }
+        self.consent.missed = alive_at
+            .flatten()
+            .is_some_and(|at| now >= at + ctx.timings.disconnected_after);
+    }
+
+    pub(crate) fn consent_deadline(&self, ctx: &Context) -> Option<Instant> {
+        let pair = self.sending()?;
+        let expiry = pair.consent_at.map(|at| at + ctx.timings.consent_expiry);
+        let silence = pair
+            .alive_at
+            .filter(|_| !self.consent.missed)
+            .map(|at| at + ctx.timings.disconnected_after);
+        [self.consent.next, expiry, silence].into_iter().flatten().min()
+    }
+
+    /// "Each STUN binding request for consent MUST use a new STUN transaction identifier" and "is transmitted once only"
+    /// (§5.1).
+    pub(crate) fn ask_for_consent(&mut self, ctx: &mut Context, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        self.consent.next.filter(|&at| now >= at)?;
+        self.consent.next = Some(now + interval(ctx));
+        let pair = self.list.get(self.consent.pair?)?;
+        let (id, path, local) = (pair.id, pair.path, pair.local);
+        let says = Says {
+            role: ctx.role,
+            tie_breaker: ctx.tie_breaker,
+            priority: self.priority_attribute(local),
+            use_candidate: false,
+        };
+        let transaction = ctx.transaction_id();
+        let len = write_request(self.remote.as_ref()?, says, transaction, out)?;
+        if self.consent.asked.len() >= Consent::MAX_ASKED {
+            self.consent.asked.pop_front();
+        }
+        self.consent.asked.push_back(Asked {
+            id: transaction,
+            at: now,
+            path,
+            says,
+        });
+        self.list.touch(id, |pair| pair.counters.consent_requests_sent += 1);
+        Some(Transmit {
+            five_tuple: path,
+            ecn: None,
+            len,
+        })
+    }
+
+    /// Processes a response whose transaction is one of the consent checks. Returns false if it was not authenticated.
+    pub(crate) fn handle_consent_response(
+        &mut self,
+        ctx: &mut Context,
+        now: Instant,
+        path: FiveTuple,
+        response: &Message<'_>,
+    ) -> bool {
+        let Some(remote) = &self.remote else { return false };
+        let index = self
+            .consent
+            .asked
+            .iter()
+            .position(|asked| asked.id == response.transaction_id());
+        let Some(asked) = index.and_then(|index| self.consent.asked.get(index)).copied() else {
+            return false;
+        };
+        // "[...] a matching, authenticated, non-error STUN binding response from the remote peer's transport address."
+        if asked.path != path || response.verify(&remote.key).is_err() {
+            return false;
+        }
+        index.map(|index| self.consent.asked.remove(index));
+        let Some(id) = self.consent.pair else { return true };
+        let round_trip = now.saturating_duration_since(asked.at);
+        self.list.touch(id, |pair| {
+            pair.alive_at = Some(now);
+            pair.counters.responses_received += 1;
+            pair.counters.total_round_trip_time += round_trip;
+            pair.counters.current_round_trip_time = Some(round_trip);
+        });
+        match (response.class(), response.error().map(|error| error.code)) {
+            (Class::SuccessResponse, _) => self.list.touch(id, |pair| pair.consent_at = Some(now)),
+            (_, Some(ErrorCode::ROLE_CONFLICT)) => {
+                concede_role(ctx, asked.says);
+                self.sync_role(ctx);
+            }
+            // "Consent [...] is immediately revoked by [...] receipt of a valid and authenticated STUN response with error
+            // code Forbidden (403)" (§5.2).
+            (_, Some(ErrorCode::FORBIDDEN)) => self.lose_consent(id),
+            _ => {}
+        }
+        true
+    }
+
+    /// "Consent expires after 30 seconds" (§5.1).
+    pub(crate) fn expire_consent(&mut self, ctx: &Context, now: Instant) {
+        let expired = |pair: &&Pair| pair.consent_at.is_some_and(|at| now >= at + ctx.timings.consent_expiry);
+        while let Some(id) = self.sending().filter(expired).map(|pair| pair.id) {
+            self.lose_consent(id);
+        }
+    }
+
+    /// "After consent is lost, the same ICE credentials MUST NOT be used on the affected 5-tuple again" (§5.1): for the
+    /// selected pair this is the end of the session, else another valid pair may go on.
+    fn lose_consent(&mut self, id: PairId) {
+        if self.selected == Some(id) || self.nomination.pair() == Some(id) {
+            return self.lose();
+        }
+        self.list.untrigger(id);
+        self.list.set_state(id, PairState::Failed);
+        self.transactions.forget_pair(id);
+        if self.list.best_valid().is_none() && self.list.unresolved() == 0 {
+            self.lose();
+        }
+    }
+}
+
+/// "To prevent synchronization of consent checks, each interval MUST be randomized from between 0.8 and 1.2 times the basic
+/// period" (§5.1).
+fn interval(ctx: &mut Context) -> Duration {
+    ctx.timings.consent_interval.mul_f64(ctx.rng.random_range(0.8..1.2))
+}

@@ -1,0 +1,75 @@
+//! [`Context`]: what an agent's sessions share. Role and tiebreaker outlive a restart (RFC 8445 §9); so do the limits, the
+//! randomness and the news.
+
+use std::collections::VecDeque;
+use std::mem::discriminant;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use peerline_stun::TransactionId;
+
+use crate::stats::DropCounters;
+use crate::{Config, Event, Limits, Role, Timings};
+
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) lite: bool,
+    pub(crate) limits: Limits,
+    pub(crate) timings: Timings,
+    pub(crate) rng: StdRng,
+    pub(crate) role: Role,
+    pub(crate) tie_breaker: u64,
+    /// True while no local candidate is expected.
+    pub(crate) gathered: bool,
+    pub(crate) drops: DropCounters,
+    events: VecDeque<Event>,
+}
+
+impl Context {
+    pub(crate) fn new(config: &Config) -> Self {
+        let mut rng = StdRng::from_seed(config.rng_seed);
+        let tie_breaker = rng.random();
+        Self {
+            lite: config.lite,
+            limits: config.limits,
+            timings: config.timings,
+            rng,
+            role: config.role,
+            tie_breaker,
+            gathered: false,
+            drops: DropCounters::default(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// "The transaction ID MUST be uniformly and randomly chosen from the interval 0 .. 2**96-1" (RFC 8489 §5).
+    pub(crate) fn transaction_id(&mut self) -> TransactionId {
+        TransactionId(self.rng.random())
+    }
+
+    /// Changes the role because of a conflict or a lite peer.
+    pub(crate) fn switch_role(&mut self, role: Role) {
+        if self.role != role {
+            self.role = role;
+            self.push(Event::RoleChange(role));
+        }
+    }
+
+    pub(crate) fn push(&mut self, event: Event) {
+        if self.events.len() >= self.limits.max_events.max(1) {
+            let kind = discriminant(&event);
+            let oldest = self
+                .events
+                .iter()
+                .position(|queued| discriminant(queued) == kind)
+                .unwrap_or(0);
+            self.events.remove(oldest);
+        }
+        self.events.push_back(event);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+}

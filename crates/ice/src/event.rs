@@ -1,0 +1,118 @@
+//! [`Event`]: what an agent reports, and the states it reports.
+
+use std::fmt;
+
+use peerline_wire::FiveTuple;
+
+use crate::Candidate;
+
+/// What has happened in an [`Agent`](crate::Agent).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A local candidate to tell the peer about, with the credentials in use now (RFC 8838 §4.1).
+    LocalCandidate(Candidate),
+    /// The state of gathering has changed; `Complete` is the time to tell the peer that no candidate will follow.
+    GatheringStateChange(GatheringState),
+    /// The state of the agent has changed.
+    StateChange(State),
+    /// Data now goes this way, or nowhere. [`Agent::selected_pair`](crate::Agent::selected_pair) says more.
+    SelectedPairChange(Option<FiveTuple>),
+    /// A remote candidate has this `.local` name: answer with [`Agent::handle_resolved`](crate::Agent::handle_resolved).
+    ResolveName(String),
+    /// A role conflict, or a lite peer, has changed the role (RFC 8445 §7.3.1.1, §6.1.1).
+    RoleChange(Role),
+}
+
+/// Who decides on the pair to use (RFC 8445 §4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// This side nominates.
+    Controlling,
+    /// The peer does.
+    #[default]
+    Controlled,
+}
+
+impl Role {
+    /// The role of the other side.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Controlling => Self::Controlled,
+            Self::Controlled => Self::Controlling,
+        }
+    }
+}
+
+/// `RTCIceTransportState` (W3C webrtc-pc §5.6.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Waiting for the remote credentials and a candidate.
+    #[default]
+    New,
+    /// Checking pairs, none is valid yet.
+    Checking,
+    /// Data can be sent; a better path may still be found.
+    Connected,
+    /// A pair is nominated, and neither side has more candidates.
+    Completed,
+    /// The peer has been silent for a few seconds. Goes away by itself, or becomes `Failed`.
+    Disconnected,
+    /// No pair works, or consent has expired. An ICE restart is the way out.
+    Failed,
+    /// Closed by [`Agent::close`](crate::Agent::close).
+    Closed,
+}
+
+impl State {
+    /// The W3C name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Checking => "checking",
+            Self::Connected => "connected",
+            Self::Completed => "completed",
+            Self::Disconnected => "disconnected",
+            Self::Failed => "failed",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// `RTCIceGathererState` (W3C webrtc-pc §5.6.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum GatheringState {
+    /// Not begun.
+    #[default]
+    New,
+    /// Candidates are being gathered.
+    Gathering,
+    /// No further candidate is expected.
+    Complete,
+}
+
+impl GatheringState {
+    /// The W3C name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Gathering => "gathering",
+            Self::Complete => "complete",
+        }
+    }
+}
+
+impl fmt::Display for GatheringState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
