@@ -1,0 +1,147 @@
+//! The AEADs that protect records (RFC 5288, RFC 7905), by `ring`, in place.
+
+use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
+
+use crate::wire::CipherSuite;
+use crate::wire::record::RecordHeader;
+
+/// Which AEAD a suite uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bulk {
+    Aes128Gcm,
+    Aes256Gcm,
+    ChaCha20Poly1305,
+}
+
+impl Bulk {
+    /// The AEAD of a suite, if this crate has it.
+    pub(crate) fn of_suite(suite: CipherSuite) -> Option<Self> {
+        match suite {
+            CipherSuite::ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 | CipherSuite::ECDHE_RSA_WITH_AES_128_GCM_SHA256 => {
+                Some(Self::Aes128Gcm)
+            }
+            CipherSuite::ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 | CipherSuite::ECDHE_RSA_WITH_AES_256_GCM_SHA384 => {
+                Some(Self::Aes256Gcm)
+            }
+            CipherSuite::ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+            | CipherSuite::ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => Some(Self::ChaCha20Poly1305),
+            _ => None,
+        }
+    }
+
+    fn algorithm(self) -> &'static Algorithm {
+        match self {
+            Self::Aes128Gcm => &AES_128_GCM,
+            Self::Aes256Gcm => &AES_256_GCM,
+            Self::ChaCha20Poly1305 => &CHACHA20_POLY1305,
+        }
+    }
+
+    /// The length of the key in bytes.
+    pub(crate) fn key_len(self) -> usize {
+        self.algorithm().key_len()
+    }
+
+    /// The length of the secret part of the nonce, `fixed_iv_length`, in bytes.
+    pub(crate) fn iv_len(self) -> usize {
+        match self {
+            Self::Aes128Gcm | Self::Aes256Gcm => 4,
+            Self::ChaCha20Poly1305 => 12,
+        }
+    }
+}
+
+/// The key of one direction, scheduled once.
+pub(crate) struct Cipher {
+    key: LessSafeKey,
+    iv: Iv,
+}
+
+enum Iv {
+    /// RFC 5288 §3: a nonce is a secret salt and 8 bytes that travel with the record.
+    Salt([u8; 4]),
+    /// RFC 7905 §2: a nonce is a secret XOR the sequence number; nothing travels.
+    Secret([u8; 12]),
+}
+
+/// The record did not come from the peer, or not unharmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Forged;
+
+impl Cipher {
+    /// The length of the tag, the same for all.
+    const TAG_LEN: usize = 16;
+
+    /// The cipher with this key and secret part of the nonce; `None` if their lengths are not the algorithm's.
+    pub(crate) fn new(bulk: Bulk, key: &[u8], iv: &[u8]) -> Option<Self> {
+        let key = LessSafeKey::new(UnboundKey::new(bulk.algorithm(), key).ok()?);
+        let iv = match bulk {
+            Bulk::Aes128Gcm | Bulk::Aes256Gcm => Iv::Salt(iv.try_into().ok()?),
+            Bulk::ChaCha20Poly1305 => Iv::Secret(iv.try_into().ok()?),
+        };
+        Some(Self { key, iv })
+    }
+
+    /// How many bytes of nonce stand before the ciphertext.
+    pub(crate) fn explicit_nonce_len(&self) -> usize {
+        match self.iv {
+            Iv::Salt(_) => 8,
+            Iv::Secret(_) => 0,
+        }
+    }
+
+    /// By how many bytes a record's payload outgrows its plaintext.
+    pub(crate) fn expansion(&self) -> usize {
+        self.explicit_nonce_len() + Self::TAG_LEN
+    }
+
+    /// Encrypts `out[plaintext..]` in place and appends the tag. The explicit nonce is epoch and sequence number
+    /// (RFC 5288 §3 leaves the choice to the sender), which never repeats.
+    pub(crate) fn seal(&self, header: &RecordHeader, out: &mut Vec<u8>, plaintext: usize) -> Option<()> {
+        let explicit = header.sequence_u64().to_be_bytes();
+        let text = out.get_mut(plaintext..)?;
+        let aad = aad(header, text.len())?;
+        let tag = self
+            .key
+            .seal_in_place_separate_tag(self.nonce(explicit), aad, text)
+            .ok()?;
+        out.extend_from_slice(tag.as_ref());
+        Some(())
+    }
+
+    /// Decrypts a record's payload in place: the plaintext is `payload[range]` of what is returned.
+    pub(crate) fn open(&self, header: &RecordHeader, payload: &mut [u8]) -> Result<std::ops::Range<usize>, Forged> {
+        let start = self.explicit_nonce_len();
+        let plaintext_len = payload.len().checked_sub(self.expansion()).ok_or(Forged)?;
+        let explicit = match payload.first_chunk::<8>() {
+            Some(explicit) if start == 8 => *explicit,
+            _ => header.sequence_u64().to_be_bytes(),
+        };
+        let aad = aad(header, plaintext_len).ok_or(Forged)?;
+        let ciphertext = payload.get_mut(start..).ok_or(Forged)?;
+        self.key
+            .open_in_place(self.nonce(explicit), aad, ciphertext)
+            .map_err(|_| Forged)?;
+        Ok(start..start + plaintext_len)
+    }
+
+    fn nonce(&self, number: [u8; 8]) -> Nonce {
+        let mut nonce = [0; 12];
+        nonce[4..].copy_from_slice(&number);
+        match &self.iv {
+            Iv::Salt(salt) => nonce[..4].copy_from_slice(salt),
+            Iv::Secret(secret) => nonce.iter_mut().zip(secret).for_each(|(byte, mask)| *byte ^= mask),
+        }
+        Nonce::assume_unique_for_key(nonce)
+    }
+}
+
+/// RFC 5246 §6.2.3.3: `additional_data = seq_num + TLSCompressed.type + version + length`, the plaintext's length.
+fn aad(header: &RecordHeader, plaintext_len: usize) -> Option<Aad<[u8; 13]>> {
+    let mut aad = [0; 13];
+    aad[..8].copy_from_slice(&header.sequence_u64().to_be_bytes());
+    aad[8] = header.content_type.0;
+    aad[9..11].copy_from_slice(&header.version.0.to_be_bytes());
+    aad[11..].copy_from_slice(&u16::try_from(plaintext_len).ok()?.to_be_bytes());
+    Some(Aad::from(aad))
+}

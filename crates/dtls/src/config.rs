@@ -1,0 +1,111 @@
+//! [`Config`]: what a connection is told, and the limits of what a peer can make it keep.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::crypto::CryptoProvider;
+
+use crate::certificate::{Certificate, Fingerprint};
+use crate::wire::{CipherSuite, NamedGroup, SrtpProfile};
+
+/// Which side of the handshake a connection plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Sends the first ClientHello (`a=setup:active`).
+    Client,
+    /// Waits for it (`a=setup:passive`).
+    Server,
+}
+
+/// What a connection is told. Start from [`Config::new`].
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This side's certificate.
+    pub certificate: Arc<Certificate>,
+    /// The cryptography of the handshake. Default: rustls's `ring` provider.
+    pub provider: Arc<CryptoProvider>,
+    /// The fingerprints signalled for the peer's certificate, of which one must match. While there are none, the
+    /// handshake holds before it trusts the peer (see `Connection::set_remote_fingerprints`). Default: none.
+    pub remote_fingerprints: Vec<Fingerprint>,
+
+    /// Cipher suites, best first; those the provider lacks are left out. Default: AES-128-GCM (which RFC 8827 §6.5
+    /// requires), ChaCha20-Poly1305, AES-256-GCM, each with ECDSA before RSA. A server goes by its own order.
+    pub cipher_suites: Vec<CipherSuite>,
+    /// Key exchange groups, best first; those the provider lacks are left out. Default: X25519, P-256, P-384.
+    pub groups: Vec<NamedGroup>,
+    /// SRTP profiles, best first (RFC 5764); empty to leave `use_srtp` out. A server goes by its own order.
+    /// Default: AEAD_AES_128_GCM, AEAD_AES_256_GCM, AES128_CM_HMAC_SHA1_80, AES128_CM_HMAC_SHA1_32.
+    pub srtp_profiles: Vec<SrtpProfile>,
+    /// Refuse peers without extended master secret (RFC 7627 §5.3); it is always used when both have it.
+    /// Default: false.
+    pub require_extended_master_secret: bool,
+    /// As a server, make the client repeat a cookie before anything is computed for it (RFC 6347 §4.2.1).
+    /// Default: false, since ICE has proved the path already, and it costs a round trip.
+    pub hello_verify_request: bool,
+
+    /// The longest datagram that the handshake sends, in bytes; at least [`Config::MIN_MTU`]. Application data is
+    /// sized by the layer above, with `Connection::overhead`. Default: 1200, as browsers do.
+    pub mtu: usize,
+    /// How long to wait before the first retransmission. Default: 100 ms; RFC 6347 §4.2.4.1 says 1 s, and allows
+    /// less where, as in WebRTC, the delay is felt (libwebrtc: 50 ms).
+    pub initial_timeout: Duration,
+    /// The longest wait between retransmissions; each doubles the last. Default: 60 s (RFC 6347 §4.2.4.1).
+    pub max_timeout: Duration,
+    /// How often a flight is retransmitted before the connection closes with `Timeout`. Default: 12, as in
+    /// BoringSSL: nearly four minutes.
+    pub max_retransmissions: u32,
+    /// How long a handshake goes on after a fatal alert in plaintext. Anyone can forge those, so the alert counts
+    /// only if the handshake is not complete by then. Default: 1 s.
+    pub alert_patience: Duration,
+
+    /// The longest handshake message accepted, in bytes. Default: 64 KiB.
+    pub max_handshake_message: usize,
+    /// How many handshake messages ahead of the next one are kept for reassembly. Default: 8; a flight has at most
+    /// five.
+    pub max_messages_ahead: u16,
+    /// How many encrypted records are kept while their keys or the Finished before them are missing. Default: 32.
+    pub max_early_records: usize,
+    /// How many decrypted records wait for `recv` before newer ones are dropped. Default: 1024.
+    pub max_unread_records: usize,
+}
+
+impl Config {
+    /// The smallest [`mtu`](Self::mtu): a smaller one counts as this.
+    pub const MIN_MTU: usize = 128;
+
+    /// The defaults, with a certificate for this side.
+    #[must_use]
+    pub fn new(certificate: Arc<Certificate>) -> Self {
+        Self {
+            certificate,
+            provider: Arc::new(rustls::crypto::ring::default_provider()),
+            remote_fingerprints: Vec::new(),
+            cipher_suites: vec![
+                CipherSuite::ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+                CipherSuite::ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+                CipherSuite::ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+                CipherSuite::ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+                CipherSuite::ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+                CipherSuite::ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+            ],
+            groups: vec![NamedGroup::X25519, NamedGroup::SECP256R1, NamedGroup::SECP384R1],
+            srtp_profiles: vec![
+                SrtpProfile::AEAD_AES_128_GCM,
+                SrtpProfile::AEAD_AES_256_GCM,
+                SrtpProfile::AES128_CM_HMAC_SHA1_80,
+                SrtpProfile::AES128_CM_HMAC_SHA1_32,
+            ],
+            require_extended_master_secret: false,
+            hello_verify_request: false,
+            mtu: 1200,
+            initial_timeout: Duration::from_millis(100),
+            max_timeout: Duration::from_secs(60),
+            max_retransmissions: 12,
+            alert_patience: Duration::from_secs(1),
+            max_handshake_message: 64 * 1024,
+            max_messages_ahead: 8,
+            max_early_records: 32,
+            max_unread_records: 1024,
+        }
+    }
+}

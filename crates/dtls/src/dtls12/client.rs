@@ -1,0 +1,320 @@
+//! The client's side of the handshake.
+
+use super::key_schedule::{KeySchedule, Randoms, Sender, Suite};
+use super::{Context, Progress, Session, Trust, signed_params};
+use crate::config::Role;
+use crate::error::Fault;
+use crate::flight::Answer;
+use crate::reassembly::Message;
+use crate::wire::extension::{self, Extension, ExtensionType, UseSrtp};
+use crate::wire::handshake::{
+    Certificate, CertificateRequest, CertificateVerify, ClientHello, ClientKeyExchange, CompressionMethod, EcdheParams,
+    Finished, HandshakeType, HelloVerifyRequest, ServerHello, ServerKeyExchange,
+};
+use crate::wire::{ProtocolVersion, SignatureScheme, SrtpProfile};
+
+/// Where the client stands: what it waits for.
+pub(crate) enum Client {
+    ServerHello(AwaitServerHello),
+    ServerCertificate(Chosen),
+    ServerKeyExchange(Chosen),
+    CertificateRequest(Exchanged),
+    ServerHelloDone(Exchanged, Option<CertificateRequest>),
+    /// The server's flight is complete, but nobody has vouched for its certificate yet.
+    Fingerprint(Exchanged, Option<CertificateRequest>),
+    ServerFinished(Session),
+}
+
+/// What has been offered.
+pub(crate) struct AwaitServerHello {
+    hello: ClientHello,
+    verify_requests: u8,
+}
+
+/// What the ServerHello settled.
+pub(crate) struct Chosen {
+    suite: Suite,
+    randoms: Randoms,
+    extended_master_secret: bool,
+    srtp_profile: Option<SrtpProfile>,
+}
+
+/// That, and the server's key share.
+pub(crate) struct Exchanged {
+    chosen: Chosen,
+    params: EcdheParams,
+}
+
+/// A server that asks again and again is not one (one is usual; a second comes if its secret changed).
+const MAX_VERIFY_REQUESTS: u8 = 3;
+
+impl Client {
+    /// Sends the first flight.
+    pub(crate) fn start(cx: &mut Context) -> Result<Self, Fault> {
+        let mut extensions = vec![
+            Extension::renegotiation_info(),
+            Extension::extended_master_secret(),
+            Extension::supported_groups(&cx.groups().collect::<Vec<_>>()),
+            Extension::ec_point_formats(),
+            Extension::signature_algorithms(&cx.schemes()),
+        ];
+        if !cx.config.srtp_profiles.is_empty() {
+            extensions.push(Extension::use_srtp(&cx.config.srtp_profiles));
+        }
+        let hello = ClientHello {
+            version: ProtocolVersion::DTLS_1_2,
+            random: cx.random()?,
+            session_id: Vec::new(),
+            cookie: Vec::new(),
+            cipher_suites: cx.suites().map(|suite| suite.id).collect(),
+            compression_methods: vec![CompressionMethod::NULL],
+            extensions,
+        };
+        if hello.cipher_suites.is_empty() {
+            return Err(Fault::NoCommonCipherSuite);
+        }
+        if cx.groups().next().is_none() {
+            return Err(Fault::NoCommonGroup);
+        }
+        cx.begin_flight(Answer::Expected);
+        cx.say(HandshakeType::CLIENT_HELLO, |w| hello.encode(w));
+        Ok(Self::ServerHello(AwaitServerHello {
+            hello,
+            verify_requests: 0,
+        }))
+    }
+
+    pub(crate) fn handle(self, cx: &mut Context, message: &Message) -> Result<Progress<Self>, Fault> {
+        let next = match (self, message.kind) {
+            (Self::ServerHello(state), HandshakeType::HELLO_VERIFY_REQUEST) => state.on_verify_request(cx, message)?,
+            (Self::ServerHello(state), HandshakeType::SERVER_HELLO) => state.on_server_hello(cx, message)?,
+            (Self::ServerCertificate(chosen), HandshakeType::CERTIFICATE) => {
+                cx.receive_certificate(message)?;
+                cx.hear(message);
+                Self::ServerKeyExchange(chosen)
+            }
+            (Self::ServerKeyExchange(chosen), HandshakeType::SERVER_KEY_EXCHANGE) => {
+                on_server_key_exchange(chosen, cx, message)?
+            }
+            (Self::CertificateRequest(exchanged), HandshakeType::CERTIFICATE_REQUEST) => {
+                let request = CertificateRequest::decode(&message.body)?;
+                cx.hear(message);
+                Self::ServerHelloDone(exchanged, Some(request))
+            }
+            // A server need not ask for a certificate: one outside WebRTC may not.
+            (Self::CertificateRequest(exchanged), HandshakeType::SERVER_HELLO_DONE) => {
+                on_server_hello_done(exchanged, None, cx, message)?
+            }
+            (Self::ServerHelloDone(exchanged, request), HandshakeType::SERVER_HELLO_DONE) => {
+                on_server_hello_done(exchanged, request, cx, message)?
+            }
+            (Self::ServerFinished(session), HandshakeType::FINISHED) => {
+                return on_server_finished(session, cx, message);
+            }
+            _ => return Err(Fault::UnexpectedMessage),
+        };
+        Ok(Progress::Next(next))
+    }
+
+    /// The peer's certificate may be vouched for by now.
+    pub(crate) fn on_fingerprints(self, cx: &mut Context) -> Result<Self, Fault> {
+        match self {
+            Self::Fingerprint(exchanged, request) => go_on_if_trusted(exchanged, request, cx),
+            Self::ServerHello(_) | Self::ServerCertificate(_) => Ok(self),
+            Self::ServerKeyExchange(_)
+            | Self::CertificateRequest(_)
+            | Self::ServerHelloDone(..)
+            | Self::ServerFinished(_) => cx.trust().map(|_| self),
+        }
+    }
+
+    /// True while the handshake waits for fingerprints and nothing else.
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(self, Self::Fingerprint(..))
+    }
+}
+
+impl AwaitServerHello {
+    /// RFC 6347 §4.2.1: "the client MUST retransmit the ClientHello with the cookie added."
+    fn on_verify_request(mut self, cx: &mut Context, message: &Message) -> Result<Client, Fault> {
+        if self.verify_requests == MAX_VERIFY_REQUESTS {
+            return Err(Fault::UnexpectedMessage);
+        }
+        self.verify_requests += 1;
+        self.hello.cookie = HelloVerifyRequest::decode(&message.body)?.cookie;
+        // RFC 6347 §4.2.6: "the initial ClientHello and HelloVerifyRequest are not included" in what Finished covers.
+        cx.transcript.clear();
+        cx.begin_flight(Answer::Expected);
+        cx.say(HandshakeType::CLIENT_HELLO, |w| self.hello.encode(w));
+        Ok(Client::ServerHello(self))
+    }
+
+    fn on_server_hello(self, cx: &mut Context, message: &Message) -> Result<Client, Fault> {
+        let hello = ServerHello::decode(&message.body)?;
+        if hello.version != ProtocolVersion::DTLS_1_2 {
+            return Err(Fault::NoCommonVersion);
+        }
+        if hello.has_duplicate_extensions()
+            || hello.compression_method != CompressionMethod::NULL
+            || !self.hello.cipher_suites.contains(&hello.cipher_suite)
+        {
+            return Err(Fault::IllegalParameter);
+        }
+        // RFC 5246 §7.4.1.4: "If a client receives an extension type in ServerHello that it did not request in the
+        // associated ClientHello, it MUST abort the handshake with an unsupported_extension fatal alert."
+        if hello
+            .extensions
+            .iter()
+            .any(|answer| self.hello.extension(answer.extension_type).is_none())
+        {
+            return Err(Fault::UnofferedExtension);
+        }
+        let suite = Suite::find(&cx.config.provider, hello.cipher_suite).ok_or(Fault::IllegalParameter)?;
+        let chosen = Chosen {
+            suite,
+            randoms: Randoms {
+                client: self.hello.random,
+                server: hello.random,
+            },
+            extended_master_secret: extended_master_secret(&hello, cx)?,
+            srtp_profile: srtp_profile(&hello, cx)?,
+        };
+        // RFC 5746 §3.4: "The client MUST then verify that the length of the "renegotiated_connection" field is zero,
+        // and if it is not, MUST abort the handshake". Its absence is suffered, since nothing is ever renegotiated.
+        if let Some(info) = hello.extension(ExtensionType::RENEGOTIATION_INFO) {
+            if !extension::renegotiation_info(info)?.is_empty() {
+                return Err(Fault::RenegotiationMismatch);
+            }
+        }
+        if let Some(formats) = hello.extension(ExtensionType::EC_POINT_FORMATS) {
+            if !extension::offers_uncompressed_points(formats)? {
+                return Err(Fault::IllegalParameter);
+            }
+        }
+        cx.records.set_version(ProtocolVersion::DTLS_1_2);
+        cx.hear(message);
+        Ok(Client::ServerCertificate(chosen))
+    }
+}
+
+fn extended_master_secret(hello: &ServerHello, cx: &Context) -> Result<bool, Fault> {
+    match hello.extension(ExtensionType::EXTENDED_MASTER_SECRET) {
+        Some([]) => Ok(true),
+        Some(_) => Err(Fault::IllegalParameter),
+        None if cx.config.require_extended_master_secret => Err(Fault::NoExtendedMasterSecret),
+        None => Ok(false),
+    }
+}
+
+/// RFC 5764 §4.1.1: the server answers with one of the profiles offered; §4.1.3: and with the client's MKI or none.
+fn srtp_profile(hello: &ServerHello, cx: &Context) -> Result<Option<SrtpProfile>, Fault> {
+    let Some(answer) = hello.extension(ExtensionType::USE_SRTP) else {
+        return Ok(None);
+    };
+    let answer = UseSrtp::decode(answer)?;
+    match &answer.profiles[..] {
+        [profile] if cx.config.srtp_profiles.contains(profile) && answer.mki.is_empty() => Ok(Some(*profile)),
+        _ => Err(Fault::IllegalParameter),
+    }
+}
+
+fn on_server_key_exchange(chosen: Chosen, cx: &mut Context, message: &Message) -> Result<Client, Fault> {
+    let exchange = ServerKeyExchange::decode(&message.body)?;
+    if cx.group(exchange.params.group).is_none() || !chosen.suite.allows(exchange.signed.scheme) {
+        return Err(Fault::IllegalParameter);
+    }
+    let signed = signed_params(&chosen.randoms.client, &chosen.randoms.server, &exchange.params);
+    cx.verify(&exchange.signed, &signed)?;
+    cx.hear(message);
+    Ok(Client::CertificateRequest(Exchanged {
+        chosen,
+        params: exchange.params,
+    }))
+}
+
+fn on_server_hello_done(
+    exchanged: Exchanged,
+    request: Option<CertificateRequest>,
+    cx: &mut Context,
+    message: &Message,
+) -> Result<Client, Fault> {
+    if !message.body.is_empty() {
+        return Err(Fault::Malformed(crate::wire::ParseError::TrailingBytes));
+    }
+    cx.hear(message);
+    // The first flight has been answered, whatever comes of it.
+    cx.flight.finish();
+    go_on_if_trusted(exchanged, request, cx)
+}
+
+fn go_on_if_trusted(
+    exchanged: Exchanged,
+    request: Option<CertificateRequest>,
+    cx: &mut Context,
+) -> Result<Client, Fault> {
+    match cx.trust()? {
+        Trust::Unknown => Ok(Client::Fingerprint(exchanged, request)),
+        Trust::Vouched => send_second_flight(exchanged, request.as_ref(), cx),
+    }
+}
+
+/// Certificate, ClientKeyExchange, CertificateVerify, ChangeCipherSpec, Finished.
+fn send_second_flight(
+    exchanged: Exchanged,
+    request: Option<&CertificateRequest>,
+    cx: &mut Context,
+) -> Result<Client, Fault> {
+    let Exchanged { chosen, params } = exchanged;
+    let group = cx.group(params.group).ok_or(Fault::IllegalParameter)?;
+    let key_exchange = group.start().map_err(|_| Fault::CryptoFailed)?;
+
+    cx.begin_flight(Answer::Expected);
+    if request.is_some() {
+        let certificate = Certificate {
+            chain: cx.config.certificate.chain().to_vec(),
+        };
+        cx.say(HandshakeType::CERTIFICATE, |w| certificate.encode(w));
+    }
+    let share = ClientKeyExchange {
+        public_key: key_exchange.pub_key().to_vec(),
+    };
+    cx.say(HandshakeType::CLIENT_KEY_EXCHANGE, |w| share.encode(w));
+    let session_hash = chosen.extended_master_secret.then(|| chosen.suite.hash(&cx.transcript));
+    let keys = KeySchedule::new(
+        chosen.suite,
+        chosen.randoms,
+        key_exchange,
+        &params.public_key,
+        session_hash,
+    )?;
+    if let Some(request) = request {
+        let signed = cx.sign(&verifiable(&request.signature_algorithms), &cx.transcript)?;
+        cx.say(HandshakeType::CERTIFICATE_VERIFY, |w| {
+            CertificateVerify { signed }.encode(w)
+        });
+    }
+    cx.set_keys(keys.ciphers(Role::Client))?;
+    cx.change_cipher_spec();
+    let verify_data = keys.verify_data(Sender::Client, &cx.transcript);
+    cx.say(HandshakeType::FINISHED, |w| Finished { verify_data }.encode(w));
+    cx.reassembly.require_protection();
+    Ok(Client::ServerFinished(Session {
+        keys,
+        srtp_profile: chosen.srtp_profile,
+    }))
+}
+
+/// SHA-1 and MD5 are never signed with, even if a server lists them: their numbers are those of hash 1 and 2.
+fn verifiable(schemes: &[SignatureScheme]) -> Vec<SignatureScheme> {
+    schemes.iter().copied().filter(|scheme| scheme.0 >> 8 > 2).collect()
+}
+
+fn on_server_finished(session: Session, cx: &mut Context, message: &Message) -> Result<Progress<Client>, Fault> {
+    let finished = Finished::decode(&message.body)?;
+    session
+        .keys
+        .verify_finished(Sender::Server, &cx.transcript, &finished.verify_data)?;
+    cx.flight.finish();
+    cx.conclude();
+    Ok(Progress::Connected(session))
+}

@@ -1,0 +1,243 @@
+//! The outgoing flight and its retransmission (RFC 6347 §4.2.4).
+//!
+//! ```text
+//!             PREPARING --- begin, push
+//!                 |
+//!              SENDING  --- poll_transmit, until the last datagram has left: the timer starts
+//!                 |  ^
+//!                 |  `----- the timer fires (and doubles), or the peer retransmits its flight
+//!              WAITING
+//!                 |
+//!          the peer's next flight is complete: the next `begin`, or `finish`
+//! ```
+
+use std::time::{Duration, Instant};
+
+use peerline_wire::Writer;
+
+use crate::config::Config;
+use crate::record_layer::{Epoch, RecordLayer};
+use crate::wire::handshake::{Fragment, HandshakeHeader, HandshakeType};
+use crate::wire::record::ContentType;
+
+/// Whether an answer is expected to a flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// The peer's next flight: retransmit until it comes.
+    Expected,
+    /// None: the last flight of a handshake, or a HelloVerifyRequest. It is sent again only when the peer repeats
+    /// what it answers.
+    None,
+}
+
+/// What a timer that fired means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expiry {
+    /// Nothing: it had not fired.
+    NotYet,
+    /// The flight is to be sent again.
+    Retransmit,
+    /// It has been sent often enough.
+    GiveUp,
+}
+
+enum Part {
+    Message {
+        epoch: Epoch,
+        kind: HandshakeType,
+        message_seq: u16,
+        body: Vec<u8>,
+    },
+    ChangeCipherSpec,
+}
+
+pub(crate) struct Flight {
+    parts: Vec<Part>,
+    answer: Answer,
+    /// The part to send next, and how much of its body has been sent.
+    next: usize,
+    offset: usize,
+    retransmissions: u32,
+    timeout: Duration,
+    deadline: Option<Instant>,
+    last_left: Option<Instant>,
+}
+
+impl Flight {
+    /// Fragments shorter than this are not worth a record: the rest waits for the next datagram.
+    const MIN_FRAGMENT: usize = 32;
+
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            parts: Vec::new(),
+            answer: Answer::None,
+            next: 0,
+            offset: 0,
+            retransmissions: 0,
+            timeout: config.initial_timeout,
+            deadline: None,
+            last_left: None,
+        }
+    }
+
+    /// Starts a new flight in place of the last one.
+    pub(crate) fn begin(&mut self, answer: Answer, config: &Config) {
+        // RFC 6347 §4.2.4.1: "Implementations SHOULD retain the current timer value until a transmission without
+        // loss occurs, at which time the value may be reset to the initial value."
+        if self.retransmissions == 0 {
+            self.timeout = config.initial_timeout;
+        }
+        self.finish();
+        self.answer = answer;
+        self.retransmissions = 0;
+        self.last_left = None;
+    }
+
+    /// Forgets the flight: it has been answered.
+    pub(crate) fn finish(&mut self) {
+        self.parts.clear();
+        self.deadline = None;
+        self.rewind();
+    }
+
+    pub(crate) fn push_message(&mut self, epoch: Epoch, kind: HandshakeType, message_seq: u16, body: Vec<u8>) {
+        self.parts.push(Part::Message {
+            epoch,
+            kind,
+            message_seq,
+            body,
+        });
+    }
+
+    pub(crate) fn push_change_cipher_spec(&mut self) {
+        self.parts.push(Part::ChangeCipherSpec);
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant, config: &Config) -> Expiry {
+        if self.deadline.is_none_or(|deadline| now < deadline) {
+            return Expiry::NotYet;
+        }
+        if self.retransmissions >= config.max_retransmissions {
+            return Expiry::GiveUp;
+        }
+        // RFC 6347 §4.2.4.1: "double the value at each retransmission, up to no less than the RFC 6298 maximum of
+        // 60 seconds."
+        self.retransmissions += 1;
+        self.timeout = self
+            .timeout
+            .saturating_mul(2)
+            .min(config.max_timeout)
+            .max(config.initial_timeout);
+        self.deadline = None;
+        self.rewind();
+        Expiry::Retransmit
+    }
+
+    /// The peer has sent the end of its last flight again, so it lacks this one. True if the flight is sent again.
+    ///
+    /// Anyone can repeat a datagram, so each half of the initial timeout grants one answer: a peer that waits as
+    /// long as its own timer always gets one.
+    pub(crate) fn on_peer_retransmission(&mut self, now: Instant, config: &Config) -> bool {
+        let wholly_sent = !self.parts.is_empty() && self.next == self.parts.len();
+        let rested = self
+            .last_left
+            .is_some_and(|left| now.saturating_duration_since(left) >= config.initial_timeout / 2);
+        if !wholly_sent || !rested {
+            return false;
+        }
+        self.deadline = None;
+        self.rewind();
+        true
+    }
+
+    /// Appends the flight's next datagram: as many records as fit `mtu`, messages cut where they do not.
+    pub(crate) fn poll_transmit(
+        &mut self,
+        now: Instant,
+        mtu: usize,
+        records: &mut RecordLayer,
+        out: &mut Vec<u8>,
+    ) -> Option<usize> {
+        let start = out.len();
+        while self.next < self.parts.len() {
+            let room = mtu.saturating_sub(out.len() - start);
+            if self.append_record(room, out.len() == start, records, out).is_none() {
+                break;
+            }
+        }
+        if out.len() == start {
+            return None;
+        }
+        if self.next == self.parts.len() {
+            self.last_left = Some(now);
+            self.deadline = match self.answer {
+                Answer::Expected => now.checked_add(self.timeout),
+                Answer::None => None,
+            };
+        }
+        Some(out.len() - start)
+    }
+
+    /// Appends the next record, or nothing if too little room is left for it.
+    fn append_record(
+        &mut self,
+        room: usize,
+        first: bool,
+        records: &mut RecordLayer,
+        out: &mut Vec<u8>,
+    ) -> Option<usize> {
+        match self.parts.get(self.next)? {
+            Part::ChangeCipherSpec => {
+                room.checked_sub(records.overhead(Epoch::Plain) + 1)?;
+                self.next += 1;
+                records.enclose(Epoch::Plain, ContentType::CHANGE_CIPHER_SPEC, out, |out| {
+                    out.push(1);
+                    Some(1)
+                })
+            }
+            Part::Message {
+                epoch,
+                kind,
+                message_seq,
+                body,
+            } => {
+                let room = room.checked_sub(records.overhead(*epoch) + HandshakeHeader::LEN)?;
+                let rest = body.get(self.offset..)?;
+                if rest.len() > room && !first && room < Self::MIN_FRAGMENT {
+                    return None;
+                }
+                let part = rest.get(..room).unwrap_or(rest);
+                let fragment = Fragment {
+                    header: HandshakeHeader {
+                        kind: *kind,
+                        length: u32::try_from(body.len()).ok()?,
+                        message_seq: *message_seq,
+                        fragment_offset: u32::try_from(self.offset).ok()?,
+                        fragment_length: u32::try_from(part.len()).ok()?,
+                    },
+                    body: part,
+                };
+                let len = records.enclose(*epoch, ContentType::HANDSHAKE, out, |out| {
+                    fragment.encode(&mut Writer::new(out));
+                    Some(HandshakeHeader::LEN + part.len())
+                })?;
+                self.offset += part.len();
+                if self.offset == body.len() {
+                    self.next += 1;
+                    self.offset = 0;
+                }
+                Some(len)
+            }
+        }
+    }
+
+    fn rewind(&mut self) {
+        self.next = 0;
+        self.offset = 0;
+    }
+}

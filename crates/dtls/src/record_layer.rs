@@ -1,0 +1,270 @@
+//! The record layer (RFC 6347 §4.1): numbers records, protects what is sent and admits what is received.
+//!
+//! DTLS 1.2 has two epochs: plaintext, and the keys of the one handshake.
+
+use bytes::BytesMut;
+use peerline_wire::{ReplayWindow, Writer};
+
+use crate::cipher::Cipher;
+use crate::wire::ProtocolVersion;
+use crate::wire::record::{ContentType, Record, RecordHeader};
+
+/// The keys that protect a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Epoch {
+    /// Epoch 0: none.
+    Plain,
+    /// Epoch 1: those of the handshake.
+    Protected,
+}
+
+impl Epoch {
+    /// The epoch with a number, if DTLS 1.2 without renegotiation can come to it.
+    pub(crate) fn from_number(number: u16) -> Option<Self> {
+        match number {
+            0 => Some(Self::Plain),
+            1 => Some(Self::Protected),
+            _ => None,
+        }
+    }
+
+    fn number(self) -> u16 {
+        match self {
+            Self::Plain => 0,
+            Self::Protected => 1,
+        }
+    }
+}
+
+/// Why a protected record was not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Discard {
+    /// Seen before, or too old to tell.
+    Replayed,
+    /// Not the peer's, or not unharmed.
+    Forged,
+}
+
+#[derive(Default)]
+pub(crate) struct RecordLayer {
+    version: Option<ProtocolVersion>,
+    plain_sequence: u64,
+    write: Option<(Cipher, u64)>,
+    read: Option<(Cipher, ReplayWindow)>,
+}
+
+impl RecordLayer {
+    /// The version both sides have agreed on, for the records to come. Before, records say DTLS 1.0, which every
+    /// server takes (RFC 6347 §4.2.1).
+    pub(crate) fn set_version(&mut self, version: ProtocolVersion) {
+        self.version = Some(version);
+    }
+
+    /// The keys of epoch 1.
+    pub(crate) fn set_keys(&mut self, write: Cipher, read: Cipher) {
+        self.write = Some((write, 0));
+        self.read = Some((read, ReplayWindow::new()));
+    }
+
+    /// True once records of epoch 1 can be opened.
+    pub(crate) fn can_open(&self) -> bool {
+        self.read.is_some()
+    }
+
+    /// By how many bytes a record outgrows what it carries.
+    pub(crate) fn overhead(&self, epoch: Epoch) -> usize {
+        let expansion = match (epoch, &self.write) {
+            (Epoch::Protected, Some((cipher, _))) => cipher.expansion(),
+            (Epoch::Protected, None) | (Epoch::Plain, _) => 0,
+        };
+        RecordHeader::LEN + expansion
+    }
+
+    /// Appends one record around what `fill` appends. `None`, and `out` as before, if `fill` appends nothing, more
+    /// than a record holds, or the epoch has no keys or no numbers left.
+    pub(crate) fn enclose(
+        &mut self,
+        epoch: Epoch,
+        content_type: ContentType,
+        out: &mut Vec<u8>,
+        fill: impl FnOnce(&mut Vec<u8>) -> Option<usize>,
+    ) -> Option<usize> {
+        let start = out.len();
+        let sealed = self.try_enclose(epoch, content_type, out, fill);
+        if sealed.is_none() {
+            out.truncate(start);
+        }
+        sealed
+    }
+
+    fn try_enclose(
+        &mut self,
+        epoch: Epoch,
+        content_type: ContentType,
+        out: &mut Vec<u8>,
+        fill: impl FnOnce(&mut Vec<u8>) -> Option<usize>,
+    ) -> Option<usize> {
+        let (cipher, sequence) = match (epoch, &mut self.write) {
+            (Epoch::Plain, _) => (None, &mut self.plain_sequence),
+            (Epoch::Protected, Some((cipher, sequence))) => (Some(&*cipher), sequence),
+            (Epoch::Protected, None) => return None,
+        };
+        // RFC 6347 §4.1: a sequence number MUST NOT wrap.
+        if *sequence > RecordHeader::MAX_SEQUENCE_NUMBER {
+            return None;
+        }
+        let mut header = RecordHeader {
+            content_type,
+            version: self.version.unwrap_or(ProtocolVersion::DTLS_1_0),
+            epoch: epoch.number(),
+            sequence_number: *sequence,
+            length: 0,
+        };
+        let start = out.len();
+        header.encode(&mut Writer::new(out));
+        let payload = out.len();
+        if cipher.is_some_and(|cipher| cipher.explicit_nonce_len() > 0) {
+            Writer::new(out).u64(header.sequence_u64());
+        }
+        let plaintext = out.len();
+        fill(out)?;
+        match out.len().checked_sub(plaintext) {
+            Some(1..=RecordHeader::MAX_PLAINTEXT) => {}
+            _ => return None,
+        }
+        if let Some(cipher) = cipher {
+            cipher.seal(&header, out, plaintext)?;
+        }
+        header.length = u16::try_from(out.len() - payload).ok()?;
+        out[payload - 2..payload].copy_from_slice(&header.length.to_be_bytes());
+        *sequence += 1;
+        Some(out.len() - start)
+    }
+
+    /// Decrypts a record of epoch 1 in place, once.
+    pub(crate) fn open(&mut self, record: Record) -> Result<BytesMut, Discard> {
+        let Record { header, mut payload } = record;
+        let (cipher, window) = self.read.as_mut().ok_or(Discard::Forged)?;
+        if !window.is_fresh(header.sequence_number) {
+            return Err(Discard::Replayed);
+        }
+        let plaintext = cipher.open(&header, &mut payload).map_err(|_| Discard::Forged)?;
+        // RFC 6347 §4.1.2.6: "the receive window is updated only if the MAC verification succeeds."
+        window.accept(header.sequence_number);
+        payload.truncate(plaintext.end);
+        let _ = payload.split_to(plaintext.start);
+        Ok(payload)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cipher::Bulk;
+
+    fn pair(bulk: Bulk) -> (RecordLayer, RecordLayer) {
+        let cipher = |byte: u8| Cipher::new(bulk, &vec![byte; bulk.key_len()], &vec![byte; bulk.iv_len()]).unwrap();
+        let (mut a, mut b) = (RecordLayer::default(), RecordLayer::default());
+        a.set_keys(cipher(1), cipher(2));
+        b.set_keys(cipher(2), cipher(1));
+        for layer in [&mut a, &mut b] {
+            layer.set_version(ProtocolVersion::DTLS_1_2);
+        }
+        (a, b)
+    }
+
+    fn seal(layer: &mut RecordLayer, plaintext: &[u8]) -> Vec<u8> {
+        let mut out = b"before".to_vec();
+        let fill = |out: &mut Vec<u8>| {
+            out.extend_from_slice(plaintext);
+            Some(plaintext.len())
+        };
+        let len = layer
+            .enclose(Epoch::Protected, ContentType::APPLICATION_DATA, &mut out, fill)
+            .unwrap();
+        assert_eq!(len, plaintext.len() + layer.overhead(Epoch::Protected));
+        assert_eq!(out.len(), 6 + len);
+        out.split_off(6)
+    }
+
+    fn record(bytes: &[u8]) -> Record {
+        Record::split_off(&mut BytesMut::from(bytes)).unwrap()
+    }
+
+    #[test]
+    fn what_is_sealed_opens_once() {
+        for bulk in [Bulk::Aes128Gcm, Bulk::Aes256Gcm, Bulk::ChaCha20Poly1305] {
+            let (mut a, mut b) = pair(bulk);
+            let first = seal(&mut a, b"first");
+            let second = seal(&mut a, b"second");
+            assert_eq!(b.open(record(&second)).unwrap(), &b"second"[..]);
+            assert_eq!(b.open(record(&first)).unwrap(), &b"first"[..]);
+            assert_eq!(b.open(record(&first)), Err(Discard::Replayed));
+        }
+    }
+
+    #[test]
+    fn a_forgery_is_refused_and_does_not_move_the_window() {
+        for bulk in [Bulk::Aes128Gcm, Bulk::ChaCha20Poly1305] {
+            let (mut a, mut b) = pair(bulk);
+            let genuine = seal(&mut a, b"genuine");
+            for byte in 0..genuine.len() {
+                let mut forged = genuine.clone();
+                forged[byte] ^= 0x40;
+                let Ok(forged) = Record::split_off(&mut BytesMut::from(&forged[..])) else {
+                    continue;
+                };
+                if forged.header.epoch == 1 {
+                    assert_eq!(b.open(forged), Err(Discard::Forged), "byte {byte}");
+                }
+            }
+            for len in 0..genuine.len() - RecordHeader::LEN {
+                let header = record(&genuine).header;
+                let payload = BytesMut::from(&genuine[RecordHeader::LEN..RecordHeader::LEN + len]);
+                assert_eq!(b.open(Record { header, payload }), Err(Discard::Forged));
+            }
+            assert_eq!(b.open(record(&genuine)).unwrap(), &b"genuine"[..]);
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_a_record_leaves_no_trace() {
+        let (mut a, _) = pair(Bulk::Aes128Gcm);
+        let mut out = vec![7];
+        let mut enclose = |len: usize, result: Option<usize>| {
+            let fill = |out: &mut Vec<u8>| {
+                out.resize(out.len() + len, 0);
+                result
+            };
+            let sealed = a.enclose(Epoch::Protected, ContentType::APPLICATION_DATA, &mut out, fill);
+            assert_eq!(out.len() - 1, sealed.unwrap_or(0));
+            out.truncate(1);
+            sealed
+        };
+        assert_eq!(enclose(0, Some(0)), None);
+        assert_eq!(enclose(10, None), None);
+        assert_eq!(enclose(RecordHeader::MAX_PLAINTEXT + 1, Some(0)), None);
+        assert_eq!(
+            enclose(RecordHeader::MAX_PLAINTEXT, Some(0)),
+            Some(RecordHeader::MAX_PLAINTEXT + 37)
+        );
+    }
+
+    #[test]
+    fn sequence_numbers_do_not_wrap() {
+        let (mut a, _) = pair(Bulk::ChaCha20Poly1305);
+        a.write.as_mut().unwrap().1 = RecordHeader::MAX_SEQUENCE_NUMBER;
+        let last = record(&seal(&mut a, b"last"));
+        assert_eq!(last.header.sequence_number, RecordHeader::MAX_SEQUENCE_NUMBER);
+        let mut out = Vec::new();
+        let fill = |out: &mut Vec<u8>| {
+            out.push(1);
+            Some(1)
+        };
+        assert_eq!(
+            a.enclose(Epoch::Protected, ContentType::APPLICATION_DATA, &mut out, fill),
+            None
+        );
+        assert!(out.is_empty());
+    }
+}
