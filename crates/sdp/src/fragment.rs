@@ -125,3 +125,56 @@ impl fmt::Display for Fragment {
         write_lines(f, self.lines.iter().chain(media), &self.tail)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of RFC 9725 §4.3.2, shortened.
+    const PATCH: &str = "a=group:BUNDLE 0 1\r\n\
+        m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n\
+        a=mid:0\r\n\
+        a=ice-ufrag:EsAw\r\n\
+        a=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\n\
+        a=candidate:1387637174 1 udp 2122260223 192.0.2.1 61764 typ host generation 0 ufrag EsAw network-id 1\r\n\
+        a=candidate:473322822 1 tcp 1518280447 192.0.2.1 9 typ host tcptype active generation 0 ufrag EsAw\r\n\
+        a=end-of-candidates\r\n";
+
+    #[test]
+    fn a_whip_patch() {
+        let fragment = Fragment::parse(PATCH).unwrap();
+        assert_eq!(fragment.to_string(), PATCH);
+        let found: Vec<_> = fragment
+            .candidates()
+            .map(|(mid, candidate)| (mid, candidate.unwrap().port))
+            .collect();
+        assert_eq!(found, [(Some("0"), 61764), (Some("0"), 9)]);
+        let ice = fragment.ice_parameters(&fragment.media[0]).unwrap().unwrap();
+        assert_eq!((ice.ufrag.as_str(), ice.lite), ("EsAw", false));
+    }
+
+    #[test]
+    fn candidates_without_an_m_line() {
+        let fragment = Fragment::parse("a=ice-ufrag:EsAw\na=candidate:1 1 udp 1 ::1 5 typ host").unwrap();
+        let found: Vec<_> = fragment
+            .candidates()
+            .map(|(mid, candidate)| (mid, candidate.unwrap().port))
+            .collect();
+        assert_eq!(found, [(None, 5)]);
+        assert_eq!(Fragment::parse(""), Ok(Fragment::new()));
+    }
+
+    #[test]
+    fn a_fragment_about_a_session() {
+        let text = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\na=ice-lite\r\n\
+            a=fingerprint:x 00\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\n\
+            a=sctp-port:5000\r\na=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\n";
+        let session = SessionDescription::parse(text).unwrap();
+        let fragment = Fragment::about(&session, &session.media[0]);
+        assert_eq!(
+            fragment.to_string(),
+            "a=ice-lite\r\na=group:BUNDLE 0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:0\r\n\
+             a=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\n"
+        );
+    }
+}

@@ -167,3 +167,40 @@ impl fmt::Display for MediaDescription {
         write_lines(f, &self.lines, "")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SessionDescription;
+
+    fn media(lines: &str) -> MediaDescription {
+        let text = format!("v=0\no=- 1 1 IN IP4 0.0.0.0\ns=-\nt=0 0\n{lines}");
+        SessionDescription::parse(&text).unwrap().media.remove(0)
+    }
+
+    #[test]
+    fn data_channels_of_all_ages() {
+        let new = media("m=application 9 UDP/DTLS/SCTP webrtc-datachannel\na=sctp-port:5001\na=max-message-size:0\n");
+        assert!(new.is_data_channel());
+        assert_eq!((new.sctp_port(), new.max_message_size()), (Ok(Some(5001)), Ok(0)));
+        let old = media("m=application 9 DTLS/SCTP 5002\na=sctpmap:5002 webrtc-datachannel 1024\n");
+        assert!(old.is_data_channel());
+        assert_eq!((old.sctp_port(), old.max_message_size()), (Ok(Some(5002)), Ok(65536)));
+        let other = media("m=application 9 DTLS/SCTP 5002\n");
+        assert!(!other.is_data_channel());
+        assert_eq!(other.sctp_port(), Ok(Some(5002)));
+        assert_eq!(MediaDescription::data_channel().sctp_port(), Ok(None));
+    }
+
+    #[test]
+    fn a_port_of_0_rejects_unless_bundled() {
+        let mut media = media("m=audio 9/2 RTP/SAVPF  0 8 \na=mid:a\n");
+        assert!(!media.is_rejected() && media.is_rtp());
+        assert_eq!(media.formats().collect::<Vec<_>>(), ["0", "8"]);
+        media.set_port(0);
+        assert!(media.is_rejected());
+        assert_eq!(media.to_string(), "m=audio 0/2 RTP/SAVPF 0 8\na=mid:a\n");
+        media.push(&BundleOnly);
+        assert!(!media.is_rejected());
+    }
+}

@@ -67,3 +67,49 @@ fn resolve<T: AttributeValue>(session: &impl Section, media: &impl Section) -> R
         None => session.attribute(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MediaDescription, Origin, SessionDescription};
+
+    #[test]
+    fn the_media_level_comes_first() {
+        let mut session = SessionDescription::new(&Origin::new(1, 1));
+        session
+            .push(&IceUfrag::new("session"))
+            .push(&IcePwd::new("sessionsessionsessionsession"));
+        session
+            .push(&IceLite)
+            .push(&IceOptions::new(["ice2"]))
+            .push(&IcePacing(20))
+            .push(&Setup::Active);
+        session.push(&"x 01".parse::<Fingerprint>().unwrap());
+
+        let mut media = MediaDescription::data_channel();
+        let ice = session.ice_parameters(&media).unwrap().unwrap();
+        assert_eq!((ice.ufrag.as_str(), ice.lite, ice.pacing), ("session", true, Some(20)));
+        assert_eq!(session.dtls_parameters(&media).unwrap().setup, Some(Setup::Active));
+
+        media
+            .push(&IceUfrag::new("media"))
+            .push(&Setup::Passive)
+            .push(&"y 02".parse::<Fingerprint>().unwrap());
+        let ice = session.ice_parameters(&media).unwrap().unwrap();
+        assert_eq!(
+            (ice.ufrag.as_str(), ice.pwd.as_str()),
+            ("media", "sessionsessionsessionsession")
+        );
+        let dtls = session.dtls_parameters(&media).unwrap();
+        assert_eq!(dtls.setup, Some(Setup::Passive));
+        assert_eq!(dtls.fingerprints.len(), 1);
+        assert_eq!(dtls.fingerprints[0].digest, [2]);
+    }
+
+    #[test]
+    fn no_credentials_no_ice() {
+        let mut session = SessionDescription::new(&Origin::new(1, 1));
+        session.push(&IceUfrag::new("session"));
+        assert_eq!(session.ice_parameters(&MediaDescription::data_channel()), Ok(None));
+    }
+}

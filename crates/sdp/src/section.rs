@@ -176,3 +176,71 @@ pub(crate) mod sealed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attribute::{Candidate, Direction, EndOfCandidates, Mid, Setup};
+    use crate::{MediaDescription, Origin, SessionDescription};
+
+    #[test]
+    fn lines_are_put_where_they_belong() {
+        let mut session = SessionDescription::new(&Origin::new(1, 2));
+        session.push_raw("x", None);
+        session
+            .set_line('b', "AS:1")
+            .set_line('i', "info")
+            .set_connection(&Connection::unspecified());
+        session.set_line('b', "AS:2").set_line('v', "1").set_line('?', "x");
+        let lines: Vec<_> = session.lines().iter().map(Line::text).collect();
+        let expected = [
+            "v=0",
+            "o=- 1 2 IN IP4 0.0.0.0",
+            "s=-",
+            "i=info",
+            "c=IN IP4 0.0.0.0",
+            "b=AS:2",
+            "t=0 0",
+            "a=x",
+        ];
+        assert_eq!(lines, expected);
+        assert_eq!(session.bandwidths().next().map(|bandwidth| bandwidth.value), Some(2));
+    }
+
+    #[test]
+    fn set_leaves_one_in_the_place_of_the_first() {
+        let mut media = MediaDescription::data_channel();
+        media
+            .push(&Direction::SendOnly)
+            .push(&Mid::new("0"))
+            .push(&Direction::Inactive);
+        media.set(&Direction::RecvOnly).set(&Setup::Active);
+        let names: Vec<_> = media.raw_attributes().map(|attribute| attribute.name).collect();
+        assert_eq!(names, ["recvonly", "mid", "setup"]);
+        assert_eq!(media.remove::<Direction>(), 1);
+        assert_eq!(media.own_direction(), None);
+    }
+
+    #[test]
+    fn added_lines_end_like_those_before() {
+        let text = "v=0\no=- 1 2 IN IP4 0.0.0.0\ns=-\nt=0 0";
+        let mut session = SessionDescription::parse(text).unwrap();
+        session.push(&EndOfCandidates);
+        assert_eq!(session.to_string(), format!("{text}\r\na=end-of-candidates\r\n"));
+        let mut session = SessionDescription::parse(&format!("{text}\n\n")).unwrap();
+        session.push(&EndOfCandidates);
+        assert_eq!(session.to_string(), format!("{text}\na=end-of-candidates\n\n"));
+    }
+
+    #[test]
+    fn names_are_found_in_any_case() {
+        let mut media = MediaDescription::data_channel();
+        media
+            .push_raw("Candidate", Some("1 1 udp 1 ::1 5 typ host"))
+            .push_raw("RTCP-mux", None);
+        assert_eq!(media.attributes::<Candidate>().count(), 1);
+        assert_eq!(media.attribute_value("rtcp-mux"), Some(""));
+        assert_eq!(media.attribute_value("rtcp"), None);
+        assert_eq!(media.attribute_values("candidate").count(), 1);
+    }
+}

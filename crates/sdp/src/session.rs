@@ -179,3 +179,53 @@ impl fmt::Display for SessionDescription {
         write_lines(f, self.lines.iter().chain(media), &self.tail)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attribute::{GroupSemantics, Mid};
+
+    #[test]
+    fn a_new_description_is_that_of_jsep() {
+        let mut session = SessionDescription::new(&Origin::new(7, 1));
+        assert_eq!(session.to_string(), "v=0\r\no=- 7 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n");
+        session.set_origin(&Origin::new(7, 2)).set_name("x");
+        assert_eq!((session.origin(), session.name()), (Origin::new(7, 2), "x"));
+        assert_eq!(session.timings().collect::<Vec<_>>(), [Timing { start: 0, stop: 0 }]);
+    }
+
+    #[test]
+    fn groups_and_mids() {
+        let mut session = SessionDescription::new(&Origin::new(7, 1));
+        session.push(&Group {
+            semantics: GroupSemantics::LipSync,
+            mids: vec!["a".into()],
+        });
+        session.push(&Group::bundle(["a", "b"])).push(&Group::bundle(["c"]));
+        assert_eq!(
+            session
+                .bundle_groups()
+                .map(|group| group.mids.len())
+                .collect::<Vec<_>>(),
+            [2, 1]
+        );
+        for mid in ["a", "b"] {
+            let mut media = MediaDescription::data_channel();
+            media.push(&Mid::new(mid));
+            session.media.push(media);
+        }
+        assert_eq!(session.media_by_mid("b").map(|(index, _)| index), Some(1));
+        assert!(session.media_by_mid("c").is_none());
+    }
+
+    #[test]
+    fn a_direction_is_inherited() {
+        let mut session = SessionDescription::new(&Origin::new(7, 1));
+        let mut media = MediaDescription::data_channel();
+        assert_eq!(session.direction(&media), Direction::SendRecv);
+        session.push(&Direction::Inactive);
+        assert_eq!(session.direction(&media), Direction::Inactive);
+        media.push(&Direction::RecvOnly);
+        assert_eq!(session.direction(&media), Direction::RecvOnly);
+    }
+}

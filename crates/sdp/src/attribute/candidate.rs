@@ -249,10 +249,10 @@ impl Candidate {
     }
 }
 
-/// RFC 8839 §5.1: `foundation = 1*32ice-char`. It is only ever compared, so the other characters of a token do no harm.
+/// RFC 8839 §5.1: `foundation = 1*32ice-char`. It is only ever compared, so other characters do no harm.
 fn foundation(text: &str) -> Result<String, ValueError> {
     token::length(text, "candidate foundation", 1, 32)?;
-    token::token(text, "candidate foundation")
+    token::checked(text, "candidate foundation", |c| token::is_token_char(c) || c == '/')
 }
 
 /// RFC 8839 §5.1: "<component-id>: is a positive integer between 1 and 256 (inclusive)".
@@ -420,7 +420,7 @@ mod tests {
             "candidate:1435189197 1 udp 2113937151 ca74d2ba-61c1-40bc-b278-29dadbdeafec.local 54769 typ host generation 0 \
              ufrag EFfB network-cost 999",
             "candidate:1339000446 1 udp 1677729535 127.0.0.1 54769 typ srflx raddr 0.0.0.0 rport 0 generation 0",
-            "candidate:1 256 x-quic 0 ::1 0 typ x-other",
+            "candidate:+/ 256 x-quic 0 ::1 0 typ x-other",
         ]);
     }
 

@@ -25,17 +25,15 @@ pub struct MediaLine {
     pub formats: Vec<String>,
 }
 
-/// The protocols of `m=` lines in WebRTC.
+/// The protocols of `m=` lines in WebRTC (RFC 8829 §5.1.2).
 ///
-/// RFC 8829 §5.1.2: offers and answers say `UDP/TLS/RTP/SAVPF` and `UDP/DTLS/SCTP`, and the others are to be accepted: what is
-/// written there says nothing about the transport that ICE will choose.
+/// Those with `UDP` are what offers say until a TCP candidate is the default one. Answers repeat what the offer says, and there
+/// other ones have to be accepted as well: they tell nothing of the transport that ICE will choose.
 pub mod protocol {
     /// RTP over DTLS-SRTP, with feedback (RFC 5764).
     pub const UDP_TLS_RTP_SAVPF: &str = "UDP/TLS/RTP/SAVPF";
     /// The same over TCP (RFC 7850).
-    pub const TCP_TLS_RTP_SAVPF: &str = "TCP/TLS/RTP/SAVPF";
-    /// RTP over SRTP, with feedback (RFC 5124).
-    pub const RTP_SAVPF: &str = "RTP/SAVPF";
+    pub const TCP_DTLS_RTP_SAVPF: &str = "TCP/DTLS/RTP/SAVPF";
     /// SCTP over DTLS over UDP (RFC 8841).
     pub const UDP_DTLS_SCTP: &str = "UDP/DTLS/SCTP";
     /// SCTP over DTLS over TCP (RFC 8841).
