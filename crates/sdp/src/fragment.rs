@@ -11,8 +11,8 @@ use crate::session::SessionDescription;
 use std::fmt;
 use std::str::FromStr;
 
-/// A trickle ICE fragment (RFC 8840 §9), the body of a WHIP `PATCH` (RFC 9725 §4.3): attributes for the session, and media
-/// descriptions that are no more than an `m=` line, a `mid` and candidates.
+/// A trickle ICE fragment (RFC 8840 §9), the body of a WHIP `PATCH` (RFC 9725 §4.3): attributes for the session, and
+/// media descriptions that are no more than an `m=` line, a `mid` and candidates.
 ///
 /// ```text
 /// a=group:BUNDLE 0
@@ -44,8 +44,9 @@ impl Fragment {
         Self::default()
     }
 
-    /// A fragment about one media description of a session, without candidates: push those to `media[0]`. It has what RFC 8840
-    /// §4.4 asks for: the groups, the `m=` line and `mid`, and the ICE parameters where the description has them.
+    /// A fragment about one media description of a session, without candidates: push those to `media[0]`. It has what
+    /// RFC 8840 §4.4 asks for: the groups, the `m=` line and `mid`, and the ICE parameters where the description has
+    /// them.
     pub fn about(session: &SessionDescription, media: &MediaDescription) -> Self {
         fn copy(from: &impl Section, to: &mut impl Section) {
             copy_one::<IceLite>(from, to);

@@ -1,9 +1,10 @@
-//! Session descriptions (RFC 8866) for WebRTC: parsing and writing without loss, and every attribute that JSEP, ICE, DTLS, SCTP,
-//! BUNDLE and simulcast need as a type.
+//! Session descriptions (RFC 8866) for WebRTC: parsing and writing without loss, and every attribute that JSEP, ICE,
+//! DTLS, SCTP, BUNDLE and simulcast need as a type.
 //!
-//! A [`SessionDescription`] is lines. All of them are kept as they came, so that what was not touched is written byte for byte as
-//! it was read, known or not. Meaning is parsed from the lines when it is asked for: [`Section`] has the ways to read and
-//! change the attributes of the session and of each [`MediaDescription`], by the types in [`attribute`].
+//! A [`SessionDescription`] is lines. All of them are kept as they came, so that what was not touched is written byte
+//! for byte as it was read, known or not. Meaning is parsed from the lines when it is asked for: [`Section`] has the
+//! ways to read and change the attributes of the session and of each [`MediaDescription`], by the types in
+//! [`attribute`].
 //!
 //! ```
 //! use peerline_sdp::attribute::{Candidate, Group, Mid, SctpPort, Setup};
@@ -32,9 +33,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The map: `parse` splits text and enforces order, `line` is one line, `section` what sessions and media have in common,
-//! `field` the lines with a structure of their own, [`attribute`] the attributes, a file each family, `parameters` what is
-//! resolved between session and media, `fragment` what trickle ICE sends.
+//! The map: `parse` splits text and enforces order, `line` is one line, `section` what sessions and media have in
+//! common, `field` the lines with a structure of their own, [`attribute`] the attributes, a file each family,
+//! `parameters` what is resolved between session and media, `fragment` what trickle ICE sends.
 
 pub mod attribute;
 mod base64;

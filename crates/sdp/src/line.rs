@@ -19,8 +19,8 @@ pub struct Line {
 
 /// How a line ends.
 ///
-/// RFC 8866 §5: "The sequence CRLF (0x0d0a) is used to end a line, although parsers SHOULD be tolerant and also accept lines
-/// terminated with a single newline character."
+/// RFC 8866 §5: "The sequence CRLF (0x0d0a) is used to end a line, although parsers SHOULD be tolerant and also accept
+/// lines terminated with a single newline character."
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum LineEnding {
     /// `\r\n`, as the RFC wants it.
@@ -43,8 +43,8 @@ pub struct RawAttribute<'a> {
 }
 
 impl Line {
-    /// A line of type `kind` (a lower-case ASCII letter; anything else becomes `a`) that ends with CRLF. NUL, CR and LF in
-    /// `value` are left out.
+    /// A line of type `kind` (a lower-case ASCII letter; anything else becomes `a`) that ends with CRLF. NUL, CR and LF
+    /// in `value` are left out.
     pub fn new(kind: char, value: impl fmt::Display) -> Self {
         let kind = if kind.is_ascii_lowercase() { kind } else { 'a' };
         let mut text = format!("{kind}={value}");

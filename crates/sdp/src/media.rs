@@ -102,7 +102,8 @@ impl MediaDescription {
             .filter(|mid| !mid.is_empty())
     }
 
-    /// The direction given here, if one is. With the session's: [`SessionDescription::direction`](crate::SessionDescription::direction).
+    /// The direction given here, if one is. With the session's:
+    /// [`SessionDescription::direction`](crate::SessionDescription::direction).
     pub fn own_direction(&self) -> Option<Direction> {
         self.attributes().find_map(Result::ok)
     }

@@ -47,8 +47,8 @@ pub(crate) fn ice(session: &impl Section, media: &impl Section) -> Result<Option
 }
 
 pub(crate) fn dtls(session: &impl Section, media: &impl Section) -> Result<DtlsParameters, ParseError> {
-    // RFC 8122 §5: "If it is a session-level attribute, it applies to all TLS sessions for which no media-level fingerprint
-    // attribute is defined."
+    // RFC 8122 §5: "If it is a session-level attribute, it applies to all TLS sessions for which no media-level
+    // fingerprint attribute is defined."
     let own: Vec<Fingerprint> = media.attributes().collect::<Result<_, _>>()?;
     let fingerprints = match own.is_empty() {
         true => session.attributes().collect::<Result<_, _>>()?,

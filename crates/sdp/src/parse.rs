@@ -97,7 +97,8 @@ fn media_descriptions<'a>(
     Ok(all)
 }
 
-/// What has to be right in a line for the description as a whole to be understood. The other values are parsed when asked for.
+/// What has to be right in a line for the description as a whole to be understood. The other values are parsed when
+/// asked for.
 fn check_value(line: &RawLine<'_>) -> Result<(), Reason> {
     let value = line.value();
     match line.kind {
@@ -112,8 +113,8 @@ fn check_value(line: &RawLine<'_>) -> Result<(), Reason> {
 
 /// Whether RFC 8866 defines a line of that type.
 ///
-/// RFC 8866 §5: "an SDP parser MUST completely ignore or reject any session description that contains a type letter that it
-/// does not understand." Here such lines are ignored, wherever they stand, and kept.
+/// RFC 8866 §5: "an SDP parser MUST completely ignore or reject any session description that contains a type letter
+/// that it does not understand." Here such lines are ignored, wherever they stand, and kept.
 fn is_known(kind: char) -> bool {
     kind == 'a' || Line::rank(kind) < Line::rank('a')
 }
@@ -146,8 +147,8 @@ impl SessionOrder {
         match kind {
             'v' | 'o' | 's' => return Err(Reason::Repeated(kind)),
             'r' | 'z' | 'k' | 'a' if !self.has_time => return Err(Reason::Expected('t')),
-            // After "r=" and "z=" another time description may begin. "z=" came after all of them in RFC 4566, and comes
-            // after its "r=" in RFC 8866.
+            // After "r=" and "z=" another time description may begin. "z=" came after all of them in RFC 4566, and
+            // comes after its "r=" in RFC 8866.
             't' if matches!(self.last, 't' | 'r' | 'z') => {}
             'r' | 'z' if !matches!(self.last, 't' | 'r') => return Err(Reason::OutOfOrder(kind)),
             'i' | 'u' | 'c' | 'k' if self.last == kind => return Err(Reason::Repeated(kind)),

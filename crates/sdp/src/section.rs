@@ -10,10 +10,11 @@ use std::fmt;
 /// [`Fragment`](crate::Fragment)) or one [`MediaDescription`](crate::MediaDescription).
 ///
 /// Reading: [`attribute`](Self::attribute) and [`attributes`](Self::attributes) give typed values, named by the type:
-/// `media.attribute::<Setup>()`. They parse when asked; a value that is malformed is an error there that names its line, and
-/// none for those who never ask. [`attribute_value`](Self::attribute_value) and its kin give the text.
+/// `media.attribute::<Setup>()`. They parse when asked; a value that is malformed is an error there that names its
+/// line, and none for those who never ask. [`attribute_value`](Self::attribute_value) and its kin give the text.
 ///
-/// Changing: [`push`](Self::push), [`set`](Self::set) and [`remove`](Self::remove). What is not touched stays as it came.
+/// Changing: [`push`](Self::push), [`set`](Self::set) and [`remove`](Self::remove). What is not touched stays as it
+/// came.
 ///
 /// Attribute names are compared without regard to ASCII case.
 pub trait Section: sealed::Lines {
@@ -125,9 +126,9 @@ pub trait Section: sealed::Lines {
         self.line_values('b').filter_map(|value| value.parse().ok())
     }
 
-    /// Makes this the only line of its type, in the place RFC 8866 §5 gives it. For lines that may come once: `i=`, `c=`, …;
-    /// the lines that every part must have (`v=`, `o=`, `s=`, `t=`, `m=`) and attributes have ways of their own and are left
-    /// alone here.
+    /// Makes this the only line of its type, in the place RFC 8866 §5 gives it. For lines that may come once: `i=`,
+    /// `c=`, …; the lines that every part must have (`v=`, `o=`, `s=`, `t=`, `m=`) and attributes have ways of their
+    /// own and are left alone here.
     fn set_line(&mut self, kind: char, value: impl fmt::Display) -> &mut Self {
         if !matches!(kind, 'v' | 'o' | 's' | 't' | 'm' | 'a') && kind.is_ascii_lowercase() {
             let first = self.lines().iter().position(|line| line.kind() == kind);
@@ -159,7 +160,8 @@ pub(crate) mod sealed {
             lines.insert(place, line);
         }
 
-        /// Puts `line` in the place of the line at `first` and removes the others that `is_one`; inserts it if there is none.
+        /// Puts `line` in the place of the line at `first` and removes the others that `is_one`; inserts it if there is
+        /// none.
         fn replace(&mut self, first: Option<usize>, mut line: Line, is_one: impl Fn(&Line) -> bool) {
             let lines = self.line_vec_mut();
             let Some((first, old)) = first.and_then(|first| Some((first, lines.get_mut(first)?))) else {

@@ -13,14 +13,14 @@ use std::str::FromStr;
 
 /// A session description (RFC 8866): the lines of the session level, and the media descriptions.
 ///
-/// Parsing ([`parse`](Self::parse), `FromStr`) checks the structure: that the lines are lines, that they are those RFC 8866 wants
-/// and in its order, and the values of `v=`, `o=`, `t=`, `c=` and `m=`. It does not look into attributes, whose values are
-/// parsed when they are asked for (see [`Section`]), or all at once by [`check`](Self::check). Writing (`Display`) gives back what was parsed,
-/// byte for byte, but for what has been changed since.
+/// Parsing ([`parse`](Self::parse), `FromStr`) checks the structure: that the lines are lines, that they are those RFC
+/// 8866 wants and in its order, and the values of `v=`, `o=`, `t=`, `c=` and `m=`. It does not look into attributes,
+/// whose values are parsed when they are asked for (see [`Section`]), or all at once by [`check`](Self::check). Writing
+/// (`Display`) gives back what was parsed, byte for byte, but for what has been changed since.
 ///
-/// Where it is more tolerant than RFC 8866, since peers are not always strict:
-/// lines may end with LF, or with CRLF, or both; the last one need not end; empty lines may follow it. Fields may be separated
-/// by more than one space. Within a media description the order of lines is free. `s=` may be empty. Lines of unknown type are kept.
+/// Where it is more tolerant than RFC 8866, since peers are not always strict: lines may end with LF, or with CRLF, or
+/// both; the last one need not end; empty lines may follow it. Fields may be separated by more than one space. Within a
+/// media description the order of lines is free. `s=` may be empty. Lines of unknown type are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionDescription {
     pub(crate) lines: Vec<Line>,
@@ -131,7 +131,8 @@ impl SessionDescription {
         parameters::ice(self, media)
     }
 
-    /// The DTLS parameters of a media description, each one its own or else that of the session (RFC 8842 §5, RFC 8122 §5).
+    /// The DTLS parameters of a media description, each one its own or else that of the session (RFC 8842 §5, RFC 8122
+    /// §5).
     ///
     /// # Errors
     ///

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 /// The fields of a value.
 ///
-/// RFC 8866 §5 separates them by exactly one space. Peers append spaces and double them, so that runs of spaces count as one
-/// here; nothing that is kept between lines depends on it, for lines survive as they came.
+/// RFC 8866 §5 separates them by exactly one space. Peers append spaces and double them, so that runs of spaces count
+/// as one here; nothing that is kept between lines depends on it, for lines survive as they came.
 pub(crate) fn fields(value: &str) -> impl DoubleEndedIterator<Item = &str> {
     value.split(' ').filter(|field| !field.is_empty())
 }

@@ -160,7 +160,7 @@ impl Candidate {
             .map(|(_, value)| value.as_str())
     }
 
-    /// The `ufrag` extension: of which ICE generation a trickled candidate is (RFC 8838 §5, RFC 8840 §4.3).
+    /// The `ufrag` extension: of which ICE generation a trickled candidate is (RFC 8829 §3.5.2.1).
     pub fn ufrag(&self) -> Option<&str> {
         self.extension("ufrag")
     }
@@ -229,8 +229,8 @@ impl FromStr for Candidate {
 }
 
 impl Candidate {
-    /// Takes a pair of name and value. What RFC 8839 and RFC 6544 define has its own field, the first time it comes; the rest
-    /// is kept as it is, and so is a `tcptype` beyond RFC 6544.
+    /// Takes a pair of name and value. What RFC 8839 and RFC 6544 define has its own field, the first time it comes;
+    /// the rest is kept as it is, and so is a `tcptype` beyond RFC 6544.
     fn extend(&mut self, name: &str, value: &str) -> Result<(), ValueError> {
         match name {
             "raddr" if self.related_address.is_none() => self.related_address = Some(value.parse()?),

@@ -14,7 +14,8 @@ use std::str::FromStr;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ExtMap {
-    /// 1 to 14 in one-byte headers, to 255 in two-byte headers; 4096 to 4351 in an offer with more than fit (RFC 8285 §7).
+    /// 1 to 14 in one-byte headers, to 255 in two-byte headers; 4096 to 4351 in an offer with more than fit (RFC 8285
+    /// §7).
     pub id: u16,
     /// In which direction it may be sent; as the media if not given.
     pub direction: Option<Direction>,

@@ -47,7 +47,7 @@ impl Fmtp {
             })
     }
 
-    /// The value of a parameter, empty if it has none. RFC 8866 §6.15: names are case-insensitive.
+    /// The value of a parameter, empty if it has none. RFC 8866 §6.6: parameter names are case-insensitive.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters()
             .find(|(own, _)| own.eq_ignore_ascii_case(name))

@@ -41,11 +41,11 @@ number_attribute! {
 pub struct IceOptions(pub Vec<String>);
 
 impl IceOptions {
-    /// Candidates may follow one by one (RFC 8840 §4.1.3).
+    /// Candidates may follow one by one (RFC 8840 §4.1).
     pub const TRICKLE: &str = "trickle";
     /// The agent follows RFC 8445 and no longer RFC 5245 (RFC 8445 §10).
     pub const ICE2: &str = "ice2";
-    /// Candidates of a removed interface may be replaced (an extension of browsers).
+    /// The controlling agent may nominate another pair later (draft-thatcher-ice-renomination).
     pub const RENOMINATION: &str = "renomination";
 
     /// Options by name.
@@ -77,8 +77,8 @@ impl FromStr for IcePwd {
     }
 }
 
-/// RFC 8839 §5.4: `ice-char = ALPHA / DIGIT / "+" / "/"`. Some libraries also use `-`, `_`, `=` and `#`, and Chromium lets
-/// them; all of them are plain bytes in a STUN USERNAME. The lengths are those for which the browsers refuse.
+/// RFC 8839 §5.4: `ice-char = ALPHA / DIGIT / "+" / "/"`. Some libraries also use `-`, `_`, `=` and `#`, and Chromium
+/// lets them; all of them are plain bytes in a STUN USERNAME. The lengths are those for which the browsers refuse.
 fn ice_chars(value: &str, name: &'static str, min: usize) -> Result<String, ValueError> {
     token::length(value, name, min, 256)?;
     token::checked(value, name, |c| c.is_ascii_alphanumeric() || "+/-_=#".contains(c))

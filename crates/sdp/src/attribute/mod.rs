@@ -1,7 +1,7 @@
 //! Attributes (`a=` lines) as types.
 //!
-//! Each type is named after its attribute, reads with `FromStr` and writes with `Display` what follows the colon, and both
-//! are inverses. A property attribute, which has no value, is a unit struct. [`AttributeValue`] adds the name.
+//! Each type is named after its attribute, reads with `FromStr` and writes with `Display` what follows the colon, and
+//! both are inverses. A property attribute, which has no value, is a unit struct. [`AttributeValue`] adds the name.
 
 mod candidate;
 mod direction;
@@ -48,8 +48,8 @@ pub use ssrc::{Ssrc, SsrcGroup};
 use crate::error::{Fault, ValueError};
 use std::fmt;
 
-/// A type that is one attribute, or a family of them. Implement it to read and write an attribute this crate does not know
-/// with [`Section`](crate::Section)'s methods.
+/// A type that is one attribute, or a family of them. Implement it to read and write an attribute this crate does not
+/// know with [`Section`](crate::Section)'s methods.
 pub trait AttributeValue: Sized {
     /// The name it has in SDP; several for a family like the directions.
     const NAMES: &'static [&'static str];
@@ -60,7 +60,8 @@ pub trait AttributeValue: Sized {
     /// Writes `name` or `name:value`.
     fn fmt_attribute(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 
-    /// `name` or `name:value`, as after `a=`. For a [`Candidate`] this is what the W3C's `RTCIceCandidate.candidate` holds.
+    /// `name` or `name:value`, as after `a=`. For a [`Candidate`] this is what the W3C's `RTCIceCandidate.candidate`
+    /// holds.
     fn to_attribute(&self) -> String {
         Written(self).to_string()
     }
@@ -231,8 +232,8 @@ macro_rules! attributes {
 attributes! {
     RtcpFb, RtpMap, Fmtp, Candidate, ExtMap, Ssrc, SsrcGroup, Mid, IceUfrag, IcePwd, IceOptions, Fingerprint, Setup,
     Direction, Group, Msid, MsidSemantic, Rtcp, RtcpMux, RtcpMuxOnly, RtcpRsize, EndOfCandidates, BundleOnly,
-    ExtMapAllowMixed, SctpPort, MaxMessageSize, SctpMap, SctpInit, IceLite, IceMismatch, IcePacing, RemoteCandidates, TlsId,
-    Rid, Simulcast, Ptime, MaxPtime, FrameRate, ImageAttr, Cryptex, Identity,
+    ExtMapAllowMixed, SctpPort, MaxMessageSize, SctpMap, SctpInit, IceLite, IceMismatch, IcePacing, RemoteCandidates,
+    TlsId, Rid, Simulcast, Ptime, MaxPtime, FrameRate, ImageAttr, Cryptex, Identity,
 }
 
 impl std::str::FromStr for Attribute {

@@ -13,8 +13,8 @@ use std::str::FromStr;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Msid {
-    /// The stream, `-` for none. The RFC allows 64 token characters; longer and other ones are let pass, for applications
-    /// choose them.
+    /// The stream, `-` for none. The RFC allows 64 token characters; longer and other ones are let pass, for
+    /// applications choose them.
     pub stream: String,
     /// The track, as implementations before RFC 8829 wrote it and browsers still do.
     pub track: Option<String>,

@@ -1,5 +1,5 @@
-//! Where RTCP goes and in which form, and encrypted header extensions: `rtcp`, `rtcp-mux`, `rtcp-mux-only`, `rtcp-rsize`,
-//! `cryptex`.
+//! Where RTCP goes and in which form, and encrypted header extensions: `rtcp`, `rtcp-mux`, `rtcp-mux-only`,
+//! `rtcp-rsize`, `cryptex`.
 
 use super::{property_attribute, value_attribute};
 use crate::error::ValueError;
@@ -8,8 +8,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-/// The port of RTCP, and its address when it is another than that of RTP (RFC 3605 §2.1). With ICE it is that of the default
-/// candidate, and otherwise ignored.
+/// The port of RTCP, and its address when it is another than that of RTP (RFC 3605 §2.1). With ICE it is that of the
+/// default candidate, and otherwise ignored.
 ///
 /// ```text
 /// rtcp-attribute = "a=rtcp:" port  [nettype space addrtype space connection-address] CRLF

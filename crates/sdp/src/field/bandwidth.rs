@@ -7,12 +7,12 @@ use std::str::FromStr;
 
 /// Bandwidth information (RFC 8866 §5.8): `b=<type>:<bandwidth>`.
 ///
-/// Such a line is often written by hand into a description, and not always well (`b=AS:-1`). A malformed one does not make
-/// a description fail; [`Section::bandwidths`](crate::Section::bandwidths) leaves it out.
+/// Such a line is often written by hand into a description, and not always well (`b=AS:-1`). A malformed one does not
+/// make a description fail; [`Section::bandwidths`](crate::Section::bandwidths) leaves it out.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Bandwidth {
-    /// What is counted, and in which unit: `AS` in kilobits per second with all headers, `TIAS` in bits per second without those
-    /// of the transport (RFC 3890), `RS` and `RR` in bits per second of RTCP (RFC 3556).
+    /// What is counted, and in which unit: `AS` in kilobits per second with all headers, `TIAS` in bits per second
+    /// without those of the transport (RFC 3890), `RS` and `RR` in bits per second of RTCP (RFC 3556).
     pub kind: String,
     /// How much.
     pub value: u64,

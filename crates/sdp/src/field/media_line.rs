@@ -14,8 +14,8 @@ use std::str::FromStr;
 pub struct MediaLine {
     /// `audio`, `video`, `application`, …
     pub kind: String,
-    /// The port of the default candidate: 9 when there is none (RFC 8829 §5.2.1), 0 to reject the media, or together with
-    /// `a=bundle-only`.
+    /// The port of the default candidate: 9 when there is none (RFC 8829 §5.2.1), 0 to reject the media, or together
+    /// with `a=bundle-only`.
     pub port: u16,
     /// How many ports there are from `port` on.
     pub port_count: Option<u32>,
@@ -27,8 +27,8 @@ pub struct MediaLine {
 
 /// The protocols of `m=` lines in WebRTC (RFC 8829 §5.1.2).
 ///
-/// Those with `UDP` are what offers say until a TCP candidate is the default one. Answers repeat what the offer says, and there
-/// other ones have to be accepted as well: they tell nothing of the transport that ICE will choose.
+/// Those with `UDP` are what offers say until a TCP candidate is the default one. Answers repeat what the offer says,
+/// and there other ones have to be accepted as well: they tell nothing of the transport that ICE will choose.
 pub mod protocol {
     /// RTP over DTLS-SRTP, with feedback (RFC 5764).
     pub const UDP_TLS_RTP_SAVPF: &str = "UDP/TLS/RTP/SAVPF";
@@ -68,6 +68,12 @@ impl MediaLine {
     /// `application 9 UDP/DTLS/SCTP webrtc-datachannel` (RFC 8841 §4).
     pub fn data_channel() -> Self {
         Self::new("application", 9, protocol::UDP_DTLS_SCTP, ["webrtc-datachannel"])
+    }
+
+    /// `audio 9 RTP/AVP 0`: the `m=` line of a [`Fragment`](crate::Fragment) whose sender does not know that of the
+    /// offer or answer. What it says has to be ignored (RFC 8840 §4.4).
+    pub fn pseudo() -> Self {
+        Self::new("audio", 9, "RTP/AVP", ["0"])
     }
 }
 

@@ -15,8 +15,8 @@ use std::str::FromStr;
 pub struct Origin {
     /// The user's login, `-` for none.
     pub username: String,
-    /// Names the session together with the other fields but the version. Digits, of any number: a text because it is only
-    /// ever compared for equality.
+    /// Names the session together with the other fields but the version. Digits, of any number: a text because it is
+    /// only ever compared for equality.
     pub session_id: String,
     /// Goes up by one with each change of the description (RFC 8829 §5.2.2).
     pub session_version: u64,
