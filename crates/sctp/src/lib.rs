@@ -2,6 +2,7 @@
 
 mod association;
 mod config;
+pub mod datachannel;
 mod error;
 mod event;
 mod message;
