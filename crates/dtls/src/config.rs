@@ -1,6 +1,6 @@
 //! [`Config`]: what a connection is told, and the limits of what a peer can make it keep.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
@@ -15,6 +15,15 @@ pub enum Role {
     Client,
     /// Waits for it (`a=setup:passive`).
     Server,
+}
+
+/// The default cryptography of handshakes: rustls's `ring` provider, made once a process.
+#[must_use]
+pub fn default_provider() -> Arc<CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    PROVIDER
+        .get_or_init(|| Arc::new(rustls::crypto::ring::default_provider()))
+        .clone()
 }
 
 /// What a connection is told. Start from [`Config::new`].
@@ -78,7 +87,7 @@ impl Config {
     pub fn new(certificate: Arc<Certificate>) -> Self {
         Self {
             certificate,
-            provider: Arc::new(rustls::crypto::ring::default_provider()),
+            provider: default_provider(),
             remote_fingerprints: Vec::new(),
             cipher_suites: vec![
                 CipherSuite::ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,

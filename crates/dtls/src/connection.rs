@@ -84,6 +84,9 @@ struct Farewell {
 const FAREWELL_REPEATS: u8 = 8;
 
 impl Connection {
+    /// The most that [`overhead`](Self::overhead) can be: the record header, GCM's explicit nonce and its tag.
+    pub const MAX_OVERHEAD: usize = RecordHeader::LEN + 8 + 16;
+
     /// A connection at its start. A client has its first flight ready; a server waits for one.
     #[must_use]
     pub fn new(mut config: Config, role: Role) -> Self {
@@ -183,7 +186,7 @@ impl Connection {
     pub fn overhead(&self) -> usize {
         match self.state {
             State::Connected(_) => self.cx.records.overhead(Epoch::Protected),
-            _ => RecordHeader::LEN + 8 + 16,
+            _ => Self::MAX_OVERHEAD,
         }
     }
 

@@ -60,15 +60,18 @@ mod flight;
 pub mod fuzzing;
 mod reassembly;
 mod record_layer;
+#[cfg(test)]
+mod recorded;
 mod spki;
 mod stats;
 pub mod wire;
 
 pub use certificate::{Certificate, Fingerprint, FingerprintError, HashAlgorithm};
-pub use config::{Config, Role};
+pub use config::{Config, Role, default_provider};
 pub use connection::Connection;
 pub use error::{CertificateError, ExportError, Fault};
 pub use event::{CloseReason, Event};
+pub use rustls::crypto::CryptoProvider;
 pub use stats::Stats;
 pub use wire::alert::AlertDescription;
 pub use wire::{CipherSuite, NamedGroup, ProtocolVersion, SrtpProfile};

@@ -181,15 +181,15 @@ impl AwaitServerHello {
         };
         // RFC 5746 §3.4: "The client MUST then verify that the length of the "renegotiated_connection" field is zero,
         // and if it is not, MUST abort the handshake". Its absence is suffered, since nothing is ever renegotiated.
-        if let Some(info) = hello.extension(ExtensionType::RENEGOTIATION_INFO) {
-            if !extension::renegotiation_info(info)?.is_empty() {
-                return Err(Fault::RenegotiationMismatch);
-            }
+        if let Some(info) = hello.extension(ExtensionType::RENEGOTIATION_INFO)
+            && !extension::renegotiation_info(info)?.is_empty()
+        {
+            return Err(Fault::RenegotiationMismatch);
         }
-        if let Some(formats) = hello.extension(ExtensionType::EC_POINT_FORMATS) {
-            if !extension::offers_uncompressed_points(formats)? {
-                return Err(Fault::IllegalParameter);
-            }
+        if let Some(formats) = hello.extension(ExtensionType::EC_POINT_FORMATS)
+            && !extension::offers_uncompressed_points(formats)?
+        {
+            return Err(Fault::IllegalParameter);
         }
         cx.records.set_version(ProtocolVersion::DTLS_1_2);
         cx.hear(message);
@@ -290,7 +290,7 @@ fn send_second_flight(
     if let Some(request) = request {
         let signed = cx.sign(&verifiable(&request.signature_algorithms), &cx.transcript)?;
         cx.say(HandshakeType::CERTIFICATE_VERIFY, |w| {
-            CertificateVerify { signed }.encode(w)
+            CertificateVerify { signed }.encode(w);
         });
     }
     cx.set_keys(keys.ciphers(Role::Client))?;

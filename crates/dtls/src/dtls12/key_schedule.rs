@@ -126,6 +126,16 @@ impl KeySchedule {
         })
     }
 
+    /// The schedule of a session whose master secret is known from a key log.
+    #[cfg(test)]
+    pub(crate) fn from_key_log(suite: Suite, randoms: Randoms, master_secret: [u8; 48]) -> Self {
+        Self {
+            suite,
+            randoms,
+            master_secret,
+        }
+    }
+
     /// The two ciphers, that of the own role's writing first (RFC 5246 §6.3; an AEAD has no MAC keys).
     pub(crate) fn ciphers(&self, role: Role) -> Option<(Cipher, Cipher)> {
         let bulk = self.suite.bulk;

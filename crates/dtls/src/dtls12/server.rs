@@ -156,15 +156,15 @@ impl Terms {
             return Err(Fault::IllegalParameter);
         }
         // RFC 5746 §3.6: the field must be empty in an initial handshake.
-        if let Some(info) = hello.extension(ExtensionType::RENEGOTIATION_INFO) {
-            if !extension::renegotiation_info(info)?.is_empty() {
-                return Err(Fault::RenegotiationMismatch);
-            }
+        if let Some(info) = hello.extension(ExtensionType::RENEGOTIATION_INFO)
+            && !extension::renegotiation_info(info)?.is_empty()
+        {
+            return Err(Fault::RenegotiationMismatch);
         }
-        if let Some(formats) = hello.extension(ExtensionType::EC_POINT_FORMATS) {
-            if !extension::offers_uncompressed_points(formats)? {
-                return Err(Fault::IllegalParameter);
-            }
+        if let Some(formats) = hello.extension(ExtensionType::EC_POINT_FORMATS)
+            && !extension::offers_uncompressed_points(formats)?
+        {
+            return Err(Fault::IllegalParameter);
         }
         let is_rsa = cx.config.certificate.is_rsa();
         let suite = cx
@@ -276,7 +276,7 @@ fn send_hello(terms: Terms, hello: &ClientHello, cx: &mut Context) -> Result<Ser
     };
     cx.say(HandshakeType::CERTIFICATE, |w| certificate.encode(w));
     cx.say(HandshakeType::SERVER_KEY_EXCHANGE, |w| {
-        ServerKeyExchange { params, signed }.encode(w)
+        ServerKeyExchange { params, signed }.encode(w);
     });
     let request = CertificateRequest {
         certificate_types: vec![ClientCertificateType::ECDSA_SIGN, ClientCertificateType::RSA_SIGN],

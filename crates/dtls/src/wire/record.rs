@@ -140,8 +140,8 @@ mod tests {
 
     #[test]
     fn a_length_beyond_the_datagram_or_the_limit_is_refused() {
-        let short = BytesMut::from(&b"\x16\xfe\xfd\0\0\0\0\0\0\0\0\0\x02\x01"[..]);
-        assert_eq!(Record::split_off(&mut short.clone()), Err(ParseError::Truncated));
+        let mut short = BytesMut::from(&b"\x16\xfe\xfd\0\0\0\0\0\0\0\0\0\x02\x01"[..]);
+        assert_eq!(Record::split_off(&mut short), Err(ParseError::Truncated));
         let mut long = BytesMut::from(&b"\x17\xfe\xfd\0\x01\0\0\0\0\0\0\x48\x01"[..]);
         long.resize(RecordHeader::LEN + 0x4801, 0);
         assert_eq!(Record::split_off(&mut long), Err(ParseError::BadLength));

@@ -1,0 +1,179 @@
+//! A session recorded between two browsers, followed with its key log: every handshake message decodes, every
+//! signature and both Finished verify, and the payload decrypts to what one browser's own log says it was.
+
+use std::collections::BTreeMap;
+
+use bytes::BytesMut;
+use peerline_wire::{Reader, Writer};
+
+use crate::config::Role;
+use crate::dtls12::key_schedule::{KeySchedule, Randoms, Sender, Suite};
+use crate::record_layer::{Discard, RecordLayer};
+use crate::spki::PublicKey;
+use crate::wire::handshake::{
+    Certificate, CertificateVerify, ClientHello, Fragment, HandshakeHeader, HandshakeType, ServerHello,
+    ServerKeyExchange,
+};
+use crate::wire::record::{ContentType, Record};
+use crate::wire::{CipherSuite, NamedGroup};
+
+/// A text of lines: a keyword and hexadecimal digits.
+fn vector(text: &str, keyword: &str) -> Vec<Vec<u8>> {
+    let lines = text
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .filter(|(key, _)| *key == keyword);
+    lines.map(|(_, hex)| unhex(hex)).collect()
+}
+
+fn unhex(hex: &str) -> Vec<u8> {
+    let digits: Vec<_> = hex.trim().chars().map(|c| c.to_digit(16).unwrap() as u8).collect();
+    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+}
+
+/// One side's plaintext handshake messages by `message_seq`, and its protected records.
+fn read(datagrams: Vec<Vec<u8>>) -> (BTreeMap<u16, (HandshakeType, Vec<u8>)>, Vec<Record>) {
+    let (mut messages, mut protected) = (BTreeMap::new(), Vec::new());
+    for datagram in datagrams {
+        let mut datagram = BytesMut::from(&datagram[..]);
+        while !datagram.is_empty() {
+            let record = Record::split_off(&mut datagram).unwrap();
+            match (record.header.epoch, record.header.content_type) {
+                (0, ContentType::HANDSHAKE) => {
+                    let mut r = Reader::new(&record.payload);
+                    while !r.is_empty() {
+                        let fragment = Fragment::decode(&mut r).unwrap();
+                        let length = fragment.header.length as usize;
+                        let entry = messages
+                            .entry(fragment.header.message_seq)
+                            .or_insert_with(|| (fragment.header.kind, vec![0; length]));
+                        let start = fragment.header.fragment_offset as usize;
+                        entry.1[start..start + fragment.body.len()].copy_from_slice(fragment.body);
+                    }
+                }
+                (0, content_type) => assert_eq!(content_type, ContentType::CHANGE_CIPHER_SPEC),
+                _ => protected.push(record),
+            }
+        }
+    }
+    (messages, protected)
+}
+
+fn whole(kind: HandshakeType, message_seq: u16, body: &[u8]) -> Vec<u8> {
+    let length = body.len() as u32;
+    let header = HandshakeHeader {
+        kind,
+        length,
+        message_seq,
+        fragment_offset: 0,
+        fragment_length: length,
+    };
+    let mut bytes = Vec::new();
+    Fragment { header, body }.encode(&mut Writer::new(&mut bytes));
+    bytes
+}
+
+#[test]
+fn a_session_between_two_browsers_can_be_followed() {
+    let text = include_str!("../tests/vectors/chromium-client-firefox-server.txt");
+    let provider = rustls::crypto::ring::default_provider();
+    let (client, client_records) = read(vector(text, "client"));
+    let (server, server_records) = read(vector(text, "server"));
+    let kinds = |messages: &BTreeMap<u16, (HandshakeType, Vec<u8>)>| messages.values().map(|m| m.0).collect::<Vec<_>>();
+    assert_eq!(
+        kinds(&client),
+        [
+            HandshakeType::CLIENT_HELLO,
+            HandshakeType::CERTIFICATE,
+            HandshakeType::CLIENT_KEY_EXCHANGE,
+            HandshakeType::CERTIFICATE_VERIFY
+        ]
+    );
+    assert_eq!(
+        kinds(&server),
+        [
+            HandshakeType::SERVER_HELLO,
+            HandshakeType::CERTIFICATE,
+            HandshakeType::SERVER_KEY_EXCHANGE,
+            HandshakeType::CERTIFICATE_REQUEST,
+            HandshakeType::SERVER_HELLO_DONE
+        ]
+    );
+
+    let client_hello = ClientHello::decode(&client[&0].1).unwrap();
+    let server_hello = ServerHello::decode(&server[&0].1).unwrap();
+    assert_eq!(
+        server_hello.cipher_suite,
+        CipherSuite::ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+    );
+    let suite = Suite::find(&provider, server_hello.cipher_suite).unwrap();
+    let randoms = Randoms {
+        client: client_hello.random,
+        server: server_hello.random,
+    };
+
+    let key_of = |body: &[u8]| PublicKey::of_certificate(&Certificate::decode(body).unwrap().chain[0]).unwrap();
+    let exchange = ServerKeyExchange::decode(&server[&2].1).unwrap();
+    assert_eq!(exchange.params.group, NamedGroup::X25519);
+    let mut signed = [randoms.client, randoms.server].concat();
+    exchange.params.encode(&mut Writer::new(&mut signed));
+    let server_key = key_of(&server[&1].1);
+    assert_eq!(
+        server_key.verify(&provider, exchange.signed.scheme, &signed, &exchange.signed.signature),
+        Ok(())
+    );
+
+    // In the order of the flights: ClientHello, the server's five messages, the client's other three.
+    let order = client.iter().take(1).chain(&server).chain(client.iter().skip(1));
+    let mut transcript = Vec::new();
+    let mut before_verify = Vec::new();
+    for (seq, (kind, body)) in order {
+        before_verify.clone_from(&transcript);
+        transcript.extend(whole(*kind, *seq, body));
+    }
+    let verify = CertificateVerify::decode(&client[&3].1).unwrap().signed;
+    assert_eq!(
+        key_of(&client[&1].1).verify(&provider, verify.scheme, &before_verify, &verify.signature),
+        Ok(())
+    );
+
+    let secret = vector(text, "master_secret")[0].as_slice().try_into().unwrap();
+    let keys = KeySchedule::from_key_log(suite, randoms, secret);
+    for (role, sender, records, finished_seq) in [
+        (Role::Server, Sender::Client, client_records, 4),
+        (Role::Client, Sender::Server, server_records, 5),
+    ] {
+        let (write, read) = keys.ciphers(role).unwrap();
+        let mut layer = RecordLayer::default();
+        layer.set_keys(write, read);
+        assert_eq!(
+            layer.open(records[1].clone()).map(|payload| payload.is_empty()),
+            Ok(false)
+        );
+        assert_eq!(layer.open(records[1].clone()), Err(Discard::Replayed));
+        let finished = layer.open(records[0].clone()).unwrap();
+        let verify_data = keys.verify_data(sender, &transcript);
+        assert_eq!(
+            &finished[..],
+            whole(HandshakeType::FINISHED, finished_seq, &verify_data)
+        );
+        transcript.extend_from_slice(&finished);
+
+        let name = if role == Role::Server {
+            "client_plaintext"
+        } else {
+            "server_plaintext"
+        };
+        let expected = vector(text, name);
+        assert_eq!(expected.len(), 4);
+        let mut layer = RecordLayer::default();
+        let (write, read) = keys.ciphers(role).unwrap();
+        layer.set_keys(write, read);
+        for (record, mut expected) in records[1..].iter().zip(expected) {
+            let plaintext = layer.open(record.clone()).unwrap();
+            // An SCTP packet. The log was taken before the checksum was put in.
+            expected[8..12].copy_from_slice(&plaintext[8..12]);
+            assert_eq!(plaintext, expected);
+        }
+    }
+}
