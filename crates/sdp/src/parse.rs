@@ -119,7 +119,8 @@ fn is_known(kind: char) -> bool {
     kind == 'a' || Line::rank(kind) < Line::rank('a')
 }
 
-/// The order of lines at session level (RFC 8866 §5). Both browsers insist on it.
+/// The order of lines at session level (RFC 8866 §5). Chromium insists on all of it, Firefox on the first three lines and
+/// on a `t=`.
 #[derive(Default)]
 struct SessionOrder {
     /// How many of `v=`, `o=` and `s=` have come.
@@ -171,8 +172,8 @@ impl SessionOrder {
 
 /// Which lines a media description may have (RFC 8866 §5).
 ///
-/// Their order is not insisted upon: applications put `b=` lines after attributes by editing descriptions, and both
-/// browsers let them.
+/// Their order is not insisted upon: applications put `b=` lines after attributes by editing descriptions, and browsers take
+/// these.
 #[derive(Default)]
 struct MediaOrder {
     has_title: bool,
