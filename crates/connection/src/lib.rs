@@ -1,1 +1,58 @@
-//! One whole WebRTC peer without I/O: demultiplexing, JSEP, data channels, statistics
+//! One whole WebRTC peer without I/O: [`Connection`] is `RTCPeerConnection` as a machine that is fed datagrams and the time,
+//! and tells what to send, when to wake it, and what has happened.
+//!
+//! The map: `connection` is the public type and the path of a packet; `demux` tells protocols apart; `jsep` is offers and
+//! answers; `channels` the data channels; `stats` the report; `state`, `description`, `event`, `config` and `error` are the
+//! vocabulary. A driver (the package `peerline` is one, on tokio) owns the sockets and the clock.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::{Instant, SystemTime};
+//! use peerline_connection::{Certificate, Config, Connection, DataChannelInit, OfferOptions, default_provider};
+//!
+//! # fn now() -> Instant { Instant::now() }
+//! let certificate = Arc::new(Certificate::generate(&default_provider(), SystemTime::now())?);
+//! let config = |seed| Config { rng_seed: [seed; 32], ..Config::new(certificate.clone()) };
+//! let (mut alice, mut bob) = (Connection::new(now(), config(1)), Connection::new(now(), config(2)));
+//!
+//! alice.create_data_channel(now(), "chat", DataChannelInit::default())?;
+//! let offer = alice.create_offer(OfferOptions::default())?;
+//! alice.set_local_description(now(), offer.clone())?;
+//! bob.set_remote_description(now(), offer)?;
+//! let answer = bob.create_answer()?;
+//! bob.set_local_description(now(), answer.clone())?;
+//! alice.set_remote_description(now(), answer)?;
+//! // Now carry candidates (`poll_event`) and datagrams (`poll_transmit`, `handle_datagram`) between the two.
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod candidate;
+mod channels;
+mod config;
+mod connection;
+mod demux;
+mod description;
+mod error;
+mod event;
+#[doc(hidden)]
+pub mod fuzzing;
+mod jsep;
+mod state;
+mod stats;
+
+pub use channels::{ChannelId, DataChannel, DataChannelInit, Message};
+pub use config::Config;
+pub use connection::Connection;
+pub use description::{IceCandidate, SdpType, SessionDescription};
+pub use error::{ChannelFault, Error, SdpFault};
+pub use event::Event;
+pub use jsep::OfferOptions;
+pub use state::{
+    ConnectionState, DataChannelState, DtlsTransportState, IceConnectionState, IceGatheringState, SignalingState,
+};
+pub use stats::{
+    CandidatePairStats, CandidateStats, DataChannelStats, PeerConnectionStats, Stats, StatsKind, StatsReport,
+    TransportStats,
+};
+
+pub use peerline_dtls::{Certificate, CryptoProvider, default_provider};

@@ -1,0 +1,70 @@
+//! [`Config`]: what a connection is told once.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use peerline_dtls::{Certificate, CryptoProvider};
+
+/// How a [`Connection`](crate::Connection) is made. [`Config::new`] gives every field its default.
+#[derive(Clone)]
+pub struct Config {
+    /// Our certificate: its fingerprint goes into the descriptions (RFC 8842).
+    pub certificate: Arc<Certificate>,
+    /// The handshake's cryptography: any provider made for rustls. Default `ring`'s.
+    pub provider: Arc<CryptoProvider>,
+    /// Seeds all randomness but the handshake's. It has to be unpredictable outside of tests.
+    pub rng_seed: [u8; 32],
+    /// One instant on both clocks, for the timestamps of [`stats`](crate::Connection::stats). Without it they count from
+    /// the connection's birth.
+    pub wall_clock: Option<(Instant, SystemTime)>,
+    /// The largest datagram sent, in bytes of UDP payload. Default 1,200, which fits every path in use (RFC 8831 §5).
+    pub mtu: usize,
+    /// True to be an ICE-lite agent (RFC 8445 §2.5), for servers with a public address. Default false.
+    pub ice_lite: bool,
+    /// Answer a first ClientHello with a cookie (RFC 6347 §4.2.1). Default false: ICE has verified the path already.
+    pub hello_verify_request: bool,
+    /// The largest message received, announced as `a=max-message-size` (RFC 8841 §6). Default 262,144, as Chromium.
+    pub max_message_size: usize,
+    /// The most bytes of messages that one connection holds for sending. Default 16 MiB, as Chromium.
+    pub send_buffer: usize,
+    /// The bytes that the peer may have us hold unread, SCTP's receive window. Default 5 MiB.
+    pub receive_window: u32,
+    /// Data channels open at once, the peer's included. Default 65,535: all that SCTP can number.
+    pub max_channels: usize,
+    /// Media sections in a description. Default 256.
+    pub max_media_sections: usize,
+    /// DTLS datagrams kept that arrive before the answer. Default 16: a whole flight.
+    pub max_early_datagrams: usize,
+}
+
+impl Config {
+    /// The defaults, with this certificate. [`rng_seed`](Self::rng_seed) still has to be set.
+    #[must_use]
+    pub fn new(certificate: Arc<Certificate>) -> Self {
+        Self {
+            certificate,
+            provider: peerline_dtls::default_provider(),
+            rng_seed: [0; 32],
+            wall_clock: None,
+            mtu: 1200,
+            ice_lite: false,
+            hello_verify_request: false,
+            max_message_size: 262_144,
+            send_buffer: 16 << 20,
+            receive_window: 5 << 20,
+            max_channels: 65_535,
+            max_media_sections: 256,
+            max_early_datagrams: 16,
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("mtu", &self.mtu)
+            .field("ice_lite", &self.ice_lite)
+            .finish_non_exhaustive()
+    }
+}

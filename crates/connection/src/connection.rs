@@ -1,0 +1,533 @@
+//! [`Connection`]: one whole peer, without I/O.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use bytes::BytesMut;
+use peerline_dtls as dtls;
+use peerline_ice as ice;
+use peerline_sctp::datachannel::{self, Channels};
+use peerline_wire::{Datagram, Transmit, Transport};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::config::Config;
+use crate::demux::{Protocol, demux};
+use crate::error::Error;
+use crate::event::Event;
+use crate::jsep::Negotiation;
+use crate::state::{ConnectionState, DtlsTransportState, IceConnectionState, IceGatheringState};
+
+/// One peer: `RTCPeerConnection` without I/O.
+///
+/// * **The five verbs** — [`handle_datagram`](Self::handle_datagram), [`handle_timeout`](Self::handle_timeout),
+///   [`poll_transmit`](Self::poll_transmit), [`poll_timeout`](Self::poll_timeout), [`poll_event`](Self::poll_event) — carry
+///   datagrams, time and news. After any call that takes `&mut self`, poll again: what a poll returns may have changed.
+/// * **The local network** — [`add_local_address`](Self::add_local_address), [`finish_gathering`](Self::finish_gathering),
+///   [`handle_resolved`](Self::handle_resolved) — is the driver's to tell.
+/// * **The W3C's methods** — descriptions, candidates, channels, statistics — have their W3C names in snake case. A call
+///   that is refused changes nothing.
+pub struct Connection {
+    pub(crate) config: Config,
+    pub(crate) rng: StdRng,
+    pub(crate) ice: ice::Agent,
+    pub(crate) dtls: Option<dtls::Connection>,
+    pub(crate) channels: Channels,
+    pub(crate) negotiation: Negotiation,
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) gathering: Gathering,
+    pub(crate) counters: Counters,
+    /// DTLS that came before its role was known: the answer is on its way, and the peer already has ours or sent its own.
+    early: VecDeque<BytesMut>,
+    dtls_state: DtlsTransportState,
+    ice_connection_state: IceConnectionState,
+    connection_state: ConnectionState,
+    closing: Closing,
+    pub(crate) born: Instant,
+}
+
+/// The local side of ICE, as signalling sees it.
+pub(crate) struct Gathering {
+    /// Sockets have been asked for.
+    pub(crate) asked: bool,
+    /// A local description with the agent's credentials is set: candidates may be told.
+    pub(crate) announced: bool,
+    /// The candidates of the agent's current generation.
+    pub(crate) candidates: Vec<ice::Candidate>,
+    /// How many of them were told.
+    told: usize,
+    /// The end of candidates was told.
+    end_told: bool,
+    pub(crate) state: IceGatheringState,
+}
+
+impl Gathering {
+    fn new() -> Self {
+        Self {
+            asked: false,
+            announced: false,
+            candidates: Vec::new(),
+            told: 0,
+            end_told: false,
+            state: IceGatheringState::New,
+        }
+    }
+}
+
+/// What is counted for [`stats`](Connection::stats).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counters {
+    /// Datagrams of no protocol spoken here, or on a path that ICE has not verified.
+    pub(crate) dropped: u64,
+    pub(crate) packets_sent: u64,
+    pub(crate) packets_received: u64,
+    pub(crate) bytes_sent: u64,
+    pub(crate) bytes_received: u64,
+    pub(crate) selected_pair_changes: u64,
+    pub(crate) channels_opened: u64,
+    pub(crate) channels_closed: u64,
+}
+
+/// How far a close has come: each layer says goodbye before the one below it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    /// Not closing.
+    Open,
+    /// SCTP's ABORT is to leave first.
+    Sctp,
+    /// Then DTLS's `close_notify`.
+    Dtls,
+    /// Then nothing more.
+    Done,
+}
+
+impl Connection {
+    /// A connection that has not begun, at `now`.
+    #[must_use]
+    pub fn new(now: Instant, config: Config) -> Self {
+        let mut rng = StdRng::from_seed(config.rng_seed);
+        let ice = ice::Agent::new(ice::Config {
+            lite: config.ice_lite,
+            rng_seed: rng.random(),
+            ..ice::Config::default()
+        });
+        let channels = Channels::new(datachannel::Config {
+            max_channels: config.max_channels,
+            sctp: peerline_sctp::Config {
+                rng_seed: rng.random(),
+                mtu: config.mtu.saturating_sub(dtls::Connection::MAX_OVERHEAD),
+                max_message_size: config.max_message_size,
+                send_buffer: config.send_buffer,
+                receive_window: config.receive_window,
+                ..peerline_sctp::Config::default()
+            },
+            ..datachannel::Config::default()
+        });
+        let negotiation = Negotiation::new(&config, rng.random());
+        Self {
+            rng,
+            ice,
+            dtls: None,
+            channels,
+            negotiation,
+            events: VecDeque::new(),
+            gathering: Gathering::new(),
+            counters: Counters::default(),
+            early: VecDeque::new(),
+            dtls_state: DtlsTransportState::New,
+            ice_connection_state: IceConnectionState::New,
+            connection_state: ConnectionState::New,
+            closing: Closing::Open,
+            born: now,
+            config,
+        }
+    }
+
+    // --- the verbs
+
+    /// Takes one datagram. Whatever is wrong with it is counted, and it is dropped.
+    pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
+        self.counters.packets_received += 1;
+        self.counters.bytes_received += datagram.payload.len() as u64;
+        match demux(&datagram.payload) {
+            Some(Protocol::Stun) => self.ice.handle_datagram(now, datagram),
+            // What DTLS sees came over a path that ICE has verified: nobody else's packet reaches the handshake.
+            Some(Protocol::Dtls) if self.ice.accepts(&datagram.five_tuple) => {
+                self.ice
+                    .on_data_received(now, &datagram.five_tuple, datagram.payload.len());
+                match &mut self.dtls {
+                    Some(dtls) => dtls.handle_datagram(now, datagram.payload),
+                    None if self.early.len() < self.config.max_early_datagrams => {
+                        self.early.push_back(datagram.payload)
+                    }
+                    None => self.counters.dropped += 1,
+                }
+            }
+            _ => self.counters.dropped += 1,
+        }
+        self.settle(now);
+    }
+
+    /// Lets the timers that are due expire.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.ice.handle_timeout(now);
+        if let Some(dtls) = &mut self.dtls {
+            dtls.handle_timeout(now);
+        }
+        self.channels.handle_timeout(now);
+        self.settle(now);
+    }
+
+    /// Appends one datagram to `out` and says where it goes, or `None` and leaves `out` as it is.
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        let transmit = loop {
+            match self.transmit(now, out) {
+                Some(transmit) => break transmit,
+                None if self.close_further(now) => {}
+                None => return None,
+            }
+        };
+        self.counters.packets_sent += 1;
+        self.counters.bytes_sent += transmit.len as u64;
+        Some(transmit)
+    }
+
+    /// The path of a packet: each layer encloses what the one above appends.
+    fn transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        let Self {
+            ice, dtls, channels, ..
+        } = self;
+        ice.poll_transmit(now, out).or_else(|| {
+            let dtls = dtls.as_mut()?;
+            ice.enclose(out, |out| {
+                dtls.poll_transmit(now, out)
+                    .or_else(|| dtls.enclose(out, |out| channels.poll_transmit(now, out)))
+            })
+        })
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let dtls = self.dtls.as_ref().and_then(dtls::Connection::poll_timeout);
+        [self.ice.poll_timeout(), dtls, self.channels.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The next piece of news.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    // --- the local network
+
+    /// The driver has bound a socket to `address`: a host candidate.
+    pub fn add_local_address(&mut self, now: Instant, address: SocketAddr, transport: Transport) {
+        self.ice.add_local_address(now, address, transport);
+        self.settle(now);
+    }
+
+    /// The driver has no more local addresses for now.
+    pub fn finish_gathering(&mut self, now: Instant) {
+        self.ice.finish_gathering(now);
+        self.settle(now);
+    }
+
+    /// The answer to [`Event::ResolveName`]; `None` if the name has no address.
+    pub fn handle_resolved(&mut self, now: Instant, name: &str, address: Option<IpAddr>) {
+        self.ice.handle_resolved(now, name, address);
+        self.settle(now);
+    }
+
+    // --- the connection
+
+    /// `close()`: ends everything at once. What [`poll_transmit`](Self::poll_transmit) still gives tells the peer; the
+    /// driver sends it and may then drop the connection. No event follows but the last
+    /// [`ConnectionStateChange`](Event::ConnectionStateChange).
+    pub fn close(&mut self, now: Instant) {
+        if self.is_closed() {
+            return;
+        }
+        self.closing = Closing::Sctp;
+        self.channels.abort(now, "Close called");
+        self.end(now);
+    }
+
+    /// True once [`close`](Self::close) was called, or the peer closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.connection_state == ConnectionState::Closed
+    }
+
+    /// True when a closed connection has nothing left to send: it can be dropped.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.closing == Closing::Done
+    }
+
+    /// `connectionState`.
+    #[must_use]
+    pub fn connection_state(&self) -> ConnectionState {
+        self.connection_state
+    }
+
+    /// `iceConnectionState`.
+    #[must_use]
+    pub fn ice_connection_state(&self) -> IceConnectionState {
+        self.ice_connection_state
+    }
+
+    /// `iceGatheringState`.
+    #[must_use]
+    pub fn ice_gathering_state(&self) -> IceGatheringState {
+        self.gathering.state
+    }
+
+    /// `RTCDtlsTransport.state`.
+    #[must_use]
+    pub fn dtls_transport_state(&self) -> DtlsTransportState {
+        self.dtls_state
+    }
+
+    // --- how the layers hear of each other
+
+    /// Starts DTLS in the negotiated role; what came early is handed over.
+    pub(crate) fn start_dtls(&mut self, now: Instant, role: dtls::Role, fingerprints: Vec<dtls::Fingerprint>) {
+        debug_assert!(self.dtls.is_none(), "DTLS is started once");
+        let config = dtls::Config {
+            remote_fingerprints: fingerprints,
+            hello_verify_request: self.config.hello_verify_request,
+            mtu: self.config.mtu,
+            provider: self.config.provider.clone(),
+            ..dtls::Config::new(self.config.certificate.clone())
+        };
+        let mut dtls = dtls::Connection::new(config, role);
+        for datagram in self.early.drain(..) {
+            dtls.handle_datagram(now, datagram);
+        }
+        self.dtls = Some(dtls);
+        let role = match role {
+            dtls::Role::Client => datachannel::Role::Client,
+            dtls::Role::Server => datachannel::Role::Server,
+        };
+        self.channels.set_role(now, role);
+    }
+
+    /// Carries news between the layers until all are quiet.
+    pub(crate) fn settle(&mut self, now: Instant) {
+        while let Some(event) = self.ice.poll_event() {
+            self.on_ice_event(now, event);
+        }
+        self.settle_dtls(now);
+        while let Some(event) = self.channels.poll_event() {
+            self.on_channel_event(now, event);
+        }
+        self.tell_candidates();
+        self.update_states();
+    }
+
+    fn settle_dtls(&mut self, now: Instant) {
+        while let Some(event) = self.dtls.as_mut().and_then(dtls::Connection::poll_event) {
+            match event {
+                dtls::Event::Connected => {
+                    self.dtls_state = DtlsTransportState::Connected;
+                    self.channels.connect(now);
+                }
+                dtls::Event::Readable => self.feed_channels(now),
+                dtls::Event::Closed(reason) => {
+                    // What was decrypted before the end still counts: SCTP's own goodbye above all.
+                    self.feed_channels(now);
+                    self.on_dtls_closed(now, &reason);
+                }
+            }
+        }
+    }
+
+    fn feed_channels(&mut self, now: Instant) {
+        while let Some(packet) = self.dtls.as_mut().and_then(dtls::Connection::recv) {
+            self.channels.handle_datagram(now, packet);
+        }
+    }
+
+    fn on_ice_event(&mut self, now: Instant, event: ice::Event) {
+        match event {
+            ice::Event::LocalCandidate(candidate) => self.gathering.candidates.push(candidate),
+            ice::Event::GatheringStateChange(_) | ice::Event::StateChange(_) | ice::Event::RoleChange(_) => {}
+            ice::Event::SelectedPairChange(_) => self.counters.selected_pair_changes += 1,
+            ice::Event::ResolveName(name) => self.events.push_back(Event::ResolveName(name)),
+            // A kind of news that this version does not know changes nothing here.
+            _ => {}
+        }
+        let _ = now;
+    }
+
+    fn on_channel_event(&mut self, now: Instant, event: datachannel::Event) {
+        if self.is_closed() {
+            return;
+        }
+        let event = match event {
+            datachannel::Event::Incoming(id) => {
+                self.counters.channels_opened += 1;
+                Event::DataChannel(id)
+            }
+            datachannel::Event::Opened(id) => {
+                self.counters.channels_opened += 1;
+                Event::ChannelOpen(id)
+            }
+            datachannel::Event::Readable(id) => Event::ChannelReadable(id),
+            datachannel::Event::BufferedAmountLow(id) => Event::BufferedAmountLow(id),
+            datachannel::Event::Closing(id) => Event::ChannelClosing(id),
+            datachannel::Event::Closed(id) => {
+                self.counters.channels_closed += 1;
+                Event::ChannelClosed(id)
+            }
+            datachannel::Event::Error(id, _) => Event::ChannelError(id),
+            datachannel::Event::AssociationConnected => return,
+            datachannel::Event::AssociationClosed(_) => return,
+        };
+        let _ = now;
+        self.events.push_back(event);
+    }
+
+    fn on_dtls_closed(&mut self, now: Instant, reason: &dtls::CloseReason) {
+        self.channels.abort(now, "the DTLS transport is closed");
+        match reason {
+            // "closed: the transport has been closed intentionally via receipt of a close_notify alert" (webrtc-pc §5.5.1).
+            dtls::CloseReason::CloseNotify => {
+                self.closing = Closing::Done;
+                self.end(now);
+            }
+            dtls::CloseReason::Local => self.dtls_state = DtlsTransportState::Closed,
+            _ => self.dtls_state = DtlsTransportState::Failed,
+        }
+    }
+
+    /// The states of a closed connection, and the last event.
+    fn end(&mut self, now: Instant) {
+        while let Some(event) = self.channels.poll_event() {
+            self.on_channel_event(now, event);
+        }
+        self.negotiation.close();
+        self.dtls_state = DtlsTransportState::Closed;
+        self.ice_connection_state = IceConnectionState::Closed;
+        self.connection_state = ConnectionState::Closed;
+        self.early.clear();
+        self.events
+            .push_back(Event::ConnectionStateChange(ConnectionState::Closed));
+        if self.closing == Closing::Done {
+            self.ice.close(now);
+        }
+    }
+
+    /// Takes the next step of a close, once the layer before has nothing left to send; false when there is none.
+    fn close_further(&mut self, now: Instant) -> bool {
+        match self.closing {
+            Closing::Open | Closing::Done => false,
+            Closing::Sctp => {
+                self.closing = Closing::Dtls;
+                if let Some(dtls) = &mut self.dtls {
+                    dtls.close(now);
+                }
+                true
+            }
+            Closing::Dtls => {
+                self.closing = Closing::Done;
+                self.ice.close(now);
+                false
+            }
+        }
+    }
+
+    /// Tells the candidates that a local description has made tellable, and the end of them.
+    fn tell_candidates(&mut self) {
+        if !self.gathering.announced || self.is_closed() {
+            return;
+        }
+        let state = match self.ice.gathering_state() {
+            ice::GatheringState::New => IceGatheringState::New,
+            ice::GatheringState::Gathering => IceGatheringState::Gathering,
+            ice::GatheringState::Complete => IceGatheringState::Complete,
+        };
+        if state == IceGatheringState::Gathering {
+            self.set_gathering_state(state);
+        }
+        while let Some(candidate) = self.gathering.candidates.get(self.gathering.told) {
+            let told = self.negotiation.candidate_init(candidate, self.ice.local_credentials());
+            self.gathering.told += 1;
+            self.events.push_back(Event::IceCandidate(Some(told)));
+        }
+        if state == IceGatheringState::Complete {
+            self.set_gathering_state(state);
+            if !self.gathering.end_told {
+                self.gathering.end_told = true;
+                self.events.push_back(Event::IceCandidate(None));
+            }
+        }
+    }
+
+    fn set_gathering_state(&mut self, state: IceGatheringState) {
+        if self.gathering.state != state {
+            self.gathering.state = state;
+            self.events.push_back(Event::IceGatheringStateChange(state));
+        }
+    }
+
+    /// A new generation of local candidates begins.
+    pub(crate) fn forget_candidates(&mut self) {
+        self.gathering.candidates.clear();
+        self.gathering.told = 0;
+        self.gathering.end_told = false;
+        self.gathering.announced = false;
+    }
+
+    fn update_states(&mut self) {
+        if self.is_closed() {
+            return;
+        }
+        if self.dtls_state == DtlsTransportState::New && self.dtls.is_some() && self.ice.selected_pair().is_some() {
+            self.dtls_state = DtlsTransportState::Connecting;
+        }
+        let ice = match self.ice.state() {
+            ice::State::New => IceConnectionState::New,
+            ice::State::Checking => IceConnectionState::Checking,
+            ice::State::Connected => IceConnectionState::Connected,
+            ice::State::Completed => IceConnectionState::Completed,
+            ice::State::Disconnected => IceConnectionState::Disconnected,
+            ice::State::Failed => IceConnectionState::Failed,
+            ice::State::Closed => IceConnectionState::Closed,
+        };
+        if ice != self.ice_connection_state {
+            self.ice_connection_state = ice;
+            self.events.push_back(Event::IceConnectionStateChange(ice));
+        }
+        let connection = self.whole_state();
+        if connection != self.connection_state {
+            self.connection_state = connection;
+            self.events.push_back(Event::ConnectionStateChange(connection));
+        }
+    }
+
+    /// `RTCPeerConnectionState`: the first row that holds (webrtc-pc §4.3.3).
+    fn whole_state(&self) -> ConnectionState {
+        use DtlsTransportState as Dtls;
+        use IceConnectionState as Ice;
+        match (self.ice_connection_state, self.dtls_state) {
+            (Ice::Failed, _) | (_, Dtls::Failed) => ConnectionState::Failed,
+            (Ice::Disconnected, _) => ConnectionState::Disconnected,
+            (Ice::New | Ice::Closed, Dtls::New | Dtls::Closed) => ConnectionState::New,
+            (Ice::Connected | Ice::Completed | Ice::Closed, Dtls::Connected | Dtls::Closed) => {
+                ConnectionState::Connected
+            }
+            (Ice::New | Ice::Checking | Ice::Connected | Ice::Completed | Ice::Closed, _) => {
+                ConnectionState::Connecting
+            }
+        }
+    }
+
+    pub(crate) fn ensure_open(&self) -> Result<(), Error> {
+        if self.is_closed() { Err(Error::Closed) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,186 @@
+//! What a call can refuse, with the W3C's exception names.
+
+use std::fmt;
+
+use crate::state::SignalingState;
+use crate::{SdpType, description};
+
+/// Why a call on a [`Connection`](crate::Connection) was refused. Nothing was changed by a refused call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The connection is closed.
+    Closed,
+    /// A description of this type does not fit the signaling state.
+    WrongSignalingState {
+        /// What was attempted, such as `setRemoteDescription(answer)`.
+        operation: &'static str,
+        /// The state it met.
+        state: SignalingState,
+    },
+    /// The SDP cannot be parsed.
+    SdpSyntax(peerline_sdp::ParseError),
+    /// The SDP parses, but cannot be applied: the text says what is missing or contradicts.
+    SdpSemantics(SdpFault),
+    /// A local description must be the one that `createOffer` or `createAnswer` returned last.
+    ModifiedDescription(SdpType),
+    /// There is no remote description yet to which a candidate could belong.
+    NoRemoteDescription,
+    /// The candidate cannot be parsed.
+    CandidateSyntax(peerline_sdp::ValueError),
+    /// No media section has this `sdpMid` or `sdpMLineIndex`.
+    UnknownMediaSection,
+    /// The candidate's `usernameFragment` is of no description in use.
+    UnknownUsernameFragment,
+    /// A data channel's parameters contradict each other or exceed a limit.
+    DataChannel(ChannelFault),
+}
+
+/// What is wrong with a description that parses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SdpFault {
+    /// `a=ice-ufrag` or `a=ice-pwd` is missing (RFC 8839 §5.4).
+    MissingIceCredentials,
+    /// `a=ice-ufrag` is shorter than 4 or `a=ice-pwd` shorter than 22 characters, or longer than 256 (RFC 8839 §5.4).
+    BadIceCredentials,
+    /// `a=fingerprint` is missing, or uses no hash that is known here (RFC 8122).
+    MissingFingerprint,
+    /// `a=setup` contradicts the offer's, or is `holdconn` (RFC 8842 §5.3).
+    BadSetup,
+    /// The answer's media sections do not match the offer's in number, order and `a=mid` (RFC 8829 §5.10).
+    MismatchedMediaSections,
+    /// The offer drops or reorders media sections that were negotiated before (RFC 8829 §5.2.2).
+    ReorderedMediaSections,
+    /// Two media sections have the same `a=mid`.
+    DuplicateMid,
+    /// A media section in the BUNDLE group does not exist (RFC 9143 §7.1).
+    BadBundleGroup,
+    /// The DTLS association would have to be made anew, which no browser does: open a new connection instead.
+    ChangedFingerprint,
+    /// More media sections than [`Config::max_media_sections`](crate::Config::max_media_sections).
+    TooManyMediaSections,
+}
+
+/// Why a data channel cannot be created, or a message not be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelFault {
+    /// Both `maxRetransmits` and `maxPacketLifeTime` are given: choose one.
+    BothLimits,
+    /// The label is longer than 65,535 bytes.
+    LabelTooLong,
+    /// The protocol is longer than 65,535 bytes.
+    ProtocolTooLong,
+    /// `negotiated` without an `id`.
+    NegotiatedWithoutId,
+    /// The id is 65,535, which is reserved, or beyond the streams that both sides agreed on.
+    IdOutOfRange,
+    /// A channel with this id exists.
+    IdInUse,
+    /// All ids, or all that [`Config`](crate::Config) allows, are in use.
+    TooManyChannels,
+    /// The channel is not open.
+    NotOpen,
+    /// The message exceeds the peer's `a=max-message-size`.
+    MessageTooLarge,
+    /// More is buffered than the limit allows: wait for `bufferedAmount` to fall.
+    BufferFull,
+    /// There is no such channel, or it was closed and forgotten.
+    Unknown,
+}
+
+impl Error {
+    /// The name of the DOM exception that a browser would throw.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Closed | Self::NoRemoteDescription => "InvalidStateError",
+            Self::WrongSignalingState { .. } => "InvalidStateError",
+            Self::SdpSyntax(_)
+            | Self::CandidateSyntax(_)
+            | Self::UnknownMediaSection
+            | Self::UnknownUsernameFragment => "OperationError",
+            Self::SdpSemantics(_) => "InvalidAccessError",
+            Self::ModifiedDescription(_) => "InvalidModificationError",
+            Self::DataChannel(fault) => match fault {
+                ChannelFault::BothLimits
+                | ChannelFault::LabelTooLong
+                | ChannelFault::ProtocolTooLong
+                | ChannelFault::NegotiatedWithoutId
+                | ChannelFault::IdOutOfRange
+                | ChannelFault::MessageTooLarge => "TypeError",
+                ChannelFault::IdInUse | ChannelFault::TooManyChannels | ChannelFault::BufferFull => "OperationError",
+                ChannelFault::NotOpen | ChannelFault::Unknown => "InvalidStateError",
+            },
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.name())?;
+        match self {
+            Self::Closed => f.write_str("the connection is closed"),
+            Self::WrongSignalingState { operation, state } => {
+                write!(f, "{operation} does not fit the signaling state \"{state}\"")
+            }
+            Self::SdpSyntax(error) => write!(f, "the session description cannot be parsed: {error}"),
+            Self::SdpSemantics(fault) => write!(f, "the session description cannot be applied: {fault}"),
+            Self::ModifiedDescription(kind) => write!(
+                f,
+                "this {kind} is not the one created last: pass what create{} returned, unchanged",
+                if *kind == description::SdpType::Offer {
+                    "Offer"
+                } else {
+                    "Answer"
+                }
+            ),
+            Self::NoRemoteDescription => {
+                f.write_str("a candidate needs a remote description first: keep it until one is set")
+            }
+            Self::CandidateSyntax(error) => write!(f, "the candidate cannot be parsed: {error}"),
+            Self::UnknownMediaSection => {
+                f.write_str("no media section has this sdpMid or sdpMLineIndex (one of them is required)")
+            }
+            Self::UnknownUsernameFragment => f.write_str(
+                "the candidate's usernameFragment is of no remote description in use: it is of an old generation",
+            ),
+            Self::DataChannel(fault) => fault.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for SdpFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MissingIceCredentials => "a=ice-ufrag or a=ice-pwd is missing",
+            Self::BadIceCredentials => "a=ice-ufrag must have 4 to 256 characters, a=ice-pwd 22 to 256",
+            Self::MissingFingerprint => "a=fingerprint with sha-256, sha-384 or sha-512 is missing",
+            Self::BadSetup => "a=setup is holdconn or contradicts the offer",
+            Self::MismatchedMediaSections => "the answer's m= sections do not match the offer's",
+            Self::ReorderedMediaSections => "m= sections negotiated before are missing or in another order",
+            Self::DuplicateMid => "two m= sections have the same a=mid",
+            Self::BadBundleGroup => "a=group:BUNDLE names an a=mid that does not exist",
+            Self::ChangedFingerprint => "the DTLS fingerprint or role changed: open a new connection instead",
+            Self::TooManyMediaSections => "too many m= sections",
+        })
+    }
+}
+
+impl fmt::Display for ChannelFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BothLimits => "give maxRetransmits or maxPacketLifeTime, not both",
+            Self::LabelTooLong => "the label is longer than 65,535 bytes",
+            Self::ProtocolTooLong => "the protocol is longer than 65,535 bytes",
+            Self::NegotiatedWithoutId => "a negotiated channel needs an id, the same on both sides",
+            Self::IdOutOfRange => "the id is beyond the streams that both sides agreed on (at most 65,534)",
+            Self::IdInUse => "a channel with this id exists",
+            Self::TooManyChannels => "no more channels can be opened: close some first",
+            Self::NotOpen => "the channel is not open: wait for it to open",
+            Self::MessageTooLarge => "the message is larger than the peer accepts (a=max-message-size): split it",
+            Self::BufferFull => "too much is buffered: wait for bufferedAmount to fall",
+            Self::Unknown => "the channel is closed",
+        })
+    }
+}
+
+impl std::error::Error for Error {}

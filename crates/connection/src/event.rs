@@ -1,0 +1,42 @@
+//! What a [`Connection`](crate::Connection) tells its driver.
+
+use crate::channels::ChannelId;
+use crate::description::IceCandidate;
+use crate::state::{ConnectionState, IceConnectionState, IceGatheringState, SignalingState};
+
+/// News from a [`Connection`](crate::Connection), in the order in which it happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// An offer is needed: a first data channel was created, or ICE has to restart (`negotiationneeded`).
+    NegotiationNeeded,
+    /// The signaling state changed.
+    SignalingStateChange(SignalingState),
+    /// The gathering state changed.
+    IceGatheringStateChange(IceGatheringState),
+    /// The ICE connection state changed.
+    IceConnectionStateChange(IceConnectionState),
+    /// The connection state changed.
+    ConnectionStateChange(ConnectionState),
+    /// A local candidate to be signalled; `None` after the last one.
+    IceCandidate(Option<IceCandidate>),
+    /// Sockets are wanted: bind them, call [`add_local_address`](crate::Connection::add_local_address) for each, then
+    /// [`finish_gathering`](crate::Connection::finish_gathering). Sent once; sockets serve later ICE restarts too.
+    Gather,
+    /// A remote candidate has this `.local` name: resolve it by multicast DNS (RFC 6762) and pass the answer to
+    /// [`handle_resolved`](crate::Connection::handle_resolved).
+    ResolveName(String),
+    /// The peer opened a data channel (`datachannel`); it is open.
+    DataChannel(ChannelId),
+    /// A channel created here is open.
+    ChannelOpen(ChannelId),
+    /// A channel has messages to [`recv`](crate::Connection::recv), after it had none.
+    ChannelReadable(ChannelId),
+    /// The peer is closing the channel, or we are.
+    ChannelClosing(ChannelId),
+    /// The channel is closed and its id free. Messages that arrived before can still be received.
+    ChannelClosed(ChannelId),
+    /// The peer broke the channel's rules, such as with text that is not UTF-8; the channel closes.
+    ChannelError(ChannelId),
+    /// What the channel buffers has fallen to its low threshold (`bufferedamountlow`).
+    BufferedAmountLow(ChannelId),
+}

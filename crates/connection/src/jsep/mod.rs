@@ -1,0 +1,211 @@
+//! Offers and answers (RFC 8829): they configure the layers, and no packet passes through here.
+//!
+//! [`Negotiation`] is what has been agreed on and what is being proposed; [`offer`] and [`answer`] write descriptions,
+//! [`remote`] reads the peer's, and [`apply`] carries both to the layers.
+
+use peerline_dtls as dtls;
+use peerline_ice as ice;
+use peerline_sdp as sdp;
+use peerline_sdp::attribute::{Fingerprint, IceLite, IceOptions, IcePwd, IceUfrag, MaxMessageSize, Mid, Setup};
+use peerline_sdp::{MediaDescription, Origin, Section as _};
+
+use crate::candidate;
+use crate::config::Config;
+use crate::description::{IceCandidate, SdpType, SessionDescription};
+use crate::state::SignalingState;
+
+mod answer;
+mod apply;
+mod offer;
+mod remote;
+mod signaling_state;
+
+pub use offer::OfferOptions;
+
+/// The port of our SCTP endpoint: what everyone uses (RFC 8841 §5 leaves it open).
+const LOCAL_SCTP_PORT: u16 = 5000;
+
+/// What both sides have agreed on, and what one of them is proposing.
+pub(crate) struct Negotiation {
+    pub(crate) state: SignalingState,
+    /// What every description of ours says.
+    local: LocalParameters,
+    /// The number in our `o=` line, and that of the next description.
+    session_id: u64,
+    version: u64,
+    current: Exchange,
+    pending: Exchange,
+    /// The last that `createOffer` and `createAnswer` returned, which `setLocalDescription` may apply.
+    last_offer: Option<Created>,
+    last_answer: Option<Created>,
+    /// A data channel has been created: offers carry a data section from now on.
+    wants_data: bool,
+    /// `restartIce()` was called, and no offer has carried it yet.
+    restart_wanted: bool,
+    /// The pending offer began a new ICE generation, which a rollback takes back.
+    pending_restart: bool,
+    negotiation_needed: bool,
+    /// The DTLS role and the peer's fingerprints, once agreed: they stay for the life of the connection.
+    dtls: Option<(dtls::Role, Vec<dtls::Fingerprint>)>,
+}
+
+/// What every description of ours says.
+struct LocalParameters {
+    fingerprint: Fingerprint,
+    max_message_size: usize,
+    ice_lite: bool,
+    max_media_sections: usize,
+}
+
+/// A pair of descriptions: those in use, or those under way.
+#[derive(Default)]
+struct Exchange {
+    local: Option<Applied>,
+    remote: Option<Applied>,
+}
+
+/// A description that was set.
+#[derive(Clone)]
+struct Applied {
+    kind: SdpType,
+    text: String,
+    parsed: sdp::SessionDescription,
+}
+
+/// A description that was created and may be set.
+#[derive(Clone)]
+struct Created {
+    applied: Applied,
+    /// The credentials of the ICE generation that it begins.
+    restart: Option<ice::Credentials>,
+}
+
+impl Applied {
+    fn new(kind: SdpType, parsed: sdp::SessionDescription) -> Self {
+        Self {
+            kind,
+            text: parsed.to_string(),
+            parsed,
+        }
+    }
+
+    /// The media section that carries data channels, if it is not rejected.
+    fn data_section(&self) -> Option<(usize, &MediaDescription)> {
+        data_section(&self.parsed)
+    }
+
+    fn description(&self) -> SessionDescription {
+        SessionDescription {
+            kind: self.kind,
+            sdp: self.text.clone(),
+        }
+    }
+}
+
+/// The first media section that carries data channels and is not rejected.
+fn data_section(parsed: &sdp::SessionDescription) -> Option<(usize, &MediaDescription)> {
+    parsed
+        .media
+        .iter()
+        .enumerate()
+        .find(|(_, media)| media.is_data_channel() && !media.is_rejected())
+}
+
+impl Negotiation {
+    pub(crate) fn new(config: &Config, session_id: u64) -> Self {
+        Self {
+            state: SignalingState::Stable,
+            local: LocalParameters {
+                fingerprint: fingerprint_to_sdp(&config.certificate.fingerprint(dtls::HashAlgorithm::Sha256)),
+                max_message_size: config.max_message_size,
+                ice_lite: config.ice_lite,
+                max_media_sections: config.max_media_sections,
+            },
+            // "the <sess-id> … a 64-bit random number with the highest bit set to zero" (RFC 8829 §5.2.1).
+            session_id: session_id >> 1,
+            version: 0,
+            current: Exchange::default(),
+            pending: Exchange::default(),
+            last_offer: None,
+            last_answer: None,
+            wants_data: false,
+            restart_wanted: false,
+            pending_restart: false,
+            negotiation_needed: false,
+            dtls: None,
+        }
+    }
+
+    pub(crate) fn close(&mut self) {
+        self.state = SignalingState::Closed;
+    }
+
+    /// The local description that counts now: the one under way before the one in use.
+    fn local(&self) -> Option<&Applied> {
+        self.pending.local.as_ref().or(self.current.local.as_ref())
+    }
+
+    fn remote(&self) -> Option<&Applied> {
+        self.pending.remote.as_ref().or(self.current.remote.as_ref())
+    }
+
+    /// A local candidate as it is signalled.
+    pub(crate) fn candidate_init(&self, candidate: &ice::Candidate, credentials: &ice::Credentials) -> IceCandidate {
+        let section = self.local().and_then(Applied::data_section);
+        IceCandidate {
+            candidate: format!("candidate:{}", candidate::to_sdp(candidate, &credentials.ufrag)),
+            sdp_mid: section.and_then(|(_, media)| media.mid()).map(str::to_owned),
+            sdp_m_line_index: section.and_then(|(index, _)| u16::try_from(index).ok()),
+            username_fragment: Some(credentials.ufrag.clone()),
+        }
+    }
+
+    /// The session level of a description of ours (RFC 8829 §5.2.1).
+    fn new_description(&mut self) -> sdp::SessionDescription {
+        let mut description = sdp::SessionDescription::new(&Origin::new(self.session_id, self.version));
+        self.version += 1;
+        if self.local.ice_lite {
+            description.push(&IceLite);
+        }
+        description.push(&IceOptions::new([IceOptions::TRICKLE, IceOptions::ICE2]));
+        description
+    }
+
+    /// Adds what our data sections say: who they are, ICE, DTLS, and the messages we take.
+    fn fill_data_section(
+        &self,
+        media: &mut MediaDescription,
+        mid: Option<&str>,
+        credentials: &ice::Credentials,
+        setup: Setup,
+    ) {
+        if let Some(mid) = mid {
+            media.push(&Mid::new(mid));
+        }
+        media
+            .push(&IceUfrag::new(&credentials.ufrag))
+            .push(&IcePwd::new(&credentials.pwd));
+        media.push(&self.local.fingerprint).push(&setup);
+        media.push(&MaxMessageSize(self.local.max_message_size as u64));
+    }
+}
+
+/// A fingerprint as SDP's own type has it.
+fn fingerprint_to_sdp(fingerprint: &dtls::Fingerprint) -> Fingerprint {
+    fingerprint.to_string().parse().expect("both write RFC 8122's grammar")
+}
+
+/// A media section that says no, in the words of the one that asked (RFC 3264 §6).
+fn rejected(media: &MediaDescription) -> MediaDescription {
+    let line = sdp::MediaLine {
+        port: 0,
+        port_count: None,
+        ..media.media_line()
+    };
+    let mut rejected = MediaDescription::new(&line);
+    rejected.set_connection(&sdp::Connection::unspecified());
+    if let Some(mid) = media.mid() {
+        rejected.push(&Mid::new(mid));
+    }
+    rejected
+}

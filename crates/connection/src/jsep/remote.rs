@@ -1,0 +1,94 @@
+//! What a remote description says of the transport and the data section, read once and checked whole.
+
+use peerline_dtls as dtls;
+use peerline_ice as ice;
+use peerline_sdp as sdp;
+use peerline_sdp::attribute::{EndOfCandidates, Setup};
+use peerline_sdp::{IceParameters, MediaDescription, Section as _};
+
+use crate::candidate;
+use crate::error::{Error, SdpFault};
+
+/// What a remote description says of the one transport and the data section.
+#[derive(Clone)]
+pub(super) struct RemoteParameters {
+    pub(super) credentials: ice::Credentials,
+    pub(super) ice_lite: bool,
+    pub(super) fingerprints: Vec<dtls::Fingerprint>,
+    pub(super) setup: Setup,
+    /// The largest message that the peer takes, in bytes.
+    pub(super) max_message_size: usize,
+    /// SCTP's port at the peer.
+    pub(super) sctp_port: u16,
+    pub(super) candidates: Vec<ice::Candidate>,
+    pub(super) end_of_candidates: bool,
+}
+
+impl RemoteParameters {
+    /// Reads a data section. What neither it nor the session level says, the first section of its BUNDLE group says, which
+    /// speaks for all of them (RFC 9143 §7.1.1).
+    pub(super) fn read(description: &sdp::SessionDescription, section: &MediaDescription) -> Result<Self, Error> {
+        let tagged = tagged_section(description, section);
+        let sections = || std::iter::once(section).chain(tagged);
+
+        let mut ice = None;
+        let mut fingerprints = Vec::new();
+        let mut setup = None;
+        let mut candidates = Vec::new();
+        for section in sections() {
+            ice = ice.or(description.ice_parameters(section).map_err(Error::SdpSyntax)?);
+            let dtls = description.dtls_parameters(section).map_err(Error::SdpSyntax)?;
+            if fingerprints.is_empty() {
+                // Hashes that are unknown or too weak are left out (RFC 8122 §5).
+                fingerprints = dtls
+                    .fingerprints
+                    .iter()
+                    .filter_map(|value| value.to_string().parse().ok())
+                    .collect();
+            }
+            setup = setup.or(dtls.setup);
+            for candidate in section.candidates() {
+                candidates.extend(candidate::from_sdp(&candidate.map_err(Error::SdpSyntax)?));
+            }
+        }
+        let ice = ice.ok_or(Error::SdpSemantics(SdpFault::MissingIceCredentials))?;
+        if fingerprints.is_empty() {
+            return Err(Error::SdpSemantics(SdpFault::MissingFingerprint));
+        }
+        Ok(Self {
+            ice_lite: ice.lite,
+            credentials: credentials(ice)?,
+            fingerprints,
+            // "The default value of the setup attribute … is 'active'" (RFC 4145 §4).
+            setup: setup.unwrap_or(Setup::Active),
+            max_message_size: match section.max_message_size().map_err(Error::SdpSyntax)? {
+                0 => usize::MAX,
+                size => usize::try_from(size).unwrap_or(usize::MAX),
+            },
+            sctp_port: section.sctp_port().map_err(Error::SdpSyntax)?.unwrap_or(5000),
+            candidates,
+            end_of_candidates: description.has::<EndOfCandidates>()
+                || sections().any(|section| section.has::<EndOfCandidates>()),
+        })
+    }
+}
+
+fn credentials(IceParameters { ufrag, pwd, .. }: IceParameters) -> Result<ice::Credentials, Error> {
+    // "The 'ice-ufrag' … 4 to 256, the 'ice-pwd' … 22 to 256 characters" (RFC 8839 §5.4).
+    if (4..=256).contains(&ufrag.len()) && (22..=256).contains(&pwd.len()) {
+        Ok(ice::Credentials { ufrag, pwd })
+    } else {
+        Err(Error::SdpSemantics(SdpFault::BadIceCredentials))
+    }
+}
+
+/// The first section of the BUNDLE group that `section` is in, if it is another one.
+fn tagged_section<'a>(
+    description: &'a sdp::SessionDescription,
+    section: &MediaDescription,
+) -> Option<&'a MediaDescription> {
+    let mid = section.mid()?;
+    let group = description.bundle_groups().find(|group| group.contains(mid))?;
+    let first = group.mids.first().filter(|first| *first != mid)?;
+    description.media_by_mid(first).map(|(_, media)| media)
+}
