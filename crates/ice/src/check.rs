@@ -251,7 +251,9 @@ impl Session {
     /// Gives up the checks whose time is over (§7.2.5.2.3).
     pub(crate) fn expire_checks(&mut self, ctx: &Context, now: Instant) {
         for check in self.transactions.take_expired(now, &ctx.timings) {
-            if !check.cancelled {
+            if check.says.use_candidate && self.is_heard(ctx, now, check.pair) {
+                self.nominate_again(check.pair);
+            } else if !check.cancelled {
                 self.fail_check(&check);
             }
         }

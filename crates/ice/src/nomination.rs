@@ -106,6 +106,20 @@ impl Session {
         }
     }
 
+    /// All transmissions of the nominating check, or their responses, were lost, on a path where the peer is heard: it is
+    /// the network that is bad, and not the pair.
+    pub(crate) fn nominate_again(&mut self, pair: PairId) {
+        if let Some(choice) = self.nomination.choice.as_mut().filter(|choice| choice.pair == pair) {
+            choice.sent = false;
+        }
+    }
+
+    /// True if the peer has been heard of late on this pair.
+    pub(crate) fn is_heard(&self, ctx: &Context, now: Instant, pair: PairId) -> bool {
+        let alive_at = self.list.get(pair).and_then(|pair| pair.alive_at);
+        alive_at.is_some_and(|at| now < at + ctx.timings.disconnected_after)
+    }
+
     /// After a check of a pair has succeeded (§7.2.5.3.4). `nominating` says whether it carried USE-CANDIDATE.
     pub(crate) fn update_nominated_flag(&mut self, ctx: &Context, now: Instant, id: PairId, nominating: bool) {
         let Some(pair) = self.list.get(id) else { return };
