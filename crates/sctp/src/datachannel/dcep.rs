@@ -258,6 +258,52 @@ mod tests {
         }
     }
 
+    /// OPENs of Chromium 156 and Firefox 153, decrypted: (bytes, label, protocol, ordered, reliability, priority).
+    #[test]
+    fn what_browsers_send_is_read_and_written_to_the_byte() {
+        let life = Reliability::MaxLifetime(Duration::from_millis(500));
+        let long = "xxxxxxxxxxxxxxxxxxxx";
+        for (bytes, label, protocol, ordered, reliability, priority) in [
+            (
+                &b"\x03\0\x01\0\0\0\0\0\0\x08\0\0reliable"[..],
+                "reliable",
+                "",
+                true,
+                Reliability::Reliable,
+                256,
+            ),
+            (
+                b"\x03\x80\0\0\0\0\0\0\0\x09\0\0unordered",
+                "unordered",
+                "",
+                false,
+                Reliability::Reliable,
+                0,
+            ),
+            (
+                b"\x03\x81\x01\0\0\0\0\0\0\x07\0\x02rexmit0p1",
+                "rexmit0",
+                "p1",
+                false,
+                Reliability::MaxRetransmits(0),
+                256,
+            ),
+            (b"\x03\x02\0\0\0\0\x01\xf4\0\x04\0\0life", "life", "", true, life, 0),
+            (
+                b"\x03\0\x01\0\0\0\0\0\0\x0b\0\x14n\xc3\xa9go-\xc3\xbctf8xxxxxxxxxxxxxxxxxxxx",
+                "n\u{e9}go-\u{fc}tf8",
+                long,
+                true,
+                Reliability::Reliable,
+                256,
+            ),
+        ] {
+            let open = Dcep::Open(Open::new(label, protocol, ordered, reliability, priority));
+            assert_eq!(Dcep::decode(bytes), Ok(open));
+            assert_eq!(encode(open), bytes);
+        }
+    }
+
     #[test]
     fn the_parameter_of_a_reliable_channel_is_ignored_and_an_unknown_type_has_no_meaning() {
         let open = Open {
