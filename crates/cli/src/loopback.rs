@@ -1,0 +1,228 @@
+//! `peerline loopback`: two peers in this process connect over real UDP sockets, and say how.
+
+use std::time::{Duration, Instant};
+
+use peerline::{
+    Configuration, ConnectionState, DataChannel, DataChannelInit, IceCandidate, Message, PeerConnection, PeerEvent,
+};
+use tokio::sync::mpsc;
+
+/// How long the peers may take to connect before the run counts as failed.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The messages of the throughput measurement, in bytes.
+const BULK_MESSAGE: usize = 64 * 1024;
+/// Round trips measured.
+const PINGS: usize = 1_000;
+
+type Failure = Box<dyn std::error::Error>;
+
+/// Connects, exchanges messages, measures for `seconds`, and prints what happened.
+pub(crate) async fn run(seconds: f64) -> Result<(), Failure> {
+    if !(seconds.is_finite() && (0.1..=600.0).contains(&seconds)) {
+        return Err("--seconds takes a number from 0.1 to 600".into());
+    }
+    let trace = Trace { started: now() };
+    let configuration = || Configuration {
+        loopback: true,
+        ..Configuration::default()
+    };
+    let offerer = PeerConnection::new(configuration()).await?;
+    let answerer = PeerConnection::new(configuration()).await?;
+    let channel = offerer.create_data_channel("loopback", DataChannelInit::default())?;
+
+    let offer = offerer.create_offer()?;
+    trace.line("offerer", &format!("offer created ({} bytes)", offer.sdp.len()));
+    offerer.set_local_description(offer.clone())?;
+    answerer.set_remote_description(offer)?;
+    let answer = answerer.create_answer()?;
+    trace.line("answerer", &format!("answer created ({} bytes)", answer.sdp.len()));
+    answerer.set_local_description(answer.clone())?;
+    offerer.set_remote_description(answer)?;
+
+    let (to_answerer, from_offerer) = mpsc::unbounded_channel();
+    let (to_offerer, from_answerer) = mpsc::unbounded_channel();
+    let (incoming_tx, mut incoming) = mpsc::unbounded_channel();
+    let sides = [
+        tokio::spawn(attend(
+            trace,
+            "offerer",
+            offerer.clone(),
+            to_answerer,
+            from_answerer,
+            incoming_tx.clone(),
+        )),
+        tokio::spawn(attend(
+            trace,
+            "answerer",
+            answerer.clone(),
+            to_offerer,
+            from_offerer,
+            incoming_tx,
+        )),
+    ];
+
+    let connected = async {
+        channel.opened().await?;
+        trace.line("offerer", "data channel open");
+        incoming
+            .recv()
+            .await
+            .ok_or_else(|| Failure::from("the answering peer closed"))
+    };
+    let remote = tokio::time::timeout(PATIENCE, connected)
+        .await
+        .map_err(|_| format!("the peers did not connect within {} s", PATIENCE.as_secs()))??;
+    let set_up = trace.started.elapsed();
+
+    channel.send("hello from the offerer").await?;
+    trace.line("answerer", &format!("received {}", describe(remote.recv().await)));
+    remote.send(vec![1, 2, 3]).await?;
+    trace.line("offerer", &format!("received {}", describe(channel.recv().await)));
+
+    let round_trips = ping(&channel, &remote).await?;
+    let throughput = bulk(&channel, &remote, Duration::from_secs_f64(seconds)).await?;
+
+    println!();
+    println!("  set-up                     {:>10.2} ms", set_up.as_secs_f64() * 1e3);
+    println!(
+        "  round trip, median         {:>10.1} µs",
+        round_trips[PINGS / 2].as_secs_f64() * 1e6
+    );
+    println!(
+        "  round trip, 99 %           {:>10.1} µs",
+        round_trips[PINGS * 99 / 100].as_secs_f64() * 1e6
+    );
+    println!("  throughput, 64 KiB         {:>10.0} Mbit/s", throughput / 1e6);
+
+    offerer.close();
+    answerer.close();
+    for side in sides {
+        side.await?;
+    }
+    Ok(())
+}
+
+/// Prints a peer's events and carries its candidates to the other, until it closes.
+async fn attend(
+    trace: Trace,
+    name: &'static str,
+    pc: PeerConnection,
+    candidates: mpsc::UnboundedSender<Option<IceCandidate>>,
+    mut remote_candidates: mpsc::UnboundedReceiver<Option<IceCandidate>>,
+    incoming: mpsc::UnboundedSender<DataChannel>,
+) {
+    loop {
+        tokio::select! {
+            event = pc.next_event() => match event {
+                None | Some(PeerEvent::ConnectionState(ConnectionState::Closed)) => return,
+                Some(PeerEvent::IceCandidate(candidate)) => {
+                    match &candidate {
+                        Some(candidate) => trace.line(name, &candidate.candidate),
+                        None => trace.line(name, "end of candidates"),
+                    }
+                    // The other side may have ended first.
+                    let _ = candidates.send(candidate);
+                }
+                Some(PeerEvent::DataChannel(channel)) => {
+                    trace.line(name, &format!("data channel \"{}\" from the other side", channel.label()));
+                    let _ = incoming.send(channel);
+                }
+                Some(PeerEvent::IceConnectionState(state)) => trace.line(name, &format!("ICE {state}")),
+                Some(PeerEvent::IceGatheringState(state)) => trace.line(name, &format!("gathering {state}")),
+                Some(PeerEvent::SignalingState(state)) => trace.line(name, &format!("signaling {state}")),
+                Some(PeerEvent::ConnectionState(state)) => trace.line(name, &format!("connection {state} (ICE and DTLS)")),
+                Some(PeerEvent::NegotiationNeeded) => trace.line(name, "negotiation needed"),
+            },
+            Some(candidate) = remote_candidates.recv() => {
+                if let Err(error) = pc.add_ice_candidate(candidate) {
+                    trace.line(name, &format!("a candidate was refused: {error}"));
+                }
+            }
+        }
+    }
+}
+
+/// Round trips of 64 bytes, sorted.
+async fn ping(near: &DataChannel, far: &DataChannel) -> Result<Vec<Duration>, Failure> {
+    let echo = tokio::spawn({
+        let far = far.clone();
+        async move {
+            for _ in 0..PINGS {
+                let Some(message) = far.recv().await else { return };
+                if far.send(message).await.is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    let mut round_trips = Vec::with_capacity(PINGS);
+    for _ in 0..PINGS {
+        let sent = now();
+        near.send(vec![0; 64]).await?;
+        near.recv().await.ok_or("the channel closed while pinging")?;
+        round_trips.push(sent.elapsed());
+    }
+    echo.await?;
+    round_trips.sort_unstable();
+    Ok(round_trips)
+}
+
+/// Bits a second that arrive in messages of 64 KiB.
+async fn bulk(near: &DataChannel, far: &DataChannel, duration: Duration) -> Result<f64, Failure> {
+    let end = now() + duration;
+    let sender = tokio::spawn({
+        let near = near.clone();
+        async move {
+            let payload = bytes::Bytes::from(vec![0x5a; BULK_MESSAGE]);
+            let mut sent = 0;
+            while now() < end && near.send(payload.clone()).await.is_ok() {
+                sent += 1;
+            }
+            // An empty message marks the end.
+            let _ = near.send("").await;
+            sent
+        }
+    });
+    let begun = now();
+    let mut received = 0;
+    while let Some(message) = far.recv().await {
+        match message {
+            Message::Binary(payload) => received += payload.len(),
+            Message::Text(_) => break,
+        }
+    }
+    let elapsed = begun.elapsed();
+    if sender.await? * BULK_MESSAGE != received {
+        return Err(format!("only {received} bytes of the throughput measurement arrived").into());
+    }
+    Ok(received as f64 * 8.0 / elapsed.as_secs_f64())
+}
+
+fn describe(message: Option<Message>) -> String {
+    match message {
+        Some(Message::Text(text)) => format!("text {text:?}"),
+        Some(Message::Binary(payload)) => format!("{} binary bytes", payload.len()),
+        None => "nothing: the channel closed".into(),
+    }
+}
+
+/// Prints lines with the milliseconds since the start.
+#[derive(Clone, Copy)]
+struct Trace {
+    started: Instant,
+}
+
+impl Trace {
+    fn line(&self, side: &str, text: &str) {
+        println!(
+            "{:>9.2} ms  {side:<8}  {text}",
+            self.started.elapsed().as_secs_f64() * 1e3
+        );
+    }
+}
+
+/// The program is a driver: it may ask for the time.
+#[allow(clippy::disallowed_methods)]
+fn now() -> Instant {
+    Instant::now()
+}
