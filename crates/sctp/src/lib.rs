@@ -2,11 +2,21 @@
 
 mod association;
 mod config;
+mod cookie;
 pub mod datachannel;
 mod error;
 mod event;
+mod handshake;
+mod heartbeat;
 mod message;
+mod receive;
+mod reconfig;
+mod rx;
+mod shutdown;
 mod stats;
+mod tcb;
+mod transmit;
+mod tx;
 pub mod wire;
 
 pub use association::Association;

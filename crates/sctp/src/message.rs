@@ -69,7 +69,7 @@ impl fmt::Debug for Message {
 }
 
 /// How hard to try before a message is given up (RFC 3758, RFC 7496). A peer without partial reliability gets every
-/// message reliably.
+/// message reliably of which it has been sent a part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Reliability {
     /// Until it arrives or the association ends.

@@ -1,0 +1,322 @@
+//! What leaves: one packet at a time, control chunks first, then a SACK, then DATA (RFC 9260 §6.10).
+
+use std::time::Instant;
+
+use crate::association::{Association, CookieEchoed, Open, State};
+use crate::shutdown::{Phase, T2};
+use crate::tcb::Tcb;
+use crate::tx::outstanding::Abandoned;
+use crate::tx::send_queue::News;
+use crate::wire::{Chunk, CookieEcho, Data, ForwardTsn, Header, Packet, Sack, Shutdown, write_checksum, write_header};
+
+/// A packet being written at the end of the caller's buffer.
+struct Builder<'a> {
+    out: &'a mut Vec<u8>,
+    start: usize,
+    /// The most bytes it may have.
+    limit: usize,
+}
+
+impl<'a> Builder<'a> {
+    fn new(out: &'a mut Vec<u8>, header: Header, limit: usize) -> Self {
+        let start = out.len();
+        write_header(out, header);
+        Self { out, start, limit }
+    }
+
+    fn room(&self) -> usize {
+        self.limit.saturating_sub(self.out.len() - self.start)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.out.len() - self.start == Header::LEN
+    }
+
+    /// Finishes the packet, with its checksum if it must have one. `None`, and nothing left of it, if it has no chunks.
+    fn finish(self, zero_checksum: bool) -> Option<usize> {
+        if self.is_empty() {
+            self.out.truncate(self.start);
+            return None;
+        }
+        if !zero_checksum && let Some(packet) = self.out.get_mut(self.start..) {
+            write_checksum(packet);
+        }
+        Some(self.out.len() - self.start)
+    }
+}
+
+impl Association {
+    pub(crate) fn transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<usize> {
+        let sent = self.transmit_reply(out).or_else(|| match &mut self.state {
+            State::Closed | State::Ended => None,
+            State::CookieWait(_) => self.transmit_init(now, out),
+            State::CookieEchoed(echoed) if !echoed.t1.due => None,
+            State::CookieEchoed(_) | State::Open(_) => self.transmit_packet(now, out),
+        })?;
+        self.stats.packets_sent += 1;
+        self.stats.bytes_sent += sent as u64;
+        Some(sent)
+    }
+
+    fn transmit_reply(&mut self, out: &mut Vec<u8>) -> Option<usize> {
+        let packet = self.replies.pop_front()?;
+        out.extend_from_slice(&packet);
+        Some(packet.len())
+    }
+
+    fn transmit_init(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<usize> {
+        let State::CookieWait(wait) = &mut self.state else {
+            return None;
+        };
+        if !wait.t1.due {
+            return None;
+        }
+        wait.t1.on_sent(now);
+        let local = wait.local;
+        let parameters = self.parameters();
+        let streams = (self.config.outgoing_streams, self.config.incoming_streams);
+        let init = Chunk::Init(self.init(local, streams, &parameters));
+        let start = out.len();
+        Packet::encode(out, self.header(0), &[init]);
+        Some(out.len() - start)
+    }
+
+    fn transmit_packet(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<usize> {
+        self.begin_reset_request();
+        self.abandon_expired(now);
+        let nonce = match self.state.tcb() {
+            Some(tcb) if tcb.heartbeats.due => self.heartbeat_nonce(),
+            _ => 0,
+        };
+        let agreement = self.state.tcb()?.agreement;
+        let mut packet = Builder::new(out, self.header(agreement.peer.tag), self.packet_size);
+        let mut zero_checksum = self.config.zero_checksum && agreement.peer_can.zero_checksum;
+        let echoing = matches!(self.state, State::CookieEchoed(_));
+        if let State::CookieEchoed(echoed) = &mut self.state {
+            let CookieEchoed { cookie, t1, .. } = &mut **echoed;
+            // §5.1.3: COOKIE ECHO comes first. RFC 9653 §5.2: and has a checksum.
+            Chunk::CookieEcho(CookieEcho { cookie }).encode(packet.out);
+            t1.on_sent(now);
+            zero_checksum = false;
+        }
+        self.write_control(now, nonce, &mut packet);
+        let sends_data = match &self.state {
+            State::Open(open) => open.phase.sends_data(),
+            _ => true,
+        };
+        // §5.1: in COOKIE-ECHOED nothing is acknowledged yet; DATA may go with the COOKIE ECHO.
+        if !echoing {
+            let has_data = sends_data && self.has_data_to_send(now, &packet);
+            self.write_sack(has_data, &mut packet);
+        }
+        if sends_data {
+            self.write_forward_tsn(now, &mut packet);
+            self.write_data(now, !echoing, &mut packet);
+        }
+        packet.finish(zero_checksum)
+    }
+
+    /// A message that is sent in part and has run out of time is given up with its first fragments.
+    fn abandon_expired(&mut self, now: Instant) {
+        let Some(tcb) = self.state.tcb_mut() else { return };
+        if !tcb.agreement.peer_can.forward_tsn {
+            return;
+        }
+        if let Some(message) = self.queue.expired_current(now) {
+            let abandoned = tcb.outstanding.abandon_unfinished(message);
+            self.settle_abandoned(abandoned);
+        }
+    }
+
+    /// Everything that is neither SACK nor DATA.
+    fn write_control(&mut self, now: Instant, nonce: u64, packet: &mut Builder<'_>) {
+        let Some(tcb) = self.state.tcb_mut() else { return };
+        let rto = tcb.rto.current();
+        if tcb.control.len() <= packet.room() {
+            packet.out.append(&mut tcb.control);
+        }
+        if tcb.reconfig.due_len().is_some_and(|len| len <= packet.room()) {
+            tcb.reconfig.write(now, rto, packet.out);
+        }
+        if tcb.heartbeats.due && packet.room() >= 16 {
+            tcb.heartbeats.write(now, rto, nonce, packet.out);
+        }
+        let State::Open(open) = &mut self.state else { return };
+        let Open { tcb, phase, .. } = &mut **open;
+        let chunk = match phase {
+            Phase::ShutdownSent(T2 { due: true, .. }) => Chunk::Shutdown(Shutdown {
+                cumulative_tsn: tcb.tracker.cumulative(),
+            }),
+            Phase::ShutdownAckSent(T2 { due: true, .. }) => Chunk::ShutdownAck,
+            _ => return,
+        };
+        if let Some(t2) = phase.t2()
+            && packet.room() >= 8
+        {
+            chunk.encode(packet.out);
+            *t2 = T2 {
+                due: false,
+                deadline: now.checked_add(rto),
+            };
+        }
+    }
+
+    /// Would `write_data` write something? Then a SACK that may be delayed goes along (§6.2).
+    fn has_data_to_send(&mut self, now: Instant, packet: &Builder<'_>) -> bool {
+        let Some(tcb) = self.state.tcb_mut() else { return false };
+        if !tcb.ack.is_owed() || tcb.ack.now {
+            return false;
+        }
+        let in_flight = tcb.outstanding.in_flight();
+        if tcb.outstanding.has_lost() && (tcb.congestion.may_send(in_flight) || tcb.congestion.must_retransmit()) {
+            return true;
+        }
+        if !tcb.congestion.may_send(in_flight) {
+            return false;
+        }
+        let full = packet.limit - Header::LEN - Data::HEADER_LEN;
+        let room = packet.room().saturating_sub(Data::HEADER_LEN + Sack::MIN_LEN);
+        let mut news = News {
+            events: &mut self.events,
+            sent: &mut self.stats.messages_sent,
+            abandoned: &mut self.stats.messages_abandoned,
+        };
+        let size = self.queue.peek(now, room, full, &mut news);
+        size.is_some_and(|size| tcb.window_takes(size))
+    }
+
+    fn write_sack(&mut self, has_data: bool, packet: &mut Builder<'_>) {
+        let window = (self.config.receive_window as usize).saturating_sub(self.reassembly.allocated());
+        let Some(tcb) = self.state.tcb_mut() else { return };
+        if !(tcb.ack.now || has_data && tcb.ack.is_owed()) || packet.room() < Sack::MIN_LEN {
+            return;
+        }
+        let items = (packet.room() - Sack::MIN_LEN) / 4;
+        let gap_blocks = tcb.tracker.gap_blocks(items);
+        let duplicates = tcb.tracker.duplicates();
+        let duplicates = &duplicates[..duplicates.len().min(items - gap_blocks.len())];
+        let cumulative = tcb.tracker.cumulative();
+        Sack::write(
+            packet.out,
+            cumulative,
+            window as u32,
+            gap_blocks,
+            duplicates.iter().copied(),
+        );
+        tcb.tracker.clear_duplicates();
+        tcb.ack.on_sent(window);
+    }
+
+    fn write_forward_tsn(&mut self, now: Instant, packet: &mut Builder<'_>) {
+        let Some(tcb) = self.state.tcb_mut() else { return };
+        if !tcb.forward_tsn.due || packet.room() < 64 {
+            return;
+        }
+        tcb.forward_tsn.due = false;
+        if !tcb.outstanding.owes_forward_tsn() {
+            return;
+        }
+        let (tsn, skipped) = tcb.outstanding.forward_tsn((packet.room() - 8) / 4);
+        ForwardTsn::write(packet.out, tsn, skipped.into_iter());
+        tcb.forward_tsn.sent = Some(now);
+        // RFC 3758 §3.5 C5: "If a FORWARD TSN is sent, the sender MUST assure that at least one T3-rtx timer is running."
+        if tcb.t3.is_none() {
+            tcb.restart_t3(now);
+        }
+    }
+
+    /// Lost fragments first, then new ones, as long as the windows and the packet have room.
+    fn write_data(&mut self, now: Instant, timed: bool, packet: &mut Builder<'_>) {
+        let Some(tcb) = self.state.tcb_mut() else { return };
+        let in_flight = tcb.outstanding.in_flight();
+        let forced = tcb.congestion.must_retransmit();
+        if !forced && !tcb.congestion.may_send(in_flight) {
+            return;
+        }
+        let mut abandoned = Abandoned::default();
+        let start = packet.out.len();
+        let mut last = tcb.write_lost(now, forced, packet, &mut abandoned);
+        let repeated = last.map_or(0, |(_, count)| count);
+        let mut new = 0;
+        // What does not fit stays first in line, ahead of what is new.
+        if !tcb.outstanding.has_lost() && !(forced && repeated > 0) {
+            let mut news = News {
+                events: &mut self.events,
+                sent: &mut self.stats.messages_sent,
+                abandoned: &mut self.stats.messages_abandoned,
+            };
+            let full = packet.limit - Header::LEN - Data::HEADER_LEN;
+            while tcb.congestion.window() > tcb.outstanding.in_flight() {
+                let room = packet.room().saturating_sub(Data::HEADER_LEN);
+                let Some(size) = self.queue.peek(now, room, full, &mut news) else {
+                    break;
+                };
+                if size == 0 || !tcb.window_takes(size) {
+                    break;
+                }
+                let Some(fragment) = self.queue.take(size, &mut news) else {
+                    break;
+                };
+                new += 1;
+                last = Some((packet.out.len(), 0));
+                tcb.outstanding.push(now, fragment).encode(packet.out);
+            }
+        }
+        self.stats.data_chunks_sent += repeated + new;
+        self.stats.retransmissions += repeated;
+        if packet.out.len() > start {
+            tcb.congestion.on_packet_sent();
+            // §6.3.2 R1; and a retransmission starts the clock anew (§7.2.4 (4)).
+            if timed && (tcb.t3.is_none() || repeated > 0) {
+                tcb.restart_t3(now);
+            }
+            let in_flight = tcb.outstanding.in_flight();
+            let stalled = tcb.window_left() == 0 || tcb.congestion.is_last(in_flight);
+            if let Some((at, _)) = last
+                && stalled
+                && let Some(flags) = packet.out.get_mut(at + 1)
+            {
+                // §6.1: the I bit, since nothing can follow before this is acknowledged.
+                *flags |= 8;
+            }
+        }
+        self.settle_abandoned(abandoned);
+    }
+}
+
+impl Tcb {
+    /// True if the peer's window takes a chunk with this much payload.
+    ///
+    /// §6.1 A: "regardless of the value of rwnd (including if it is 0), the data sender can always have one DATA chunk in
+    /// flight to the receiver if allowed by cwnd".
+    pub(crate) fn window_takes(&self, payload: usize) -> bool {
+        self.outstanding.in_flight() == 0 || Data::HEADER_LEN + payload.next_multiple_of(4) <= self.window_left()
+    }
+
+    /// Writes lost fragments again. Returns where the last one begins, and how many there are.
+    fn write_lost(
+        &mut self,
+        now: Instant,
+        forced: bool,
+        packet: &mut Builder<'_>,
+        abandoned: &mut Abandoned,
+    ) -> Option<(usize, u64)> {
+        let mut last = None;
+        let mut count = 0;
+        while self.outstanding.has_lost() && (forced || self.congestion.window() > self.outstanding.in_flight()) {
+            // The peer had a place for it when it was first sent; a closed window takes one at a time all the same.
+            if self.peer_window == 0 && self.outstanding.in_flight() > 0 {
+                break;
+            }
+            let room = packet.room().saturating_sub(Data::HEADER_LEN);
+            let at = packet.out.len();
+            let Some(data) = self.outstanding.retransmit(now, room, abandoned) else {
+                break;
+            };
+            data.encode(packet.out);
+            count += 1;
+            last = Some((at, count));
+        }
+        last
+    }
+}

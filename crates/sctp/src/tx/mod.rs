@@ -1,0 +1,8 @@
+//! Sending: what waits ([`send_queue`], in the order of [`scheduler`]), what is in flight ([`outstanding`]), and how fast
+//! ([`congestion`], [`rto`]).
+
+pub(crate) mod congestion;
+pub(crate) mod outstanding;
+pub(crate) mod rto;
+pub(crate) mod scheduler;
+pub(crate) mod send_queue;

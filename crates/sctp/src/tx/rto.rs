@@ -1,0 +1,82 @@
+//! The retransmission timeout (RFC 9260 §6.3.1).
+
+use std::time::Duration;
+
+use crate::Config;
+
+#[derive(Debug)]
+pub(crate) struct Rto {
+    rto: Duration,
+    /// SRTT and RTTVAR.
+    measured: Option<(Duration, Duration)>,
+    min: Duration,
+    max: Duration,
+    delayed_ack: Duration,
+}
+
+impl Rto {
+    pub(crate) fn new(config: &Config) -> Self {
+        let min = config.rto_min.max(Duration::from_millis(1));
+        let max = config.rto_max.max(min);
+        let rto = config.rto_initial.clamp(min, max);
+        Self {
+            rto,
+            measured: None,
+            min,
+            max,
+            delayed_ack: config.delayed_ack,
+        }
+    }
+
+    pub(crate) fn current(&self) -> Duration {
+        self.rto
+    }
+
+    pub(crate) fn smoothed(&self) -> Option<Duration> {
+        self.measured.map(|(srtt, _)| srtt)
+    }
+
+    /// C2 and C3: a measurement R' has been made.
+    pub(crate) fn measure(&mut self, rtt: Duration) {
+        let (srtt, variance) = match self.measured {
+            None => (rtt, rtt / 2),
+            // RTO.Alpha is 1/8, RTO.Beta 1/4.
+            Some((srtt, variance)) => (srtt * 7 / 8 + rtt / 8, variance * 3 / 4 + srtt.abs_diff(rtt) / 4),
+        };
+        self.measured = Some((srtt, variance));
+        // The peer may withhold a SACK for as long as we may, and rarely does, so that the variance forgets it. Without
+        // this floor under the variance, every odd packet at the end of a burst would time out.
+        let margin = (variance * 4).max(self.delayed_ack + Duration::from_millis(20));
+        self.rto = (srtt + margin).clamp(self.min, self.max);
+    }
+
+    /// E2: "For the destination address for which the timer expires, set RTO = RTO * 2 ('back off the timer')."
+    pub(crate) fn back_off(&mut self) {
+        self.rto = (self.rto * 2).min(self.max);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn follows_the_round_trip_and_backs_off() {
+        let mut rto = Rto::new(&Config::default());
+        assert_eq!((rto.current(), rto.smoothed()), (500 * MS, None));
+        rto.measure(400 * MS);
+        assert_eq!((rto.current(), rto.smoothed()), (1200 * MS, Some(400 * MS)));
+        for _ in 0..100 {
+            rto.measure(100 * MS);
+        }
+        assert!((320 * MS..321 * MS).contains(&rto.current()), "{rto:?}");
+        rto.back_off();
+        assert!(rto.current() >= 640 * MS);
+        for _ in 0..20 {
+            rto.back_off();
+        }
+        assert_eq!(rto.current(), Duration::from_secs(60));
+    }
+}
