@@ -37,14 +37,17 @@ const lab = {
 
   // Signalling.
 
-  async offer(options) {
-    await lab.pc.setLocalDescription(await lab.pc.createOffer(options));
-    return lab.local();
+  // Offers and answers come as they were created, without candidates; `gathered` has them all.
+  async offer() {
+    const offer = await lab.pc.createOffer();
+    await lab.pc.setLocalDescription(offer);
+    return offer;
   },
   async answer(offer) {
     await lab.pc.setRemoteDescription(offer);
-    await lab.pc.setLocalDescription();
-    return lab.local();
+    const answer = await lab.pc.createAnswer();
+    await lab.pc.setLocalDescription(answer);
+    return answer;
   },
   accept(answer) {
     return lab.pc.setRemoteDescription(answer);
@@ -60,10 +63,7 @@ const lab = {
   /** The local description, once it holds every candidate. */
   async gathered() {
     await until(() => lab.pc.iceGatheringState === "complete", lab.pc, "icegatheringstatechange");
-    return lab.local();
-  },
-  local() {
-    return lab.pc.localDescription.toJSON();
+    return lab.pc.localDescription;
   },
   async reaches(state) {
     await until(() => lab.pc.connectionState === state, lab.pc, "connectionstatechange");

@@ -1,0 +1,250 @@
+//! A page and a Rust peer, and the signalling between them.
+
+use peerline::{
+    Configuration, ConnectionState, DataChannel, DataChannelInit, IceCandidate, PeerConnection, PeerEvent,
+    SessionDescription,
+};
+use peerline_browser_tests::{Browser, Page, Setup};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use tokio::time::timeout;
+
+/// Who does something first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Page,
+    Rust,
+}
+
+/// How candidates travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trickle {
+    /// One by one, as they are found.
+    Yes,
+    /// All within the description, which waits for them.
+    No,
+}
+
+/// A page with a connection, and the Rust peer that it is to be connected with.
+pub(crate) struct Session {
+    pub(crate) page: Page,
+    pub(crate) pc: PeerConnection,
+    trickle: Trickle,
+    /// Channels that the page opened and nobody asked for yet.
+    incoming: Vec<DataChannel>,
+    /// Connection states of the Rust peer, in order.
+    pub(crate) states: Vec<ConnectionState>,
+}
+
+/// The longest wait for anything that is not meant to take long.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+impl Session {
+    /// Opens `name` of the folder `pages`; nothing is negotiated yet.
+    pub(crate) async fn open(browser: Browser, name: &str) -> Self {
+        Self::open_with(browser, Setup::OpenAddresses, Trickle::Yes, name).await
+    }
+
+    pub(crate) async fn open_with(browser: Browser, setup: Setup, trickle: Trickle, name: &str) -> Self {
+        let page = Page::open(browser, setup, name);
+        page.eval("lab.start()");
+        let configuration = Configuration {
+            loopback: true,
+            ..Configuration::default()
+        };
+        let pc = PeerConnection::new(configuration)
+            .await
+            .expect("this system can make keys");
+        Self {
+            page,
+            pc,
+            trickle,
+            incoming: Vec::new(),
+            states: Vec::new(),
+        }
+    }
+
+    /// Opens a page, creates one channel on `side`, which also offers, and connects.
+    pub(crate) async fn connected(browser: Browser, name: &str, label: &str, side: Side) -> (Self, DataChannel) {
+        let mut session = Self::open(browser, name).await;
+        let channel = session.create(side, label, DataChannelInit::default());
+        session.connect(side).await;
+        let channel = match channel {
+            Some(channel) => channel,
+            None => session.channel(label).await,
+        };
+        opened(&channel).await;
+        (session, channel)
+    }
+
+    /// Creates a channel on `side`; the Rust side has it at once.
+    pub(crate) fn create(&self, side: Side, label: &str, init: DataChannelInit) -> Option<DataChannel> {
+        match side {
+            Side::Rust => Some(
+                self.pc
+                    .create_data_channel(label, init)
+                    .expect("the parameters are fine"),
+            ),
+            Side::Page => {
+                self.page.call(
+                    "(label, init) => { lab.create(label, init) }",
+                    &[json!(label), init_json(&init)],
+                );
+                None
+            }
+        }
+    }
+
+    /// Negotiates, and waits until both sides say `connected`.
+    pub(crate) async fn connect(&mut self, offerer: Side) {
+        let start = Instant::now();
+        self.negotiate(offerer).await;
+        self.pump("both sides to be connected", |session| {
+            session.pc.connection_state() == ConnectionState::Connected
+                && session.page.eval("lab.pc.connectionState") == "connected"
+        })
+        .await;
+        eprintln!("{:?} offers to connected: {:?}", offerer, start.elapsed());
+    }
+
+    /// One offer and one answer.
+    pub(crate) async fn negotiate(&mut self, offerer: Side) {
+        match offerer {
+            Side::Page => {
+                let offer = self.page_description("lab.offer()").await;
+                self.pc.set_remote_description(offer).expect("the page's offer is fine");
+                self.pc
+                    .set_local_description(None)
+                    .expect("there is an offer to answer");
+                let answer = self.rust_description().await;
+                self.page.call("lab.accept", &[answer]);
+            }
+            Side::Rust => {
+                self.pc.set_local_description(None).expect("an offer fits");
+                let offer = self.rust_description().await;
+                let answer = self.page_description(&format!("lab.answer({offer})")).await;
+                self.pc
+                    .set_remote_description(answer)
+                    .expect("the page's answer is fine");
+            }
+        }
+    }
+
+    /// What the page's `expression` makes, or, without trickle, what has become of it when gathering is done.
+    async fn page_description(&self, expression: &str) -> SessionDescription {
+        let description = self.page.eval(expression);
+        match self.trickle {
+            Trickle::Yes => from_json(description),
+            Trickle::No => from_json(self.page.eval("lab.gathered()")),
+        }
+    }
+
+    async fn rust_description(&self) -> Value {
+        if self.trickle == Trickle::No {
+            within("gathering", self.pc.gathering_complete()).await;
+        }
+        to_json(self.pc.local_description().expect("it was set"))
+    }
+
+    /// Carries candidates both ways, and notes events, until `done`.
+    pub(crate) async fn pump(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) {
+        self.pump_within(PATIENCE, what, &mut done).await;
+    }
+
+    pub(crate) async fn pump_within(&mut self, limit: Duration, what: &str, mut done: impl FnMut(&Self) -> bool) {
+        let deadline = Instant::now() + limit;
+        while !done(self) {
+            assert!(
+                Instant::now() < deadline,
+                "waited {limit:?} for {what}; states {:?}, {:?}",
+                self.states,
+                self.pc
+            );
+            self.carry_candidates().await;
+        }
+    }
+
+    async fn carry_candidates(&mut self) {
+        let candidates: Vec<Option<IceCandidate>> = from_json(self.page.eval("lab.take()"));
+        for candidate in candidates {
+            if self.trickle == Trickle::Yes {
+                self.pc
+                    .add_ice_candidate(candidate)
+                    .expect("the page's candidates are fine");
+            }
+        }
+        self.note_events(Duration::from_millis(10)).await;
+    }
+
+    /// Takes what has happened, waiting for the first event for `wait` at most.
+    pub(crate) async fn note_events(&mut self, mut wait: Duration) {
+        while let Ok(Some(event)) = timeout(wait, self.pc.next_event()).await {
+            wait = Duration::from_millis(1);
+            match event {
+                PeerEvent::IceCandidate(candidate) if self.trickle == Trickle::Yes => {
+                    self.page.call("lab.add", &[to_json(candidate)]);
+                }
+                PeerEvent::DataChannel(channel) => self.incoming.push(channel),
+                PeerEvent::ConnectionState(state) => self.states.push(state),
+                _ => {}
+            }
+        }
+    }
+
+    /// The channel that the page opened with this label.
+    pub(crate) async fn channel(&mut self, label: &str) -> DataChannel {
+        let mut found = None;
+        let here = |session: &Self| session.incoming.iter().position(|channel| channel.label() == label);
+        self.pump(&format!("the page's channel {label:?}"), |session| {
+            found = here(session);
+            found.is_some()
+        })
+        .await;
+        self.incoming.swap_remove(found.expect("the wait was for it"))
+    }
+}
+
+/// Waits for something that should not take long.
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, future)
+        .await
+        .unwrap_or_else(|_| panic!("waited {PATIENCE:?} for {what}"))
+}
+
+pub(crate) async fn opened(channel: &DataChannel) {
+    within("the channel to open", channel.opened())
+        .await
+        .expect("the channel opens");
+}
+
+/// The next message, which has to come.
+pub(crate) async fn receive(channel: &DataChannel) -> peerline::Message {
+    within("a message", channel.recv())
+        .await
+        .expect("the channel is not closed")
+}
+
+fn to_json(value: impl serde::Serialize) -> Value {
+    serde_json::to_value(value).expect("it is JSON")
+}
+
+fn from_json<T: DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value.clone()).unwrap_or_else(|error| panic!("{error}: {value}"))
+}
+
+/// As `createDataChannel` takes it.
+fn init_json(init: &DataChannelInit) -> Value {
+    let mut object = json!({"ordered": init.ordered, "protocol": init.protocol, "negotiated": init.negotiated});
+    let numbers = [
+        ("maxRetransmits", init.max_retransmits),
+        ("maxPacketLifeTime", init.max_packet_life_time),
+        ("id", init.id),
+    ];
+    for (name, number) in numbers {
+        if let Some(number) = number {
+            object[name] = json!(number);
+        }
+    }
+    object
+}

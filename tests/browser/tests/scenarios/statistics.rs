@@ -1,0 +1,61 @@
+//! What both sides count is the same.
+
+use crate::renegotiation::echo;
+use crate::session::{Session, Side};
+use peerline_browser_tests::Browser;
+use serde_json::json;
+
+crate::scenarios! {
+    statistics_agree
+}
+
+const COUNT: u64 = 20;
+const TEXT: &str = "twelve bytes";
+
+async fn statistics_agree(browser: Browser) {
+    let (session, channel) = Session::connected(browser, "stats.html", "counted", Side::Page).await;
+    session.page.call("startEcho", &[json!("counted")]);
+    for _ in 0..COUNT {
+        echo(&channel, TEXT).await;
+    }
+
+    let theirs = session.page.eval("stats()");
+    let report = session.pc.stats();
+    let ours = report
+        .data_channels()
+        .find(|counted| counted.label == "counted")
+        .expect("the channel is counted");
+    let bytes = COUNT * TEXT.len() as u64;
+    assert_eq!((ours.messages_sent, ours.messages_received), (COUNT, COUNT));
+    assert_eq!((ours.bytes_sent, ours.bytes_received), (bytes, bytes));
+    for (name, count) in [
+        ("messagesSent", COUNT),
+        ("messagesReceived", COUNT),
+        ("bytesSent", bytes),
+        ("bytesReceived", bytes),
+    ] {
+        assert_eq!(theirs["channel"][name], json!(count), "{name}");
+    }
+
+    let pair = report.selected_candidate_pair().expect("data has a path");
+    assert_eq!((pair.state, pair.nominated), ("succeeded", true));
+    assert!(pair.bytes_sent > bytes && pair.bytes_received > bytes, "{pair:?}");
+    assert!(
+        pair.responses_received > 0 && pair.current_round_trip_time.is_some(),
+        "{pair:?}"
+    );
+    // Each side's remote port is the other's local one.
+    let port = |id: &str| {
+        let json = serde_json::to_value(report.get(id)).expect("it is JSON");
+        json["port"].clone()
+    };
+    assert_eq!(port(&pair.local_candidate_id), theirs["remote"]["port"]);
+    assert_eq!(port(&pair.remote_candidate_id), theirs["local"]["port"]);
+
+    let transport = report.transport().expect("there is one");
+    assert_eq!(transport.tls_version.as_deref(), Some("FEFD"), "DTLS 1.2");
+    assert!(
+        transport.packets_received > 0 && transport.bytes_received > pair.bytes_received,
+        "{transport:?}"
+    );
+}
