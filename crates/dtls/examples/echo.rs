@@ -74,8 +74,12 @@ fn converse(mut dtls: Connection, socket: &UdpSocket) -> Result<(), Box<dyn Erro
         while dtls.poll_transmit(Instant::now(), &mut out).is_some() {
             socket.send(&std::mem::take(&mut out))?;
         }
-        let wait = dtls.poll_timeout().map(|at| at.saturating_duration_since(Instant::now()));
-        socket.set_read_timeout(Some(wait.unwrap_or(Duration::from_secs(30)).max(Duration::from_millis(1))))?;
+        let wait = dtls
+            .poll_timeout()
+            .map(|at| at.saturating_duration_since(Instant::now()));
+        socket.set_read_timeout(Some(
+            wait.unwrap_or(Duration::from_secs(30)).max(Duration::from_millis(1)),
+        ))?;
         match socket.recv(&mut scratch) {
             Ok(len) => dtls.handle_datagram(Instant::now(), BytesMut::from(&scratch[..len])),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
@@ -99,8 +103,16 @@ fn converse(mut dtls: Connection, socket: &UdpSocket) -> Result<(), Box<dyn Erro
 fn greet(dtls: &mut Connection, out: &mut Vec<u8>) {
     let mut keys = [0; 20];
     let exported = dtls.export_keying_material("EXTRACTOR-dtls_srtp", None, &mut keys);
-    println!("connected: {:?}, {:?}, {:?}", dtls.version(), dtls.cipher_suite(), dtls.srtp_profile());
-    println!("exported: {exported:?} {}", keys.map(|byte| format!("{byte:02X}")).concat());
+    println!(
+        "connected: {:?}, {:?}, {:?}",
+        dtls.version(),
+        dtls.cipher_suite(),
+        dtls.srtp_profile()
+    );
+    println!(
+        "exported: {exported:?} {}",
+        keys.map(|byte| format!("{byte:02X}")).concat()
+    );
     if dtls.role() == Role::Client {
         say(dtls, b"hello from peerline\n", out);
     }

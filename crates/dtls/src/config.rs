@@ -26,6 +26,17 @@ pub fn default_provider() -> Arc<CryptoProvider> {
         .clone()
 }
 
+/// Whether the master secret is bound to the whole handshake (RFC 7627). Everyone in WebRTC can do it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ExtendedMasterSecret {
+    /// Used if both sides have it.
+    Preferred,
+    /// Peers without it are refused (RFC 7627 §5.2, §5.3).
+    Required,
+    /// Neither offered nor accepted, as by a peer from before 2015.
+    Off,
+}
+
 /// What a connection is told. Start from [`Config::new`].
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -45,9 +56,8 @@ pub struct Config {
     /// SRTP profiles, best first (RFC 5764); empty to leave `use_srtp` out. A server goes by its own order.
     /// Default: AEAD_AES_128_GCM, AEAD_AES_256_GCM, AES128_CM_HMAC_SHA1_80, AES128_CM_HMAC_SHA1_32.
     pub srtp_profiles: Vec<SrtpProfile>,
-    /// Refuse peers without extended master secret (RFC 7627 §5.3); it is always used when both have it.
-    /// Default: false.
-    pub require_extended_master_secret: bool,
+    /// Whether to use extended master secret. Default: [`ExtendedMasterSecret::Preferred`].
+    pub extended_master_secret: ExtendedMasterSecret,
     /// As a server, make the client repeat a cookie before anything is computed for it (RFC 6347 §4.2.1).
     /// Default: false, since ICE has proved the path already, and it costs a round trip.
     pub hello_verify_request: bool,
@@ -104,7 +114,7 @@ impl Config {
                 SrtpProfile::AES128_CM_HMAC_SHA1_80,
                 SrtpProfile::AES128_CM_HMAC_SHA1_32,
             ],
-            require_extended_master_secret: false,
+            extended_master_secret: ExtendedMasterSecret::Preferred,
             hello_verify_request: false,
             mtu: 1200,
             initial_timeout: Duration::from_millis(100),

@@ -67,7 +67,7 @@ mod stats;
 pub mod wire;
 
 pub use certificate::{Certificate, Fingerprint, FingerprintError, HashAlgorithm};
-pub use config::{Config, Role, default_provider};
+pub use config::{Config, ExtendedMasterSecret, Role, default_provider};
 pub use connection::Connection;
 pub use error::{CertificateError, ExportError, Fault};
 pub use event::{CloseReason, Event};

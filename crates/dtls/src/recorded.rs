@@ -1,4 +1,4 @@
-//! A session recorded between two browsers, followed with its key log: every handshake message decodes, every
+//! Sessions of others, followed with their key logs. One between two browsers: every handshake message decodes, every
 //! signature and both Finished verify, and the payload decrypts to what one browser's own log says it was.
 
 use std::collections::BTreeMap;
@@ -8,6 +8,7 @@ use peerline_wire::{Reader, Writer};
 
 use crate::config::Role;
 use crate::dtls12::key_schedule::{KeySchedule, Randoms, Sender, Suite};
+use crate::error::ExportError;
 use crate::record_layer::{Discard, RecordLayer};
 use crate::spki::PublicKey;
 use crate::wire::handshake::{
@@ -176,4 +177,44 @@ fn a_session_between_two_browsers_can_be_followed() {
             assert_eq!(plaintext, expected);
         }
     }
+}
+
+/// Of a session with `openssl s_server -dtls1_2 -cipher ECDHE-ECDSA-AES256-GCM-SHA384 -keymatexport EXTRACTOR-dtls_srtp
+/// -keymatexportlen 60 -keylogfile …`, OpenSSL 3.0: what it printed. The values with a context were computed with Python's
+/// `hmac` from the same secrets, since `s_server` exports without one.
+#[test]
+fn exported_keys_are_those_that_openssl_exports() {
+    let provider = rustls::crypto::ring::default_provider();
+    let suite = Suite::find(&provider, CipherSuite::ECDHE_ECDSA_WITH_AES_256_GCM_SHA384).unwrap();
+    let array = |hex| <[u8; 32]>::try_from(unhex(hex)).unwrap();
+    let randoms = Randoms {
+        client: array("ca1089ad02d1371432c5bac120d0cf07fd029046ac1b4215133d4ecaf78e1c2a"),
+        server: array("905b7793a6d198dd92f0077912129d7d2b53d931f5c3dc4fbd482f2f69c673ed"),
+    };
+    let secret =
+        unhex("e4127eb7fe959a83b21fd5decb3dfbd71d6b8445e927d587f3f66e807aea6301d1f511bb5a6a391ff1318cfec5930bf4");
+    let keys = KeySchedule::from_key_log(suite, randoms, secret.try_into().unwrap());
+    let export = |label: &[u8], context: Option<&[u8]>, len| {
+        let mut out = vec![0; len];
+        keys.export(label, context, &mut out).map(|()| out)
+    };
+    let expected = "5C65065772E9C7EE3CFE913DA5CB3F4903B7A47BB8E782B3D7A441145A645D11FB66F7E3438B9A49ABF49E2FAFE4F35DF8\
+                    09C325B0B8E5EC022C7B53";
+    assert_eq!(export(b"EXTRACTOR-dtls_srtp", None, 60), Ok(unhex(expected)));
+    let label = b"EXPERIMENTAL label";
+    assert_eq!(
+        export(label, Some(b"abc"), 20),
+        Ok(unhex("6c2aeed5f522f0524236f64100c6a564f28efe06"))
+    );
+    assert_eq!(
+        export(label, Some(b""), 20),
+        Ok(unhex("d8613cdd53a1c286f54b9a5c5f56ded41b374111"))
+    );
+    assert_ne!(
+        export(label, None, 20),
+        export(label, Some(b""), 20),
+        "no context is not an empty one"
+    );
+    assert_eq!(export(b"master secret", None, 20), Err(ExportError::ReservedLabel));
+    assert_eq!(export(label, Some(&[0; 65_536]), 20), Err(ExportError::ContextTooLong));
 }

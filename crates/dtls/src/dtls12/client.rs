@@ -2,7 +2,7 @@
 
 use super::key_schedule::{KeySchedule, Randoms, Sender, Suite};
 use super::{Context, Progress, Session, Trust, signed_params};
-use crate::config::Role;
+use crate::config::{ExtendedMasterSecret, Role};
 use crate::error::Fault;
 use crate::flight::Answer;
 use crate::reassembly::Message;
@@ -53,11 +53,13 @@ impl Client {
     pub(crate) fn start(cx: &mut Context) -> Result<Self, Fault> {
         let mut extensions = vec![
             Extension::renegotiation_info(),
-            Extension::extended_master_secret(),
             Extension::supported_groups(&cx.groups().collect::<Vec<_>>()),
             Extension::ec_point_formats(),
             Extension::signature_algorithms(&cx.schemes()),
         ];
+        if cx.config.extended_master_secret != ExtendedMasterSecret::Off {
+            extensions.push(Extension::extended_master_secret());
+        }
         if !cx.config.srtp_profiles.is_empty() {
             extensions.push(Extension::use_srtp(&cx.config.srtp_profiles));
         }
@@ -201,7 +203,9 @@ fn extended_master_secret(hello: &ServerHello, cx: &Context) -> Result<bool, Fau
     match hello.extension(ExtensionType::EXTENDED_MASTER_SECRET) {
         Some([]) => Ok(true),
         Some(_) => Err(Fault::IllegalParameter),
-        None if cx.config.require_extended_master_secret => Err(Fault::NoExtendedMasterSecret),
+        None if cx.config.extended_master_secret == ExtendedMasterSecret::Required => {
+            Err(Fault::NoExtendedMasterSecret)
+        }
         None => Ok(false),
     }
 }

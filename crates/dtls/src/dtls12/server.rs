@@ -5,7 +5,7 @@ use rustls::crypto::ActiveKeyExchange;
 
 use super::key_schedule::{KeySchedule, Randoms, Sender, Suite};
 use super::{Context, Progress, Session, Trust, signed_params};
-use crate::config::Role;
+use crate::config::{ExtendedMasterSecret, Role};
 use crate::error::Fault;
 use crate::flight::Answer;
 use crate::reassembly::Message;
@@ -218,11 +218,14 @@ fn schemes(hello: &ClientHello, suite: Suite) -> Result<Vec<SignatureScheme>, Fa
 }
 
 fn extended_master_secret(hello: &ClientHello, cx: &Context) -> Result<bool, Fault> {
-    match hello.extension(ExtensionType::EXTENDED_MASTER_SECRET) {
-        Some([]) => Ok(true),
-        Some(_) => Err(Fault::IllegalParameter),
-        None if cx.config.require_extended_master_secret => Err(Fault::NoExtendedMasterSecret),
-        None => Ok(false),
+    match (
+        hello.extension(ExtensionType::EXTENDED_MASTER_SECRET),
+        cx.config.extended_master_secret,
+    ) {
+        (Some(body), _) if !body.is_empty() => Err(Fault::IllegalParameter),
+        (None, ExtendedMasterSecret::Required) => Err(Fault::NoExtendedMasterSecret),
+        (None, _) | (Some(_), ExtendedMasterSecret::Off) => Ok(false),
+        (Some(_), ExtendedMasterSecret::Preferred | ExtendedMasterSecret::Required) => Ok(true),
     }
 }
 

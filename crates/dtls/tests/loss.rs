@@ -1,0 +1,138 @@
+//! Handshakes over networks that lose, repeat and reorder datagrams, in virtual time.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{CERTIFICATES, assert_healthy, config, configs, connect, pair};
+use peerline_dtls::Config;
+use peerline_sim::{Direction, Link, every_loss, for_each_seed};
+
+/// The timer starts at 100 ms and doubles: three losses in a row of the same flight, from both sides, take well under this.
+const LIMIT: Duration = Duration::from_secs(5);
+
+fn with(mut configs: [Config; 2], change: impl Fn(&mut Config)) -> [Config; 2] {
+    configs.iter_mut().for_each(change);
+    configs
+}
+
+#[test]
+fn every_choice_of_up_to_two_lost_datagrams() {
+    for hello_verify_request in [false, true] {
+        for lost in every_loss(2, 16) {
+            let configs = with(configs(), |c| c.hello_verify_request = hello_verify_request);
+            let mut pair = pair(configs).lose(lost.iter().copied());
+            let connected = pair.run_until(LIMIT, |pair| pair.a.is_connected() && pair.b.is_connected());
+            assert!(connected, "lost {lost:?}, cookie {hello_verify_request}");
+            assert_healthy(&mut pair);
+        }
+    }
+}
+
+#[test]
+fn every_choice_of_up_to_two_lost_datagrams_when_messages_are_cut() {
+    // RSA certificates at 256 bytes a datagram: some fifteen datagrams for a handshake.
+    let c = &*CERTIFICATES;
+    let small = || with([config(&c.rsa, &c.rsa), config(&c.rsa, &c.rsa)], |c| c.mtu = 256);
+    let mut lossless = pair(small());
+    connect(&mut lossless, LIMIT);
+    let datagrams = lossless.datagrams_sent();
+    assert!(datagrams >= 14, "{datagrams} are cut enough");
+    for lost in every_loss(2, 16) {
+        let mut pair = pair(small())
+            .lose(lost.iter().copied())
+            .tap(|tapped| assert!(tapped.payload.len() <= 256));
+        let connected = pair.run_until(LIMIT, |pair| pair.a.is_connected() && pair.b.is_connected());
+        assert!(connected, "lost {lost:?}");
+        assert_healthy(&mut pair);
+    }
+}
+
+#[test]
+fn a_handshake_completes_at_any_mtu() {
+    for mtu in [0, 128, 129, 200, 256, 300, 512, 900, 1200, 1400, 9000] {
+        let mut pair = pair(with(configs(), |c| c.mtu = mtu));
+        let limit = mtu.max(Config::MIN_MTU);
+        pair = pair.tap(move |tapped| assert!(tapped.payload.len() <= limit));
+        connect(&mut pair, LIMIT);
+        assert_healthy(&mut pair);
+    }
+}
+
+#[test]
+fn flights_are_packed_into_as_few_datagrams_as_the_mtu_allows() {
+    let mut pair = pair(configs());
+    connect(&mut pair, LIMIT);
+    assert_eq!(pair.datagrams_sent(), 4, "ECDSA certificates: a datagram a flight");
+}
+
+#[test]
+fn a_handshake_completes_under_random_loss_repetition_and_reordering() {
+    for_each_seed(0..60, |seed| {
+        let link = Link {
+            delay: Duration::from_millis(20),
+            jitter: Duration::from_millis(20),
+            loss: 0.3,
+            duplicate: 0.3,
+            reorder: 0.3,
+            ..Link::default()
+        };
+        let configs = with(configs(), |c| {
+            c.mtu = [256, 600, 1200][seed as usize % 3];
+            c.hello_verify_request = seed % 2 == 0;
+        });
+        let mut pair = pair(configs).links(&link);
+        pair.a_to_b = peerline_sim::Wire::new(link.clone(), seed);
+        pair.b_to_a = peerline_sim::Wire::new(link, seed + 1000);
+        connect(&mut pair, Duration::from_secs(60));
+        assert_healthy(&mut pair);
+    });
+}
+
+#[test]
+fn nothing_is_retransmitted_in_vain() {
+    // Every datagram arrives twice: the copies ask for nothing.
+    let link = Link {
+        delay: Duration::from_millis(10),
+        duplicate: 1.0,
+        ..Link::default()
+    };
+    let mut pair = pair(configs()).links(&link);
+    connect(&mut pair, LIMIT);
+    pair.run_for(Duration::from_secs(10));
+    assert_eq!(pair.a.stats().retransmissions + pair.b.stats().retransmissions, 0);
+    assert_eq!(pair.datagrams_sent(), 4);
+}
+
+#[test]
+fn a_lost_last_flight_is_asked_for_again() {
+    // Flights: 0 and 2 are the client's, 1 and 3 the server's.
+    let mut pair = pair(configs()).lose([3]);
+    pair.expect("the server to connect", LIMIT, |pair| pair.b.is_connected());
+    pair.run_for(Duration::from_millis(50));
+    assert!(!pair.a.is_connected());
+    connect(&mut pair, LIMIT);
+    assert_eq!(pair.a.stats().retransmissions, 1, "the client's timer");
+    assert_eq!(pair.b.stats().retransmissions, 1, "the server's answer");
+    assert_healthy(&mut pair);
+}
+
+#[test]
+fn the_timer_doubles_while_the_network_is_dead() {
+    use std::sync::{Arc, Mutex};
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&sent);
+    let dead = Link::default().dropping(|_| true);
+    let configs = with(configs(), |c| c.max_timeout = Duration::from_secs(2));
+    let mut pair = pair(configs).links(&dead).tap(move |tapped| {
+        if tapped.direction == Direction::AToB {
+            log.lock().unwrap().push(tapped.at.as_millis());
+        }
+    });
+    pair.run_for(Duration::from_millis(9100));
+    assert_eq!(*sent.lock().unwrap(), [0, 100, 300, 700, 1500, 3100, 5100, 7100, 9100]);
+    // And it still connects when the network comes back.
+    pair.a_to_b.link = Link::default();
+    pair.b_to_a.link = Link::default();
+    connect(&mut pair, LIMIT);
+}
