@@ -1,1 +1,60 @@
-//! WebRTC in Rust: RTCPeerConnection and data channels on tokio, over protocols written from scratch
+//! WebRTC in Rust: peer connections and data channels on tokio, over protocols written from scratch.
+//!
+//! The names are the W3C's without `RTC`: who knows `RTCPeerConnection` knows [`PeerConnection`]. Signalling, the
+//! exchange of [`SessionDescription`]s and [`IceCandidate`]s, is yours; here two peers in one process do it by calls:
+//!
+//! ```
+//! use peerline::{Configuration, DataChannelInit, Message, PeerConnection, PeerEvent};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), peerline::Error> {
+//! let alice = PeerConnection::new(Configuration::default()).await?;
+//! let bob = PeerConnection::new(Configuration::default()).await?;
+//! let chat = alice.create_data_channel("chat", DataChannelInit::default())?;
+//!
+//! alice.set_local_description(alice.create_offer()?)?;
+//! alice.gathering_complete().await; // or send each PeerEvent::IceCandidate as it comes
+//! bob.set_remote_description(alice.local_description().expect("it was set"))?;
+//! bob.set_local_description(bob.create_answer()?)?;
+//! bob.gathering_complete().await;
+//! alice.set_remote_description(bob.local_description().expect("it was set"))?;
+//!
+//! chat.opened().await?;
+//! chat.send("hello").await?;
+//! while let Some(event) = bob.next_event().await {
+//!     let PeerEvent::DataChannel(channel) = event else { continue };
+//!     assert_eq!(channel.recv().await, Some(Message::from("hello")));
+//!     break;
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Each connection is one tokio task, which owns its sockets and timers; [`PeerConnection`] and [`DataChannel`] are handles.
+//! Not receiving is back-pressure, down to the other peer's `send`. Dropping the last handle closes the connection and
+//! frees everything it held.
+//!
+//! The machine without I/O is [`peerline_connection`], for other runtimes, simulations and tests.
+
+#![forbid(unsafe_code)]
+
+mod configuration;
+mod data_channel;
+mod driver;
+mod error;
+mod interfaces;
+mod mdns;
+mod peer_connection;
+mod shared;
+
+pub use configuration::{AddressFilter, Configuration};
+pub use data_channel::DataChannel;
+pub use error::Error;
+pub use peer_connection::{PeerConnection, PeerEvent};
+
+pub use bytes::Bytes;
+pub use peerline_connection::{
+    ConnectionState, DataChannelInit, DataChannelState, IceCandidate, IceConnectionState, IceGatheringState, Message,
+    OfferOptions, SdpType, SessionDescription, SignalingState, StatsReport,
+};
+pub use peerline_dtls::{Certificate, CertificateError, CryptoProvider};

@@ -1,0 +1,158 @@
+//! How a [`PeerConnection`](crate::PeerConnection) is set up.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use peerline_connection::Config;
+use peerline_dtls::default_provider;
+use rand::TryRng;
+use rand::rngs::SysRng;
+
+use crate::error::Error;
+use crate::{Certificate, CryptoProvider, driver};
+
+/// How a [`PeerConnection`](crate::PeerConnection) is set up (`RTCConfiguration`, and what only a native peer can choose).
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    /// The certificate with which this peer authenticates itself. Default `None`: a new one, for this connection alone, which
+    /// no one can follow from connection to connection.
+    pub certificate: Option<Arc<Certificate>>,
+    /// The cryptography of the DTLS handshake: any provider made for rustls. Default `None`: `ring`'s.
+    pub crypto_provider: Option<Arc<CryptoProvider>>,
+    /// Be an ICE-lite agent (RFC 8445 §2.5): for servers with a public address, which only answer checks. Default false.
+    pub ice_lite: bool,
+    /// Offer loopback addresses (127.0.0.1, ::1) too, for peers on the same host. Default false: they are offered only when
+    /// the host has no other addresses (RFC 8445 §5.1.1.1 forbids them otherwise).
+    pub loopback: bool,
+    /// Offer link-local IPv6 addresses too. Default false: they rarely reach anybody whom other addresses do not reach.
+    pub link_local: bool,
+    /// Which addresses may be used. Default `None`: all.
+    pub address_filter: Option<AddressFilter>,
+    /// The UDP ports to bind, one for each address. Default `None`: the system chooses. When all are in use on an address, that
+    /// address is left out.
+    pub port_range: Option<RangeInclusive<u16>>,
+    /// How many local addresses are used at most. Default 16: each is paired with each of the peer's.
+    pub max_local_addresses: usize,
+    /// The largest message to accept, in bytes (`a=max-message-size`, RFC 8841 §6). Default 256 KiB, as browsers do.
+    pub max_message_size: usize,
+    /// The most bytes of messages that the connection holds for sending, all channels together: beyond,
+    /// [`DataChannel::try_send`](crate::DataChannel::try_send) refuses. Default 16 MiB, as Chromium.
+    pub send_buffer: usize,
+    /// The most bytes that the other peer may have us hold unreceived, all channels together; it waits beyond. Default 5 MiB.
+    pub receive_window: u32,
+    /// [`DataChannel::send`](crate::DataChannel::send) waits while the channel buffers more than this many bytes. Default
+    /// 1 MiB.
+    pub buffered_amount_high_water_mark: usize,
+}
+
+impl Default for Configuration {
+    fn default() -> Self {
+        Self {
+            certificate: None,
+            crypto_provider: None,
+            ice_lite: false,
+            loopback: false,
+            link_local: false,
+            address_filter: None,
+            port_range: None,
+            max_local_addresses: 16,
+            max_message_size: 256 * 1024,
+            send_buffer: 16 << 20,
+            receive_window: 5 << 20,
+            buffered_amount_high_water_mark: 1 << 20,
+        }
+    }
+}
+
+impl Configuration {
+    /// What the machine is told.
+    pub(crate) fn connection(&self) -> Result<Config, Error> {
+        let provider = self.crypto_provider.clone().unwrap_or_else(default_provider);
+        let certificate = match &self.certificate {
+            Some(certificate) => Arc::clone(certificate),
+            None => Arc::new(driver::new_certificate(&provider)?),
+        };
+        let mut config = Config::new(certificate);
+        SysRng
+            .try_fill_bytes(&mut config.rng_seed)
+            .map_err(|_| Error::Randomness)?;
+        config.provider = provider;
+        config.wall_clock = Some(driver::wall_clock());
+        config.ice_lite = self.ice_lite;
+        config.max_message_size = self.max_message_size;
+        config.send_buffer = self.send_buffer;
+        config.receive_window = self.receive_window;
+        Ok(config)
+    }
+}
+
+/// Decides which local addresses a connection may use.
+///
+/// ```
+/// use peerline::{AddressFilter, Configuration};
+///
+/// let no_containers = AddressFilter::new(|interface, _| !interface.starts_with("docker"));
+/// let one_address = AddressFilter::only(["192.0.2.7".parse().unwrap()]);
+/// let configuration = Configuration { address_filter: Some(no_containers), ..Configuration::default() };
+/// ```
+#[derive(Clone)]
+pub struct AddressFilter(Arc<Filter>);
+
+type Filter = dyn Fn(&str, IpAddr) -> bool + Send + Sync;
+
+impl AddressFilter {
+    /// Uses the addresses for which `filter` returns true, given the interface's name and the address.
+    #[must_use]
+    pub fn new(filter: impl Fn(&str, IpAddr) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(filter))
+    }
+
+    /// Uses these addresses and no others.
+    #[must_use]
+    pub fn only(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        let addresses: Vec<IpAddr> = addresses.into_iter().collect();
+        Self::new(move |_, address| addresses.contains(&address))
+    }
+
+    pub(crate) fn allows(&self, interface: &str, address: IpAddr) -> bool {
+        (self.0)(interface, address)
+    }
+}
+
+impl fmt::Debug for AddressFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AddressFilter").finish_non_exhaustive()
+    }
+}
+
+/// What the driver needs of a configuration, to bind sockets.
+#[derive(Clone, Debug)]
+pub(crate) struct Network {
+    pub(crate) loopback: bool,
+    pub(crate) link_local: bool,
+    pub(crate) address_filter: Option<AddressFilter>,
+    pub(crate) port_range: Option<RangeInclusive<u16>>,
+    pub(crate) max_local_addresses: usize,
+}
+
+impl From<Configuration> for Network {
+    fn from(configuration: Configuration) -> Self {
+        let Configuration {
+            loopback,
+            link_local,
+            address_filter,
+            port_range,
+            max_local_addresses,
+            ..
+        } = configuration;
+        Self {
+            loopback,
+            link_local,
+            address_filter,
+            port_range,
+            max_local_addresses,
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Why a call was refused, under the W3C's names.
+
+use std::fmt;
+
+use peerline_connection::{ChannelFault, Error as Refusal};
+use peerline_dtls::CertificateError;
+
+/// Why a call was refused. Its text starts with the [`name`](Self::name) of the exception that a browser would throw, and says
+/// what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The connection refused; nothing was changed.
+    Refused(Refusal),
+    /// A connection needs a tokio runtime for its task and its sockets.
+    NoRuntime,
+    /// No certificate could be made.
+    Certificate(CertificateError),
+    /// The system gives no random numbers.
+    Randomness,
+}
+
+impl Error {
+    /// The name of the DOM exception that a browser would throw.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.name(),
+            Self::NoRuntime => "InvalidStateError",
+            Self::Certificate(_) | Self::Randomness => "OperationError",
+        }
+    }
+
+    pub(crate) fn channel_closed() -> Self {
+        Self::Refused(Refusal::DataChannel(ChannelFault::Unknown))
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::Refused(refusal) => return refusal.fmt(f),
+            Self::NoRuntime => "create connections within a tokio runtime that has I/O and time enabled",
+            Self::Certificate(error) => {
+                return write!(
+                    f,
+                    "{}: no certificate could be made ({error}): pass one in Configuration::certificate",
+                    self.name()
+                );
+            }
+            Self::Randomness => "the system gives no random numbers",
+        };
+        write!(f, "{}: {text}", self.name())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Refused(refusal) => Some(refusal),
+            Self::Certificate(error) => Some(error),
+            Self::NoRuntime | Self::Randomness => None,
+        }
+    }
+}

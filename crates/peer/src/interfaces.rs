@@ -1,0 +1,213 @@
+//! The addresses of this host, and a socket on each (RFC 8445 §5.1.1.1).
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use if_addrs::Interface;
+use peerline_udp::Socket;
+
+use crate::configuration::Network;
+
+/// Binds a UDP socket on each usable address that has none yet. Addresses that cannot be bound (tentative, no port free)
+/// are left out: there may be others, and ICE reports failure when there are none.
+pub(crate) fn bind(network: &Network, bound: &[SocketAddr]) -> Vec<Socket> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    usable(&interfaces, network)
+        .into_iter()
+        .filter(|address| !bound.iter().any(|bound| bound.ip() == address.ip()))
+        .filter_map(|address| bind_in_range(address, network).ok())
+        .collect()
+}
+
+/// The addresses to use, with port 0.
+fn usable(interfaces: &[Interface], network: &Network) -> Vec<SocketAddr> {
+    let candidates: Vec<SocketAddr> = interfaces
+        .iter()
+        .filter_map(|interface| address(interface, network))
+        .collect();
+    // RFC 8445 §5.1.1.1: "Addresses from a loopback interface MUST NOT be included in the candidate addresses." But when
+    // nothing else exists, peers on this host are all that can be reached.
+    let only_loopback = candidates.iter().all(|address| address.ip().is_loopback());
+    let mut usable: Vec<SocketAddr> = Vec::new();
+    for address in candidates {
+        let wanted = network.loopback || only_loopback || !address.ip().is_loopback();
+        if wanted && !usable.contains(&address) && usable.len() < network.max_local_addresses {
+            usable.push(address);
+        }
+    }
+    usable
+}
+
+fn address(interface: &Interface, network: &Network) -> Option<SocketAddr> {
+    if !interface.is_oper_up() {
+        return None;
+    }
+    let ip = interface.ip();
+    if !network
+        .address_filter
+        .as_ref()
+        .is_none_or(|filter| filter.allows(&interface.name, ip))
+    {
+        return None;
+    }
+    match ip {
+        IpAddr::V4(v4) => (!v4.is_unspecified()).then(|| SocketAddr::from((v4, 0))),
+        // RFC 8445 §5.1.1.1: IPv4-mapped addresses and deprecated site-local ones are not candidates.
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() || v6.segments()[0] & 0xffc0 == 0xfec0 => None,
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => {
+            let scope = network.link_local.then_some(interface.index)??;
+            Some(SocketAddrV6::new(v6, 0, 0, scope).into())
+        }
+        IpAddr::V6(v6) => (!v6.is_unspecified()).then(|| SocketAddr::from((v6, 0))),
+    }
+}
+
+fn bind_in_range(mut address: SocketAddr, network: &Network) -> io::Result<Socket> {
+    /// Where the next search for a port begins: ports just taken are not tried first.
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+
+    let Some(range) = &network.port_range else {
+        return Socket::bind(address);
+    };
+    let ports = range.clone().count();
+    let start = usize::from(NEXT.fetch_add(1, Ordering::Relaxed)) % ports.max(1);
+    for port in range.clone().cycle().skip(start).take(ports) {
+        address.set_port(port);
+        match Socket::bind(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            result => return result,
+        }
+    }
+    Err(io::ErrorKind::AddrInUse.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+
+    use if_addrs::{IfAddr, IfOperStatus, Ifv4Addr, Ifv6Addr};
+
+    use super::*;
+    use crate::{AddressFilter, Configuration};
+
+    fn interface(name: &str, ip: &str) -> Interface {
+        let addr = match ip.parse().unwrap() {
+            IpAddr::V4(ip) => IfAddr::V4(Ifv4Addr {
+                ip,
+                netmask: [255, 255, 255, 0].into(),
+                prefixlen: 24,
+                broadcast: None,
+            }),
+            IpAddr::V6(ip) => IfAddr::V6(Ifv6Addr {
+                ip,
+                netmask: Ipv6Addr::UNSPECIFIED,
+                prefixlen: 64,
+                broadcast: None,
+            }),
+        };
+        Interface {
+            name: name.into(),
+            addr,
+            index: Some(7),
+            oper_status: IfOperStatus::Up,
+            is_p2p: false,
+        }
+    }
+
+    fn host() -> Vec<Interface> {
+        vec![
+            interface("lo", "127.0.0.1"),
+            interface("lo", "::1"),
+            interface("eth0", "192.0.2.7"),
+            interface("eth0", "2001:db8::7"),
+            interface("eth0", "fe80::7"),
+            interface("eth0", "fec0::7"),
+            interface("eth0", "::ffff:192.0.2.7"),
+            Interface {
+                oper_status: IfOperStatus::Down,
+                ..interface("eth1", "198.51.100.7")
+            },
+        ]
+    }
+
+    fn addresses(interfaces: &[Interface], configuration: Configuration) -> Vec<String> {
+        usable(interfaces, &configuration.into())
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    #[test]
+    fn loopback_and_link_local_are_offered_when_asked_for() {
+        let default = Configuration::default;
+        assert_eq!(addresses(&host(), default()), ["192.0.2.7:0", "[2001:db8::7]:0"]);
+        assert_eq!(
+            addresses(
+                &host(),
+                Configuration {
+                    loopback: true,
+                    ..default()
+                }
+            ),
+            ["127.0.0.1:0", "[::1]:0", "192.0.2.7:0", "[2001:db8::7]:0"]
+        );
+        assert_eq!(
+            addresses(
+                &host(),
+                Configuration {
+                    link_local: true,
+                    ..default()
+                }
+            ),
+            ["192.0.2.7:0", "[2001:db8::7]:0", "[fe80::7%7]:0"]
+        );
+    }
+
+    #[test]
+    fn loopback_is_offered_when_there_is_nothing_else() {
+        assert_eq!(
+            addresses(&host()[..2], Configuration::default()),
+            ["127.0.0.1:0", "[::1]:0"]
+        );
+    }
+
+    #[test]
+    fn filters_and_limits_hold() {
+        let only = Configuration {
+            address_filter: Some(AddressFilter::only(["2001:db8::7".parse().unwrap()])),
+            ..Configuration::default()
+        };
+        assert_eq!(addresses(&host(), only), ["[2001:db8::7]:0"]);
+        let by_name = Configuration {
+            address_filter: Some(AddressFilter::new(|interface, address| {
+                interface == "eth0" && address.is_ipv4()
+            })),
+            ..Configuration::default()
+        };
+        assert_eq!(addresses(&host(), by_name), ["192.0.2.7:0"]);
+        let one = Configuration {
+            max_local_addresses: 1,
+            ..Configuration::default()
+        };
+        assert_eq!(addresses(&host(), one), ["192.0.2.7:0"]);
+    }
+
+    #[tokio::test]
+    async fn ports_come_from_the_range_until_all_are_in_use() {
+        // A range of one port, which is free now that its socket is gone.
+        let port = Socket::bind("127.0.0.1:0".parse().unwrap())
+            .unwrap()
+            .local_addr()
+            .port();
+        let network = Configuration {
+            port_range: Some(port..=port),
+            ..Configuration::default()
+        }
+        .into();
+        let first = bind_in_range("127.0.0.1:0".parse().unwrap(), &network).unwrap();
+        assert_eq!(first.local_addr().port(), port);
+        let second = bind_in_range("127.0.0.1:0".parse().unwrap(), &network);
+        assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+}

@@ -1,0 +1,307 @@
+//! [`PeerConnection`]: a handle on a connection and its task.
+
+use std::fmt;
+use std::sync::Arc;
+
+use peerline_connection::{
+    Connection, ConnectionState, DataChannelInit, IceCandidate, IceConnectionState, IceGatheringState, OfferOptions,
+    SessionDescription, SignalingState, StatsReport,
+};
+
+use crate::configuration::{Configuration, Network};
+use crate::data_channel::DataChannel;
+use crate::driver;
+use crate::error::Error;
+use crate::shared::{Anchor, News, Phase, Shared, wait_for_state};
+
+/// A connection to another peer (`RTCPeerConnection`).
+///
+/// - Getters tell the present.
+/// - Commands take effect at once and return at once; what follows from them is done by the connection's task.
+/// - `async` methods wait for something; several tasks may wait at once, and dropping such a future cancels nothing but
+///   the waiting.
+///
+/// It is a handle: clones are the same connection. When the last [`PeerConnection`] and the last [`DataChannel`] of a
+/// connection are dropped, it closes, and its task, sockets and memory are freed. While only channels are left, they
+/// work on, but channels that the other peer opens are closed, since nobody could ever see them.
+#[derive(Clone)]
+pub struct PeerConnection(Arc<Listener>);
+
+/// News of a connection, as [`PeerConnection::next_event`] gives them.
+#[derive(Debug)]
+pub enum PeerEvent {
+    /// An offer is needed: a first data channel was created, or ICE has to restart.
+    NegotiationNeeded,
+    /// The signaling state changed.
+    SignalingState(SignalingState),
+    /// The gathering state changed.
+    IceGatheringState(IceGatheringState),
+    /// The ICE connection state changed.
+    IceConnectionState(IceConnectionState),
+    /// The connection state changed.
+    ConnectionState(ConnectionState),
+    /// A candidate to be sent to the other peer; `None` after the last one.
+    IceCandidate(Option<IceCandidate>),
+    /// The other peer opened a data channel. It is open; dropping it closes it.
+    DataChannel(DataChannel),
+}
+
+impl PeerConnection {
+    /// Creates a connection and starts its task on the current tokio runtime.
+    ///
+    /// # Errors
+    /// [`Error::NoRuntime`] outside of a tokio runtime; [`Error::Certificate`] or [`Error::Randomness`] if the system cannot
+    /// make keys.
+    ///
+    /// # Panics
+    /// If the runtime was built without I/O or time.
+    #[expect(
+        clippy::unused_async,
+        reason = "keys may come from elsewhere one day, and the caller needs a runtime anyway"
+    )]
+    pub async fn new(configuration: Configuration) -> Result<Self, Error> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| Error::NoRuntime)?;
+        let connection = Connection::new(driver::now(), configuration.connection()?);
+        let shared = Shared::new(connection, configuration.buffered_amount_high_water_mark);
+        runtime.spawn(driver::run(Arc::clone(&shared), Network::from(configuration)));
+        Ok(Self(Arc::new(Listener {
+            anchor: Anchor::new(shared),
+        })))
+    }
+
+    /// Creates a data channel. The first one makes negotiation necessary; later ones open without it.
+    ///
+    /// # Errors
+    /// `InvalidStateError` when closed; `TypeError` for parameters out of range; `OperationError` when no id is left.
+    pub fn create_data_channel(&self, label: &str, init: DataChannelInit) -> Result<DataChannel, Error> {
+        let (facts, signals) = self.shared().update(|state, now| {
+            let id = state.connection.create_data_channel(now, label, init)?;
+            let facts = state.facts(id).ok_or(peerline_connection::Error::Closed)?;
+            Ok::<_, Error>((facts, Arc::clone(state.channels.entry(id).or_default())))
+        })?;
+        Ok(DataChannel::new(Arc::clone(&self.0.anchor), facts, signals))
+    }
+
+    /// An offer of what this connection has.
+    ///
+    /// # Errors
+    /// `InvalidStateError` when closed.
+    pub fn create_offer(&self) -> Result<SessionDescription, Error> {
+        self.create_offer_with(OfferOptions::default())
+    }
+
+    /// An offer with options, such as an ICE restart.
+    ///
+    /// # Errors
+    /// `InvalidStateError` when closed.
+    pub fn create_offer_with(&self, options: OfferOptions) -> Result<SessionDescription, Error> {
+        self.shared()
+            .update(|state, _| Ok(state.connection.create_offer(options)?))
+    }
+
+    /// An answer to the offer set as remote description.
+    ///
+    /// # Errors
+    /// `InvalidStateError` when there is no such offer, or when closed.
+    pub fn create_answer(&self) -> Result<SessionDescription, Error> {
+        self.shared().update(|state, _| Ok(state.connection.create_answer()?))
+    }
+
+    /// Applies what [`create_offer`](Self::create_offer) or [`create_answer`](Self::create_answer) returned, unchanged. `None` creates
+    /// and applies whichever fits the signaling state.
+    ///
+    /// # Errors
+    /// `InvalidStateError` when it does not fit the signaling state; `InvalidModificationError` when it was changed.
+    pub fn set_local_description(&self, description: impl Into<Option<SessionDescription>>) -> Result<(), Error> {
+        let description = description.into();
+        self.shared()
+            .update(|state, now| Ok(state.connection.set_local_description(now, description)?))
+    }
+
+    /// Applies what the other peer sent.
+    ///
+    /// # Errors
+    /// `InvalidStateError` when it does not fit the signaling state; `OperationError` or `InvalidAccessError` when the SDP is
+    /// wrong, saying where.
+    pub fn set_remote_description(&self, description: SessionDescription) -> Result<(), Error> {
+        self.shared()
+            .update(|state, now| Ok(state.connection.set_remote_description(now, description)?))
+    }
+
+    /// Adds a candidate that the other peer sent; `None` says that there are no more.
+    ///
+    /// # Errors
+    /// `InvalidStateError` without a remote description; `OperationError` when the candidate is wrong.
+    pub fn add_ice_candidate(&self, candidate: impl Into<Option<IceCandidate>>) -> Result<(), Error> {
+        let candidate = candidate.into();
+        self.shared()
+            .update(|state, now| Ok(state.connection.add_ice_candidate(now, candidate)?))
+    }
+
+    /// Makes the next offer restart ICE.
+    pub fn restart_ice(&self) {
+        self.shared().update(|state, _| state.connection.restart_ice());
+    }
+
+    /// Closes the connection and all its channels. The other peer is told.
+    pub fn close(&self) {
+        self.shared().close();
+    }
+
+    /// The next thing that happened; `None` once the connection has ended and everything was told. Each is told once,
+    /// also when several tasks wait.
+    pub async fn next_event(&self) -> Option<PeerEvent> {
+        let shared = self.shared();
+        let (news, signals) = wait_for_state(shared, &shared.news, |state| {
+            let Some(news) = state.news.pop_front() else {
+                return (state.phase == Phase::Ended).then_some(None);
+            };
+            let signals = match &news {
+                News::DataChannel(facts) => Arc::clone(state.channels.entry(facts.id).or_default()),
+                _ => Arc::default(),
+            };
+            Some(Some((news, signals)))
+        })
+        .await?;
+        Some(match news {
+            News::NegotiationNeeded => PeerEvent::NegotiationNeeded,
+            News::SignalingState(state) => PeerEvent::SignalingState(state),
+            News::IceGatheringState(state) => PeerEvent::IceGatheringState(state),
+            News::IceConnectionState(state) => PeerEvent::IceConnectionState(state),
+            News::ConnectionState(state) => PeerEvent::ConnectionState(state),
+            News::IceCandidate(candidate) => PeerEvent::IceCandidate(candidate),
+            News::DataChannel(facts) => {
+                PeerEvent::DataChannel(DataChannel::new(Arc::clone(&self.0.anchor), facts, signals))
+            }
+        })
+    }
+
+    /// Waits until all local candidates are known, so that [`local_description`](Self::local_description) has them all: for
+    /// signalling that carries one message each way. Gathering starts with the local description. Also returns when the connection
+    /// closes.
+    pub async fn gathering_complete(&self) {
+        let shared = self.shared();
+        wait_for_state(shared, &shared.changed, |state| {
+            let complete = state.connection.ice_gathering_state() == IceGatheringState::Complete;
+            (complete || state.phase != Phase::Running).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until the connection is closed, by either side, and its last datagram has been given to the system.
+    pub async fn closed(&self) {
+        let shared = self.shared();
+        wait_for_state(shared, &shared.changed, |state| {
+            (state.phase == Phase::Ended).then_some(())
+        })
+        .await;
+    }
+
+    /// The state of ICE and DTLS together.
+    #[must_use]
+    pub fn connection_state(&self) -> ConnectionState {
+        self.shared().lock().connection.connection_state()
+    }
+
+    /// The state of ICE.
+    #[must_use]
+    pub fn ice_connection_state(&self) -> IceConnectionState {
+        self.shared().lock().connection.ice_connection_state()
+    }
+
+    /// How far the gathering of candidates is.
+    #[must_use]
+    pub fn ice_gathering_state(&self) -> IceGatheringState {
+        self.shared().lock().connection.ice_gathering_state()
+    }
+
+    /// Where the exchange of offers and answers stands.
+    #[must_use]
+    pub fn signaling_state(&self) -> SignalingState {
+        self.shared().lock().connection.signaling_state()
+    }
+
+    /// The local description, pending or else current, with the candidates gathered so far.
+    #[must_use]
+    pub fn local_description(&self) -> Option<SessionDescription> {
+        let state = self.shared().lock();
+        state
+            .connection
+            .pending_local_description()
+            .or_else(|| state.connection.current_local_description())
+    }
+
+    /// The remote description, pending or else current, with the candidates added so far.
+    #[must_use]
+    pub fn remote_description(&self) -> Option<SessionDescription> {
+        let state = self.shared().lock();
+        state
+            .connection
+            .pending_remote_description()
+            .or_else(|| state.connection.current_remote_description())
+    }
+
+    /// The local description last agreed on.
+    #[must_use]
+    pub fn current_local_description(&self) -> Option<SessionDescription> {
+        self.shared().lock().connection.current_local_description()
+    }
+
+    /// The local description under negotiation.
+    #[must_use]
+    pub fn pending_local_description(&self) -> Option<SessionDescription> {
+        self.shared().lock().connection.pending_local_description()
+    }
+
+    /// The remote description last agreed on.
+    #[must_use]
+    pub fn current_remote_description(&self) -> Option<SessionDescription> {
+        self.shared().lock().connection.current_remote_description()
+    }
+
+    /// The remote description under negotiation.
+    #[must_use]
+    pub fn pending_remote_description(&self) -> Option<SessionDescription> {
+        self.shared().lock().connection.pending_remote_description()
+    }
+
+    /// Statistics under their W3C names.
+    #[must_use]
+    pub fn stats(&self) -> StatsReport {
+        self.shared().lock().connection.stats(driver::now())
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.0.anchor
+    }
+}
+
+impl fmt::Debug for PeerConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeerConnection")
+            .field("connection_state", &self.connection_state())
+            .field("signaling_state", &self.signaling_state())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Somebody who can read news. Channels that nobody will ever see are closed when the last one goes.
+struct Listener {
+    anchor: Arc<Anchor>,
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.anchor.update(|state, now| {
+            state.listening = false;
+            for news in std::mem::take(&mut state.news) {
+                if let News::DataChannel(facts) = news {
+                    state.channels.remove(&facts.id);
+                    if state.phase == Phase::Running {
+                        state.connection.close_channel(now, facts.id);
+                    }
+                }
+            }
+        });
+    }
+}

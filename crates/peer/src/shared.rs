@@ -1,0 +1,373 @@
+//! What handles and the driver share: one connection behind one mutex, and who waits for what.
+//!
+//! Ownership runs one way. Handles hold an [`Anchor`], the driver holds only [`Shared`]. When the last anchor is dropped the
+//! connection closes, the driver says goodbye to the peer and ends, and with it the sockets, the timers and the
+//! connection itself are freed. Nothing that `Shared` owns holds an anchor, so there is no cycle.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Instant;
+
+use peerline_connection::{
+    ChannelId, Connection, ConnectionState, DataChannelState, Event, IceCandidate, IceConnectionState,
+    IceGatheringState, SignalingState,
+};
+use tokio::sync::Notify;
+
+use crate::driver;
+
+/// Unread news beyond this number replace older ones of their kind: only an application that never calls `next_event`
+/// gets there.
+const MAX_UNREAD: usize = 1024;
+
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    /// News for `next_event`.
+    pub(crate) news: Notify,
+    /// The gathering state or the phase changed.
+    pub(crate) changed: Notify,
+}
+
+pub(crate) struct State {
+    pub(crate) connection: Connection,
+    pub(crate) phase: Phase,
+    pub(crate) news: VecDeque<News>,
+    /// The channels that have handles, or will have when their news is read.
+    pub(crate) channels: HashMap<ChannelId, Arc<Signals>>,
+    /// Channels on which `send` waits for room.
+    pub(crate) full: Vec<ChannelId>,
+    pub(crate) high_water_mark: usize,
+    /// Somebody can still read news.
+    pub(crate) listening: bool,
+    /// Sockets are wanted.
+    pub(crate) gather: bool,
+    /// Names to be resolved.
+    pub(crate) names: Vec<String>,
+    /// How to wake the driver; `None` while it runs or has been woken.
+    pub(crate) driver: Option<Waker>,
+}
+
+/// Where the driver stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Running,
+    /// The connection is closed; what it has left to say is being sent.
+    Closing(Instant),
+    /// The driver is gone.
+    Ended,
+}
+
+/// What `next_event` will tell. A new channel stands here as facts, not as a handle: handles keep the connection alive.
+pub(crate) enum News {
+    NegotiationNeeded,
+    SignalingState(SignalingState),
+    IceGatheringState(IceGatheringState),
+    IceConnectionState(IceConnectionState),
+    ConnectionState(ConnectionState),
+    IceCandidate(Option<IceCandidate>),
+    DataChannel(Facts),
+}
+
+/// What never changes about a channel.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    pub(crate) id: ChannelId,
+    pub(crate) label: String,
+    pub(crate) protocol: String,
+    pub(crate) ordered: bool,
+    pub(crate) max_retransmits: Option<u16>,
+    pub(crate) max_packet_life_time: Option<u16>,
+    pub(crate) negotiated: bool,
+}
+
+/// Who waits on a channel. Any number of tasks may.
+#[derive(Debug, Default)]
+pub(crate) struct Signals {
+    /// There is something to receive, or never will be.
+    pub(crate) readable: Notify,
+    /// There may be room to send.
+    pub(crate) writable: Notify,
+    /// The state, or what is buffered, changed.
+    pub(crate) changed: Notify,
+}
+
+impl Signals {
+    pub(crate) fn wake_all(&self) {
+        self.readable.notify_waiters();
+        self.writable.notify_waiters();
+        self.changed.notify_waiters();
+    }
+}
+
+/// Wake-ups collected while the state is locked, to be done when it no longer is.
+#[derive(Default)]
+pub(crate) struct Wakes {
+    news: bool,
+    changed: bool,
+    readable: Vec<Arc<Signals>>,
+    writable: Vec<Arc<Signals>>,
+    all: Vec<Arc<Signals>>,
+}
+
+impl Wakes {
+    pub(crate) fn wake(&mut self, shared: &Shared) {
+        if std::mem::take(&mut self.news) {
+            shared.news.notify_waiters();
+        }
+        if std::mem::take(&mut self.changed) {
+            shared.changed.notify_waiters();
+        }
+        self.readable
+            .drain(..)
+            .for_each(|signals| signals.readable.notify_waiters());
+        self.writable
+            .drain(..)
+            .for_each(|signals| signals.writable.notify_waiters());
+        self.all.drain(..).for_each(|signals| signals.wake_all());
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(connection: Connection, high_water_mark: usize) -> Arc<Self> {
+        let state = State {
+            connection,
+            phase: Phase::Running,
+            news: VecDeque::new(),
+            channels: HashMap::new(),
+            full: Vec::new(),
+            high_water_mark,
+            listening: true,
+            gather: false,
+            names: Vec::new(),
+            driver: None,
+        };
+        Arc::new(Self {
+            state: Mutex::new(state),
+            news: Notify::new(),
+            changed: Notify::new(),
+        })
+    }
+
+    /// The state, for a moment: the guard must not live across an `.await`.
+    ///
+    /// A panic elsewhere does not make it unusable, so that handles can still be dropped.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes something, and wakes the driver to see to the consequences.
+    pub(crate) fn update<T>(&self, change: impl FnOnce(&mut State, Instant) -> T) -> T {
+        let mut state = self.lock();
+        let result = change(&mut state, driver::now());
+        wake_driver(state);
+        result
+    }
+
+    /// Closes the connection; the driver then ends.
+    pub(crate) fn close(&self) {
+        let everyone = self.update(|state, now| {
+            if state.phase == Phase::Running {
+                state.connection.close(now);
+                state.phase = Phase::Closing(now);
+            }
+            state.everyone()
+        });
+        self.wake_everyone(&everyone);
+    }
+
+    /// The driver is gone: nothing will happen any more.
+    pub(crate) fn end(&self) {
+        let mut state = self.lock();
+        // After a panic in the machine it is left alone: a second one would take the process with it.
+        if !std::thread::panicking() {
+            if state.phase == Phase::Running {
+                state.connection.close(driver::now());
+            }
+            state.digest(&mut Wakes::default());
+        }
+        state.phase = Phase::Ended;
+        let everyone = state.everyone();
+        drop(state);
+        self.wake_everyone(&everyone);
+    }
+
+    fn wake_everyone(&self, channels: &[Arc<Signals>]) {
+        self.news.notify_waiters();
+        self.changed.notify_waiters();
+        channels.iter().for_each(|signals| signals.wake_all());
+    }
+}
+
+impl State {
+    /// Reads the connection's events: news for the application, work for the driver, wake-ups for who waits.
+    pub(crate) fn digest(&mut self, wakes: &mut Wakes) {
+        while let Some(event) = self.connection.poll_event() {
+            match event {
+                Event::NegotiationNeeded => self.tell(News::NegotiationNeeded, wakes),
+                Event::SignalingStateChange(state) => self.tell(News::SignalingState(state), wakes),
+                Event::IceGatheringStateChange(state) => {
+                    wakes.changed = true;
+                    self.tell(News::IceGatheringState(state), wakes);
+                }
+                Event::IceConnectionStateChange(state) => self.tell(News::IceConnectionState(state), wakes),
+                Event::ConnectionStateChange(state) => self.tell(News::ConnectionState(state), wakes),
+                Event::IceCandidate(candidate) => self.tell(News::IceCandidate(candidate), wakes),
+                Event::Gather => self.gather = true,
+                Event::ResolveName(name) => self.names.push(name),
+                Event::DataChannel(id) => self.welcome(id, wakes),
+                Event::ChannelReadable(id) => wakes.readable.extend(self.channels.get(&id).cloned()),
+                Event::ChannelOpen(id)
+                | Event::ChannelClosing(id)
+                | Event::ChannelClosed(id)
+                | Event::ChannelError(id)
+                | Event::BufferedAmountLow(id) => wakes.all.extend(self.channels.get(&id).cloned()),
+            }
+        }
+    }
+
+    /// Wakes senders whose channel has room again, or never will have.
+    pub(crate) fn unblock_senders(&mut self, wakes: &mut Wakes) {
+        let Self {
+            full,
+            channels,
+            connection,
+            high_water_mark,
+            ..
+        } = self;
+        full.retain(|id| {
+            // At half the mark, so that a sender is woken for many messages, not for each.
+            let is_full = connection.channel(*id).is_some_and(|channel| {
+                channel.ready_state() == DataChannelState::Open && channel.buffered_amount() > *high_water_mark / 2
+            });
+            if !is_full {
+                wakes.writable.extend(channels.get(id).cloned());
+            }
+            is_full
+        });
+    }
+
+    pub(crate) fn everyone(&self) -> Vec<Arc<Signals>> {
+        self.channels.values().cloned().collect()
+    }
+
+    pub(crate) fn facts(&self, id: ChannelId) -> Option<Facts> {
+        let channel = self.connection.channel(id)?;
+        Some(Facts {
+            id,
+            label: channel.label().to_owned(),
+            protocol: channel.protocol().to_owned(),
+            ordered: channel.ordered(),
+            max_retransmits: channel.max_retransmits(),
+            max_packet_life_time: channel.max_packet_life_time(),
+            negotiated: channel.negotiated(),
+        })
+    }
+
+    pub(crate) fn ready_state(&self, id: ChannelId) -> DataChannelState {
+        if self.phase != Phase::Running {
+            return DataChannelState::Closed;
+        }
+        self.connection
+            .channel(id)
+            .map_or(DataChannelState::Closed, |channel| channel.ready_state())
+    }
+
+    pub(crate) fn buffered_amount(&self, id: ChannelId) -> usize {
+        self.connection
+            .channel(id)
+            .map_or(0, |channel| channel.buffered_amount())
+    }
+
+    /// The peer opened a channel: it is news if somebody listens, else it would fill up unread, so it is closed.
+    fn welcome(&mut self, id: ChannelId, wakes: &mut Wakes) {
+        match self.facts(id) {
+            Some(facts) if self.listening => {
+                self.channels.insert(id, Arc::default());
+                self.tell(News::DataChannel(facts), wakes);
+            }
+            _ => self.connection.close_channel(driver::now(), id),
+        }
+    }
+
+    fn tell(&mut self, news: News, wakes: &mut Wakes) {
+        if !self.listening {
+            return;
+        }
+        if self.news.len() >= MAX_UNREAD {
+            self.forget_older(&news);
+        }
+        self.news.push_back(news);
+        wakes.news = true;
+    }
+
+    /// A state that was never read is history once another follows. Candidates and channels are limited by the machine.
+    fn forget_older(&mut self, news: &News) {
+        if matches!(news, News::IceCandidate(_) | News::DataChannel(_)) {
+            return;
+        }
+        let kind = std::mem::discriminant(news);
+        if let Some(older) = self
+            .news
+            .iter()
+            .position(|unread| std::mem::discriminant(unread) == kind)
+        {
+            self.news.remove(older);
+        }
+    }
+}
+
+/// Keeps a connection alive; see the [module](self).
+pub(crate) struct Anchor(Arc<Shared>);
+
+impl Anchor {
+    pub(crate) fn new(shared: Arc<Shared>) -> Arc<Self> {
+        Arc::new(Self(shared))
+    }
+}
+
+impl Deref for Anchor {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl Drop for Anchor {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// Unlocks the state and wakes the driver.
+pub(crate) fn wake_driver(mut state: MutexGuard<'_, State>) {
+    let waker = state.driver.take();
+    drop(state);
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+/// Waits until `attempt` has something, trying again after each notification.
+pub(crate) async fn wait_for<T>(notify: &Notify, mut attempt: impl FnMut() -> Option<T>) -> T {
+    loop {
+        // Created before the attempt: a notification between the two is not missed.
+        let notified = notify.notified();
+        if let Some(result) = attempt() {
+            return result;
+        }
+        notified.await;
+    }
+}
+
+/// The same, for futures that only have to look at the state.
+pub(crate) fn wait_for_state<'a, T: 'a>(
+    shared: &'a Shared,
+    notify: &'a Notify,
+    mut look: impl FnMut(&mut State) -> Option<T> + 'a,
+) -> impl Future<Output = T> + 'a {
+    wait_for(notify, move || look(&mut shared.lock()))
+}
