@@ -274,7 +274,14 @@ impl Session {
         if response.verify(&remote.key).is_err() {
             return false;
         }
-        let Some(check) = self.transactions.remove(response.transaction_id()) else {
+        // "If the addresses are not symmetric, the agent MUST set the candidate pair state to Failed" (§7.2.5.2.1). It will
+        // have failed when no other response comes; at once, anybody who sees a response could fail the pair by repeating
+        // it from elsewhere.
+        let id = response.transaction_id();
+        if self.transactions.by_id.get(&id).is_none_or(|check| check.path != path) {
+            return false;
+        }
+        let Some(check) = self.transactions.remove(id) else {
             return false;
         };
         self.list.touch(check.pair, |pair| {
@@ -288,11 +295,6 @@ impl Session {
             }
         });
 
-        // "If the addresses are not symmetric, the agent MUST set the candidate pair state to Failed" (§7.2.5.2.1).
-        if path != check.path {
-            self.fail_check(&check);
-            return true;
-        }
         match (response.class(), response.error().map(|error| error.code)) {
             (Class::SuccessResponse, _) => match response.get::<XorMappedAddress>() {
                 Ok(Some(XorMappedAddress(mapped))) if response.unknown_required(KNOWN).next().is_none() => {

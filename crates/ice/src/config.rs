@@ -14,7 +14,8 @@ pub struct Config {
     /// True to be a lite implementation (RFC 8445 §2.5): host candidates only, checks are answered and never sent. False
     /// by default.
     pub lite: bool,
-    /// The credentials of the first session; random ones if `None`, the default.
+    /// The credentials of the first session; random ones if `None`, the default, or if they are empty or longer than
+    /// [`Credentials::MAX_LEN`].
     pub local_credentials: Option<Credentials>,
     /// What all randomness comes from: credentials, transaction ids, the tiebreaker, the spread of consent checks. It has to
     /// be unpredictable outside of tests (RFC 7675 §8). Zeros by default.

@@ -82,7 +82,7 @@ pub struct DropCounters {
     pub refused_requests: u64,
     /// Responses to no request of ours, or too late.
     pub unmatched_responses: u64,
-    /// Responses with a wrong or missing MESSAGE-INTEGRITY.
+    /// Responses with a wrong or missing MESSAGE-INTEGRITY, or from where the request was not sent to.
     pub unauthenticated_responses: u64,
     /// Requests that were not answered because too many responses are waiting.
     pub unanswered_requests: u64,

@@ -1,5 +1,9 @@
 //! Two agents in a network with virtual time, and a puppet that speaks STUN by hand.
-#![allow(dead_code, unreachable_pub, reason = "shared by test files that each use a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "shared by test files that each use a part of it"
+)]
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -262,7 +266,7 @@ pub struct Puppet {
     /// The agent's socket.
     pub here: SocketAddr,
     pub credentials: Credentials,
-    transactions: u8,
+    transactions: u32,
 }
 
 /// A check by hand.
@@ -391,7 +395,9 @@ impl Puppet {
 
     pub fn transaction(&mut self) -> TransactionId {
         self.transactions += 1;
-        TransactionId([self.transactions; 12])
+        let mut id = [7; 12];
+        id[..4].copy_from_slice(&self.transactions.to_be_bytes());
+        TransactionId(id)
     }
 
     /// The key of requests to the agent, and of its responses.
