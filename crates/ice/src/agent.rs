@@ -1,13 +1,14 @@
 //! [`Agent`]: the public type, and how its sessions share sockets, pace and news.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use peerline_stun::{Class, Message, Method};
 use peerline_wire::{Datagram, FiveTuple, Transmit, Transport};
 
 use crate::context::Context;
 use crate::gather::Gatherer;
+use crate::pacer::Pacer;
 use crate::pair::{PairId, PairState};
 use crate::server::{self, Responses};
 use crate::session::{Local, Session, path_between};
@@ -45,22 +46,6 @@ pub struct Agent {
     closed: bool,
     reported_state: State,
     reported_path: Option<FiveTuple>,
-}
-
-/// Paces new checks by Ta (RFC 8445 §6.1.4.2). A triggered check may take its turn one Ta early, for it is likely to
-/// succeed; those after it pay for that, so that the rate stays the same.
-#[derive(Debug, Default)]
-struct Pacer {
-    triggered_from: Option<Instant>,
-    ordinary_from: Option<Instant>,
-}
-
-impl Pacer {
-    fn on_sent(&mut self, now: Instant, ta: Duration) {
-        let turn = self.ordinary_from.map_or(now, |from| from.max(now));
-        self.triggered_from = Some(turn);
-        self.ordinary_from = Some(turn + ta);
-    }
 }
 
 impl Agent {
@@ -495,7 +480,7 @@ impl Agent {
             let (index, pair) = triggered.or_else(ordinary)?;
             let session = self.sessions.get_mut(index)?;
             if let Some(transmit) = session.start_check(&mut self.ctx, now, pair, false, out) {
-                self.pacer.on_sent(now, self.ctx.timings.ta);
+                self.pacer.on_check_sent(now, self.ctx.timings.ta);
                 return Some(transmit);
             }
             // It cannot be written: never try it again.

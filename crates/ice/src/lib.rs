@@ -47,7 +47,7 @@
 //! | `session` | what a restart replaces: credentials, candidates, pairs |
 //! | `gather` | local candidates and the state of gathering |
 //! | `candidate`, `remote`, `pair`, `checklist` | what can be checked, in which order |
-//! | `check` | connectivity checks: the client's side |
+//! | `check`, `pacer` | connectivity checks: the client's side, and its pace |
 //! | `server` | connectivity checks: the server's side; role conflicts |
 //! | `nomination` | which valid pair is used |
 //! | `consent` | whether the peer still wants it |
@@ -64,6 +64,7 @@ mod error;
 mod event;
 mod gather;
 mod nomination;
+mod pacer;
 mod pair;
 mod remote;
 mod server;
