@@ -127,9 +127,9 @@ fn a_number_is_used_again_only_when_both_directions_are_reset() {
             });
             let now = pair.now();
             if round % 2 == 0 {
-                pair.a.close(now, ours)
+                pair.a.close(now, ours);
             } else {
-                pair.b.close(now, theirs)
+                pair.b.close(now, theirs);
             }
             if round == 0 {
                 let next = pair.a.open(now, ChannelInit::new("meanwhile")).expect("a channel");
