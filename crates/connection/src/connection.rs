@@ -51,27 +51,43 @@ pub struct Connection {
 pub(crate) struct Gathering {
     /// Sockets have been asked for.
     pub(crate) asked: bool,
+    pub(crate) state: IceGatheringState,
+    /// The candidates of the agent's newest generation.
+    pub(crate) newest: Generation,
+    /// Those of the generation before, which a rollback brings back.
+    previous: Option<Generation>,
+}
+
+/// The local candidates between one ICE restart and the next.
+#[derive(Default)]
+pub(crate) struct Generation {
     /// A local description with the agent's credentials is set: candidates may be told.
     pub(crate) announced: bool,
-    /// The candidates of the agent's current generation.
     pub(crate) candidates: Vec<ice::Candidate>,
     /// How many of them were told.
     told: usize,
     /// The end of candidates was told.
     end_told: bool,
-    pub(crate) state: IceGatheringState,
 }
 
 impl Gathering {
     fn new() -> Self {
         Self {
             asked: false,
-            announced: false,
-            candidates: Vec::new(),
-            told: 0,
-            end_told: false,
             state: IceGatheringState::New,
+            newest: Generation::default(),
+            previous: None,
         }
+    }
+
+    /// A restart begins a new generation.
+    pub(crate) fn restart(&mut self) {
+        self.previous = Some(std::mem::take(&mut self.newest));
+    }
+
+    /// A restart is taken back.
+    pub(crate) fn roll_back(&mut self) {
+        self.newest = self.previous.take().unwrap_or_default();
     }
 }
 
@@ -354,7 +370,7 @@ impl Connection {
 
     fn on_ice_event(&mut self, now: Instant, event: ice::Event) {
         match event {
-            ice::Event::LocalCandidate(candidate) => self.gathering.candidates.push(candidate),
+            ice::Event::LocalCandidate(candidate) => self.gathering.newest.candidates.push(candidate),
             ice::Event::GatheringStateChange(_) | ice::Event::StateChange(_) | ice::Event::RoleChange(_) => {}
             ice::Event::SelectedPairChange(_) => self.counters.selected_pair_changes += 1,
             ice::Event::ResolveName(name) => self.events.push_back(Event::ResolveName(name)),
@@ -443,7 +459,7 @@ impl Connection {
 
     /// Tells the candidates that a local description has made tellable, and the end of them.
     fn tell_candidates(&mut self) {
-        if !self.gathering.announced || self.is_closed() {
+        if !self.gathering.newest.announced || self.is_closed() {
             return;
         }
         let state = match self.ice.gathering_state() {
@@ -454,15 +470,15 @@ impl Connection {
         if state == IceGatheringState::Gathering {
             self.set_gathering_state(state);
         }
-        while let Some(candidate) = self.gathering.candidates.get(self.gathering.told) {
+        while let Some(candidate) = self.gathering.newest.candidates.get(self.gathering.newest.told) {
             let told = self.negotiation.candidate_init(candidate, self.ice.local_credentials());
-            self.gathering.told += 1;
+            self.gathering.newest.told += 1;
             self.events.push_back(Event::IceCandidate(Some(told)));
         }
         if state == IceGatheringState::Complete {
             self.set_gathering_state(state);
-            if !self.gathering.end_told {
-                self.gathering.end_told = true;
+            if !self.gathering.newest.end_told {
+                self.gathering.newest.end_told = true;
                 self.events.push_back(Event::IceCandidate(None));
             }
         }
@@ -473,14 +489,6 @@ impl Connection {
             self.gathering.state = state;
             self.events.push_back(Event::IceGatheringStateChange(state));
         }
-    }
-
-    /// A new generation of local candidates begins.
-    pub(crate) fn forget_candidates(&mut self) {
-        self.gathering.candidates.clear();
-        self.gathering.told = 0;
-        self.gathering.end_told = false;
-        self.gathering.announced = false;
     }
 
     fn update_states(&mut self) {

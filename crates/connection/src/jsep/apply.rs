@@ -204,13 +204,13 @@ impl Connection {
         let Some((index, _)) = applied.data_section() else {
             return description;
         };
-        if !self.gathering.announced {
+        if !self.gathering.newest.announced {
             return description;
         }
         let mut parsed = applied.parsed.clone();
         if let Some(media) = parsed.media.get_mut(index) {
             let ufrag = &self.ice.local_credentials().ufrag;
-            for candidate in &self.gathering.candidates {
+            for candidate in &self.gathering.newest.candidates {
                 media.push(&candidate::to_sdp(candidate, ufrag));
             }
             if self.gathering.state == crate::state::IceGatheringState::Complete {
@@ -233,7 +233,7 @@ impl Connection {
     fn apply_local_offer(&mut self, now: Instant, offer: Created) {
         if let Some(credentials) = offer.restart {
             self.ice.restart(now, Some(credentials));
-            self.forget_candidates();
+            self.gathering.restart();
             self.negotiation.pending_restart = true;
             self.negotiation.restart_wanted = false;
         } else if self.negotiation.current.local.is_none() {
@@ -255,7 +255,7 @@ impl Connection {
         if let Some(parameters) = parameters {
             if self.negotiation.restarts_ice(&parameters) {
                 self.ice.restart(now, None);
-                self.forget_candidates();
+                self.gathering.restart();
                 self.negotiation.pending_restart = true;
             } else if self.negotiation.current.remote.is_none() {
                 let controlling = parameters.ice_lite && !self.config.ice_lite;
@@ -354,7 +354,7 @@ impl Connection {
     }
 
     fn start_gathering(&mut self, now: Instant) {
-        self.gathering.announced = true;
+        self.gathering.newest.announced = true;
         if !self.gathering.asked {
             self.gathering.asked = true;
             self.events.push_back(Event::Gather);
@@ -367,8 +367,7 @@ impl Connection {
         self.negotiation.pending = Exchange::default();
         if std::mem::take(&mut self.negotiation.pending_restart) {
             self.ice.rollback_restart(now);
-            self.forget_candidates();
-            self.gathering.announced = self.negotiation.current.local.is_some();
+            self.gathering.roll_back();
         }
     }
 
