@@ -144,6 +144,11 @@ impl Connection {
         })
     }
 
+    /// All channels, those closed and not yet forgotten included.
+    pub fn channels(&self) -> impl Iterator<Item = ChannelId> {
+        self.channels.iter().map(|(id, _)| id)
+    }
+
     /// `send()`: queues a message.
     ///
     /// # Errors
