@@ -32,8 +32,10 @@ fn unhex(hex: &str) -> Vec<u8> {
     digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
 
+type Messages = BTreeMap<u16, (HandshakeType, Vec<u8>)>;
+
 /// One side's plaintext handshake messages by `message_seq`, and its protected records.
-fn read(datagrams: Vec<Vec<u8>>) -> (BTreeMap<u16, (HandshakeType, Vec<u8>)>, Vec<Record>) {
+fn read(datagrams: Vec<Vec<u8>>) -> (Messages, Vec<Record>) {
     let (mut messages, mut protected) = (BTreeMap::new(), Vec::new());
     for datagram in datagrams {
         let mut datagram = BytesMut::from(&datagram[..]);
@@ -80,7 +82,7 @@ fn a_session_between_two_browsers_can_be_followed() {
     let provider = rustls::crypto::ring::default_provider();
     let (client, client_records) = read(vector(text, "client"));
     let (server, server_records) = read(vector(text, "server"));
-    let kinds = |messages: &BTreeMap<u16, (HandshakeType, Vec<u8>)>| messages.values().map(|m| m.0).collect::<Vec<_>>();
+    let kinds = |messages: &Messages| messages.values().map(|m| m.0).collect::<Vec<_>>();
     assert_eq!(
         kinds(&client),
         [

@@ -5,15 +5,15 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::plaintext::{fragment, messages};
 use common::{CERTIFICATES, Dtls, assert_healthy, config, configs, connect, connected, pair, seal, vector};
-use peerline_dtls::wire::handshake::{ClientHello, Fragment, HandshakeType, ServerHello};
-use peerline_dtls::wire::record::Record;
+use peerline_dtls::wire::handshake::{ClientHello, HandshakeType, ServerHello};
 use peerline_dtls::{
     Certificate, CipherSuite, CloseReason, Config, Connection, Event, ExportError, ExtendedMasterSecret, Fault,
     HashAlgorithm, NamedGroup, ProtocolVersion, Role, SrtpProfile,
 };
 use peerline_sim::Pair;
-use peerline_wire::Reader;
+use peerline_wire::Writer;
 
 fn export(connection: &Connection, context: Option<&[u8]>) -> [u8; 60] {
     let mut keys = [0; 60];
@@ -86,41 +86,13 @@ fn answer_to(hello: &ClientHello, config: Config) -> (Connection, Vec<u8>) {
 }
 
 fn client_hello_datagrams(hello: &ClientHello, mtu: usize) -> Vec<Vec<u8>> {
-    use peerline_dtls::wire::handshake::HandshakeHeader;
-    use peerline_wire::Writer;
     let mut body = Vec::new();
     hello.encode(&mut Writer::new(&mut body));
-    let mut datagrams = Vec::new();
-    for (i, part) in body.chunks(mtu - 25).enumerate() {
-        let mut datagram = Vec::new();
-        let mut w = Writer::new(&mut datagram);
-        w.bytes(&[22, 0xfe, 0xff, 0, 0]);
-        w.u48(i as u64);
-        w.length_u16(|w| {
-            let header = HandshakeHeader {
-                kind: HandshakeType::CLIENT_HELLO,
-                length: body.len() as u32,
-                message_seq: 0,
-                fragment_offset: (i * (mtu - 25)) as u32,
-                fragment_length: part.len() as u32,
-            };
-            Fragment { header, body: part }.encode(w);
-        });
-        datagrams.push(datagram);
-    }
-    datagrams
-}
-
-/// The messages in a datagram of plaintext.
-fn messages(datagram: &[u8]) -> Vec<(HandshakeType, Vec<u8>)> {
-    let mut datagram = bytes::BytesMut::from(datagram);
-    let mut messages = Vec::new();
-    while !datagram.is_empty() {
-        let record = Record::split_off(&mut datagram).unwrap();
-        let fragment = Fragment::decode(&mut Reader::new(&record.payload)).unwrap();
-        messages.push((fragment.header.kind, fragment.body.to_vec()));
-    }
-    messages
+    let length = body.len() as u32;
+    let parts = body.chunks(mtu).enumerate();
+    parts
+        .map(|(i, part)| fragment(HandshakeType::CLIENT_HELLO, 0, length, (i * mtu) as u32, part))
+        .collect()
 }
 
 #[test]
@@ -387,10 +359,7 @@ fn close_notify_goes_both_ways() {
 fn a_server_that_closes_at_once_still_completes_the_handshake_for_the_client() {
     let mut pair = pair(configs());
     pair.expect("the server to connect", Duration::from_secs(1), |pair| {
-        if pair.b.is_connected() {
-            return true;
-        }
-        false
+        pair.b.is_connected()
     });
     let now = pair.now();
     pair.b.close(now);
@@ -494,7 +463,7 @@ fn a_cookie_goes_back_and_leaves_no_state() {
     let cookie = peerline_dtls::wire::handshake::HelloVerifyRequest::decode(&body)
         .unwrap()
         .cookie;
-    let mut stolen = other.clone();
+    let mut stolen = other;
     stolen.cookie.clone_from(&cookie);
     assert_eq!(
         verify(&mut server, &stolen).unwrap().0,

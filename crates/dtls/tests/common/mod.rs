@@ -1,6 +1,9 @@
 //! What the tests share: certificates, configurations, and a client and a server joined by simulated links.
 #![allow(dead_code)] // Each test file uses its part.
 
+pub(crate) mod deterministic;
+pub(crate) mod plaintext;
+
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
