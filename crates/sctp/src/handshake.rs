@@ -339,7 +339,7 @@ impl Association {
             State::CookieWait(wait) => wait.sent.take(),
             state => state
                 .tcb_mut()
-                .map(|old| std::mem::replace(&mut old.outstanding, Outstanding::new(Serial32(0), false))),
+                .map(|old| std::mem::replace(&mut old.outstanding, Outstanding::new(Serial32(0), false, 1))),
         };
         if let Some(sent) = sent {
             tcb.outstanding = sent;

@@ -66,7 +66,6 @@ impl Association {
         tcb.heartbeats.due = true;
         if overdue {
             // §8.3: "If the HEARTBEAT chunk is not acknowledged within one RTO, the error counter is incremented."
-            tcb.rto.back_off();
             self.count_error();
         }
     }

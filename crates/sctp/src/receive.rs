@@ -209,10 +209,13 @@ impl Association {
             }
         };
         let in_order = number == tcb.tracker.cumulative_extended() + 1;
-        // With the window closed, only what is next may come in, and only if the application has nothing to read: then
-        // more data is the only way to open the window again (a message larger than the window, or a gap before
-        // everything else).
-        if self.reassembly.allocated() >= window && !(in_order && !self.reassembly.has_readable()) {
+        if !has_room(
+            self.reassembly.allocated(),
+            window,
+            in_order,
+            number < tcb.tracker.highest(),
+        ) && !(in_order && !self.reassembly.has_readable())
+        {
             self.stats.data_chunks_refused += 1;
             arrived.immediate = true;
             return true;
@@ -293,8 +296,19 @@ impl Association {
                 tcb.errors = 0;
             }
         }
+        let opened = tcb.probing && tcb.peer_window > 0;
         let changes = tcb.outstanding.on_sack(now, sack, recovering);
+        let refused = opened && matches!(&changes, Ok(changes) if !changes.advanced && changes.newly_acked == 0);
         self.on_changes(now, changes.ok(), in_flight_before);
+        if opened && let Some(tcb) = self.state.tcb_mut() {
+            tcb.probing = false;
+            if refused {
+                // The probe had been thrown away when the window opened. No use to wait for T3, which has become long.
+                tcb.t3 = None;
+                let abandoned = tcb.outstanding.on_timeout(now);
+                self.settle_abandoned(abandoned);
+            }
+        }
     }
 
     /// A cumulative TSN has arrived by other means than a SACK.
@@ -366,6 +380,13 @@ impl Association {
             tcb.forward_tsn.due = true;
         }
     }
+}
+
+/// May a fragment be kept? What comes beyond a gap may fill three quarters of the window, so that there is always room for
+/// what fills the gap. With the window closed, only the next TSN may come in, and only if the application has nothing to
+/// read: then more data is the only way to open the window again.
+fn has_room(allocated: usize, window: usize, in_order: bool, fills_gap: bool) -> bool {
+    allocated < if in_order || fills_gap { window } else { window / 4 * 3 }
 }
 
 /// Bytes of an unknown chunk that are sent back.

@@ -3,13 +3,14 @@
 //! Only the sending side of a stream can reset it. One request is in flight at a time; it is repeated, with the same
 //! number, until the peer has answered it for good.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use peerline_wire::Serial32;
 
 use crate::association::{Association, State};
 use crate::event::ResetResult;
 use crate::shutdown::Phase;
+use crate::tx::rto::Rto;
 use crate::tx::send_queue::Reset;
 use crate::wire::{
     IncomingReset, OutgoingReset, ReConfig, ReconfigParameter, ReconfigResponse, ReconfigResult, StreamList,
@@ -39,6 +40,10 @@ struct Request {
     streams: Vec<[u8; 2]>,
     due: bool,
     deadline: Option<Instant>,
+    /// How often the timer has expired. It backs off on its own: a lost request says nothing about data.
+    expiries: u32,
+    /// When it left, as long as it has left once.
+    left: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -79,6 +84,8 @@ impl Reconfig {
             streams: streams.iter().map(|stream| stream.0.to_be_bytes()).collect(),
             due: true,
             deadline: None,
+            expiries: 0,
+            left: None,
         });
         self.next_request = self.next_request.next();
     }
@@ -90,7 +97,7 @@ impl Reconfig {
     }
 
     /// Writes the request, which leaves now.
-    pub(crate) fn write(&mut self, now: Instant, rto: Duration, out: &mut Vec<u8>) {
+    pub(crate) fn write(&mut self, now: Instant, rto: &Rto, out: &mut Vec<u8>) {
         let Some(request) = &mut self.request else { return };
         let streams = StreamList::decode(request.streams.as_flattened()).unwrap_or_default();
         let reset = OutgoingReset {
@@ -101,7 +108,8 @@ impl Reconfig {
         };
         ReConfig::write(out, &ReconfigParameter::OutgoingReset(reset));
         request.due = false;
-        request.deadline = now.checked_add(rto);
+        request.left = (request.expiries == 0).then_some(now);
+        request.deadline = now.checked_add(rto.after(request.expiries));
     }
 
     /// The peer has moved on in its own requests; what we answered is settled.
@@ -167,7 +175,7 @@ impl Association {
         }
         request.deadline = None;
         request.due = true;
-        tcb.rto.back_off();
+        request.expiries += 1;
         self.count_error();
     }
 
@@ -330,9 +338,13 @@ impl Association {
             return;
         }
         tcb.errors = 0;
+        if let Some(left) = request.left.take() {
+            tcb.rto.measure(now.saturating_duration_since(left));
+        }
         if response.result == ReconfigResult::IN_PROGRESS {
             // The peer lacks data, or time: asked again with the same number after an RTO.
             request.due = false;
+            request.expiries = 0;
             request.deadline = now.checked_add(rto);
             return;
         }

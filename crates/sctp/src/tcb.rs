@@ -24,6 +24,8 @@ pub(crate) struct Tcb {
     pub(crate) t3: Option<Instant>,
     /// The a_rwnd of the newest SACK.
     pub(crate) peer_window: usize,
+    /// What is in flight did not fit the peer's window (§6.1 A).
+    pub(crate) probing: bool,
     pub(crate) forward_tsn: ForwardTsnState,
     /// Timeouts since the peer was last heard to acknowledge something.
     pub(crate) errors: u32,
@@ -65,11 +67,12 @@ impl Tcb {
         let packet = config.packet_size() - Header::LEN;
         Self {
             agreement,
-            outstanding: Outstanding::new(agreement.local.initial_tsn, agreement.peer_can.forward_tsn),
+            outstanding: Outstanding::new(agreement.local.initial_tsn, agreement.peer_can.forward_tsn, packet),
             congestion: CongestionControl::new(packet, config.initial_window),
             rto: Rto::new(config),
             t3: None,
             peer_window: agreement.peer_window as usize,
+            probing: false,
             forward_tsn: ForwardTsnState::default(),
             errors: 0,
             tracker: TsnTracker::new(agreement.peer.initial_tsn, config.max_gap_ranges),

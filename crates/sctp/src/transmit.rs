@@ -136,7 +136,7 @@ impl Association {
             packet.out.append(&mut tcb.control);
         }
         if tcb.reconfig.due_len().is_some_and(|len| len <= packet.room()) {
-            tcb.reconfig.write(now, rto, packet.out);
+            tcb.reconfig.write(now, &tcb.rto, packet.out);
         }
         if tcb.heartbeats.due && packet.room() >= 16 {
             tcb.heartbeats.write(now, rto, nonce, packet.out);
@@ -258,6 +258,7 @@ impl Association {
                     break;
                 };
                 new += 1;
+                tcb.probing |= tcb.window_left() < Data::HEADER_LEN + size.next_multiple_of(4);
                 last = Some((packet.out.len(), 0));
                 tcb.outstanding.push(now, fragment).encode(packet.out);
             }
@@ -310,6 +311,7 @@ impl Tcb {
             }
             let room = packet.room().saturating_sub(Data::HEADER_LEN);
             let at = packet.out.len();
+            self.probing |= self.peer_window == 0;
             let Some(data) = self.outstanding.retransmit(now, room, abandoned) else {
                 break;
             };

@@ -24,7 +24,10 @@ fn one_side_connects_in_two_round_trips_and_data_goes_with_the_cookie() {
         pair.a.is_connected() && pair.b.is_connected()
     });
     assert_eq!(pair.elapsed(), 200 * MS);
-    assert_eq!(pair.take_events_a(), [Event::BufferedAmountLow(StreamId(3)), Event::Connected]);
+    assert_eq!(
+        pair.take_events_a(),
+        [Event::BufferedAmountLow(StreamId(3)), Event::Connected]
+    );
     assert_eq!(pair.take_events_b(), [Event::Connected, Event::Readable(StreamId(3))]);
     assert_eq!(recv_text(&mut pair.b, 3).unwrap(), "early");
     assert_eq!(pair.a.streams(), Some((65_535, 65_535)));

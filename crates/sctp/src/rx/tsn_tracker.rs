@@ -60,6 +60,11 @@ impl TsnTracker {
             .saturating_add_signed(self.cumulative().distance_to(tsn).into())
     }
 
+    /// The highest TSN that has arrived, in 64 bits.
+    pub(crate) fn highest(&self) -> u64 {
+        self.ranges.back().map_or(self.cumulative, |&(_, end)| end)
+    }
+
     pub(crate) fn has_gaps(&self) -> bool {
         !self.ranges.is_empty()
     }

@@ -28,8 +28,8 @@ pub(crate) struct Outstanding {
     held: usize,
     /// What is to be sent again, in order. May list fragments that were acknowledged or abandoned meanwhile.
     lost: VecDeque<Serial32>,
-    /// The three highest of the TSNs that SACKs newly acknowledged as their highest (HTNA), the highest first.
-    highest_newly_acked: [Option<Serial32>; 3],
+    /// The three highest miss indications, the highest first: each speaks of everything before a TSN.
+    indications: Indications,
     /// Everything before it has been looked at for losses.
     scanned: Serial32,
     /// How many fragments at the front are abandoned: Advanced.Peer.Ack.Point less the Cumulative TSN Ack Point.
@@ -37,7 +37,12 @@ pub(crate) struct Outstanding {
     /// The fragment whose round trip is being measured, and when it left.
     probe: Option<(Serial32, Instant)>,
     forward_tsn: bool,
+    /// Bytes of DATA chunks in a full packet.
+    packet: usize,
 }
+
+/// TSNs, the highest first.
+type Indications = [Option<Serial32>; 3];
 
 #[derive(Debug)]
 struct Sent {
@@ -89,7 +94,7 @@ pub(crate) struct Abandoned {
 pub(crate) struct ImpossibleSack;
 
 impl Outstanding {
-    pub(crate) fn new(initial_tsn: Serial32, forward_tsn: bool) -> Self {
+    pub(crate) fn new(initial_tsn: Serial32, forward_tsn: bool, packet: usize) -> Self {
         Self {
             cumulative: initial_tsn.sub(1),
             sent: VecDeque::new(),
@@ -99,11 +104,12 @@ impl Outstanding {
             flight_chunks: 0,
             held: 0,
             lost: VecDeque::new(),
-            highest_newly_acked: [None; 3],
+            indications: [None; 3],
             scanned: initial_tsn,
             advanced: 0,
             probe: None,
             forward_tsn,
+            packet,
         }
     }
 
@@ -240,15 +246,11 @@ impl Outstanding {
         }
         let mut changes = self.advance(now, cumulative)?;
         self.trim_gaps();
-        let (highest, highest_new) = self.apply_gaps(now, blocks, &mut changes)?;
-        // §7.2.4: miss indications follow the HTNA; "If an endpoint is in Fast Recovery and a SACK chunk arrives that
-        // advances the Cumulative TSN Ack Point, the miss indications are incremented for all TSNs reported missing".
-        let indicated = if recovering && changes.advanced {
-            highest
-        } else {
-            highest_new
-        };
-        if let Some(tsn) = indicated {
+        let (highest, indications) = self.apply_gaps(now, blocks, &mut changes)?;
+        // §7.2.4: "If an endpoint is in Fast Recovery and a SACK chunk arrives that advances the Cumulative TSN Ack Point,
+        // the miss indications are incremented for all TSNs reported missing in the SACK chunk."
+        let all = highest.filter(|highest| recovering && changes.advanced && indications[0] != Some(*highest));
+        for tsn in indications.into_iter().chain([all]).flatten() {
             self.indicate_missing(now, tsn, &mut changes);
         }
         Ok(changes)
@@ -301,14 +303,13 @@ impl Outstanding {
     }
 
     /// Marks what the gap blocks add and unmarks what they take back, at a cost of the blocks and the difference, not of
-    /// what they cover. Returns the highest TSN acknowledged, and the highest of those newly acknowledged.
-    #[allow(clippy::type_complexity)]
+    /// what they cover. Returns the highest TSN acknowledged, and the miss indications.
     fn apply_gaps(
         &mut self,
         now: Instant,
         blocks: impl Iterator<Item = GapBlock>,
         changes: &mut Changes,
-    ) -> Result<(Option<Serial32>, Option<Serial32>), ImpossibleSack> {
+    ) -> Result<(Option<Serial32>, Indications), ImpossibleSack> {
         let mut new = std::mem::take(&mut self.gaps_scratch);
         new.clear();
         let mut floor = 2;
@@ -331,42 +332,54 @@ impl Outstanding {
         let old = std::mem::take(&mut self.gaps);
         // What was acknowledged before and is not any more: the peer has thrown it away (§6.2: it "might renege").
         difference(self.cumulative, &old, &new, |start, end| self.mark_reneged(start, end));
-        let mut highest_new = None;
+        let mut indications = NewlyAcked {
+            packet: self.packet,
+            bytes: 0,
+            last: None,
+            indications: [None; 3],
+        };
         difference(self.cumulative, &new, &old, |start, end| {
-            if let Some(tsn) = self.mark_acked(now, start, end, changes) {
-                highest_new = Some(tsn);
-            }
+            self.mark_acked(now, start, end, changes, &mut indications);
         });
         let highest = new.last().map(|&(_, end)| end);
         self.gaps = new;
         self.gaps_scratch = old;
-        Ok((highest, highest_new))
+        Ok((highest, indications.finish()))
     }
 
-    fn mark_acked(&mut self, now: Instant, start: Serial32, end: Serial32, changes: &mut Changes) -> Option<Serial32> {
-        let (first, last) = (self.index(start)?, self.index(end)?);
+    fn mark_acked(
+        &mut self,
+        now: Instant,
+        start: Serial32,
+        end: Serial32,
+        changes: &mut Changes,
+        indications: &mut NewlyAcked,
+    ) {
+        let (Some(first), Some(last)) = (self.index(start), self.index(end)) else {
+            return;
+        };
         if let Some((tsn, left)) = self.probe
             && self.index(tsn).is_some_and(|index| (first..=last).contains(&index))
         {
             self.probe = None;
             changes.rtt = now.checked_duration_since(left);
         }
-        let mut highest = None;
         for index in first..=last {
+            let tsn = self.tsn(index);
             let sent = &mut self.sent[index];
+            let size = Self::size(&sent.payload);
             match sent.state {
                 State::InFlight => {
-                    self.flight -= Self::size(&sent.payload);
+                    self.flight -= size;
                     self.flight_chunks -= 1;
                 }
                 State::Lost => {}
                 State::Acked | State::Abandoned => continue,
             }
             sent.state = State::Acked;
-            changes.newly_acked += Self::size(&sent.payload);
-            highest = Some(index);
+            changes.newly_acked += size;
+            indications.add(tsn, size);
         }
-        highest.map(|index| self.tsn(index))
     }
 
     fn mark_reneged(&mut self, start: Serial32, end: Serial32) {
@@ -391,17 +404,11 @@ impl Outstanding {
     fn indicate_missing(&mut self, now: Instant, tsn: Serial32, changes: &mut Changes) {
         // What lies behind the cumulative TSN says nothing any more.
         let cumulative = self.cumulative;
-        for known in &mut self.highest_newly_acked {
+        for known in &mut self.indications {
             *known = known.filter(|known| cumulative.precedes(*known));
         }
-        let place = self
-            .highest_newly_acked
-            .iter()
-            .position(|known| known.is_none_or(|known| known.precedes(tsn)));
-        let Some(place) = place else { return };
-        self.highest_newly_acked[place..].rotate_right(1);
-        self.highest_newly_acked[place] = Some(tsn);
-        let Some(third) = self.highest_newly_acked[2] else {
+        insert(&mut self.indications, tsn);
+        let Some(third) = self.indications[2] else {
             return;
         };
         while self.scanned.precedes(third) {
@@ -589,6 +596,49 @@ impl Sent {
 
     fn has_expired(&self, now: Instant) -> bool {
         matches!(self.limit, Limit::Time(end) if now >= end)
+    }
+}
+
+/// The miss indications of one SACK.
+///
+/// RFC 9260 §7.2.4 counts SACKs: one indication each, for what lies before the highest TSN newly acknowledged (HTNA). That
+/// supposes a SACK for every packet behind a gap. Where one SACK answers a whole batch of packets, each packet's worth of
+/// newly acknowledged bytes counts, as it would have with a SACK of its own (and as RFC 6675 counts for TCP).
+struct NewlyAcked {
+    packet: usize,
+    bytes: usize,
+    last: Option<Serial32>,
+    indications: Indications,
+}
+
+impl NewlyAcked {
+    /// In ascending order.
+    fn add(&mut self, tsn: Serial32, size: usize) {
+        self.last = Some(tsn);
+        self.bytes += size;
+        // A packet need not be full.
+        if self.bytes >= self.packet / 4 * 3 {
+            self.bytes = 0;
+            insert(&mut self.indications, tsn);
+        }
+    }
+
+    fn finish(mut self) -> Indications {
+        if let Some(last) = self.last.filter(|_| self.bytes > 0) {
+            insert(&mut self.indications, last);
+        }
+        self.indications
+    }
+}
+
+/// Inserts a TSN in its place; the lowest falls out.
+fn insert(indications: &mut Indications, tsn: Serial32) {
+    let place = indications
+        .iter()
+        .position(|known| known.is_none_or(|known| known.precedes(tsn)));
+    if let Some(place) = place {
+        indications[place..].rotate_right(1);
+        indications[place] = Some(tsn);
     }
 }
 

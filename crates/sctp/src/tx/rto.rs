@@ -32,6 +32,11 @@ impl Rto {
         self.rto
     }
 
+    /// The timeout of something that backs off on its own, after so many expiries.
+    pub(crate) fn after(&self, expiries: u32) -> Duration {
+        (self.rto * (1 << expiries.min(10))).min(self.max)
+    }
+
     pub(crate) fn smoothed(&self) -> Option<Duration> {
         self.measured.map(|(srtt, _)| srtt)
     }
