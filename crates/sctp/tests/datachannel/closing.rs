@@ -220,6 +220,7 @@ fn a_failed_association_is_an_error_of_each_channel() {
     pair.run_for(Duration::from_secs(1));
     pair.take_events_a();
     pair.a_to_b.link.loss = 1.0;
+    pair.b_to_a.link.loss = 1.0;
     let now = pair.now();
     pair.a.send(now, ours, "into the void").expect("it is open");
     pair.expect("the end", Duration::from_secs(3600), |pair| {
@@ -245,4 +246,21 @@ fn messages_that_came_before_the_end_can_still_be_read() {
     pair.b.abort(now, "bye");
     pair.expect("the end", LIMIT, |pair| pair.a.association().is_closed());
     assert_eq!(read_all(&mut pair.a, ours), [Message::from("last words")]);
+}
+
+#[test]
+fn a_channel_that_is_opened_used_and_closed_at_once_can_still_be_read() {
+    let mut pair = connected(7, &Link::delay(10 * MS));
+    let now = pair.now();
+    let ours = pair.a.open(now, ChannelInit::new("one shot")).expect("a channel");
+    pair.a.send(now, ours, "bang").expect("it is open");
+    pair.a.close(now, ours);
+    pair.run_for(Duration::from_secs(1));
+    let theirs = pair.b.iter().next().map(|(id, _)| id).expect("the peer's channel");
+    assert_eq!(pair.take_events_b(), [Event::Incoming(theirs), Event::Readable(theirs)]);
+    assert_eq!(read_all(&mut pair.b, theirs), ["bang".into()]);
+    pair.expect("both to be closed", LIMIT, |pair| {
+        state(&pair.a, ours) == Some(State::Closed) && state(&pair.b, theirs) == Some(State::Closed)
+    });
+    assert_eq!(pair.take_events_b(), [Event::Closing(theirs), Event::Closed(theirs)]);
 }

@@ -360,3 +360,72 @@ fn numbers_beyond_what_the_peer_accepts_cannot_be_used() {
         .count();
     assert_eq!(opened, 5, "0, 2, 4, 6, 8");
 }
+
+#[test]
+fn unordered_channels_send_ordered_until_the_peer_has_answered() {
+    let mut pair = against(config(12, 0));
+    let now = pair.now();
+    let init = ChannelInit {
+        ordered: false,
+        ..ChannelInit::new("loose")
+    };
+    let ours = pair.b.open(now, init).expect("a channel");
+    let mut seen = Vec::new();
+    let mut lose_one_then_send = |pair: &mut Pair<Raw, Peer>, texts: &[&str], wait: u64| {
+        let now = pair.now();
+        for (index, text) in texts.iter().enumerate() {
+            pair.b.send(now, ours, *text).expect("it is open");
+            // The packet with the first of them is lost.
+            pair.b_to_a.link.loss = if index == 0 { 1.0 } else { 0.0 };
+            pair.exchange();
+        }
+        pair.run_for(Duration::from_millis(wait));
+        seen.extend(std::iter::from_fn(|| pair.a.recv(StreamId(0))).map(|message| message.payload));
+        std::mem::take(&mut seen)
+    };
+    // Were these unordered, they would overtake the OPEN, which is lost.
+    assert_eq!(lose_one_then_send(&mut pair, &["one", "two"], 10), [&b""[..]; 0]);
+    assert_eq!(lose_one_then_send(&mut pair, &[], 2000).len(), 3);
+    say(&mut pair, 0, Ppid::DCEP, &[2]);
+    pair.run_for(Duration::from_millis(300));
+    assert_eq!(
+        lose_one_then_send(&mut pair, &["three", "four"], 10),
+        [&b"four"[..]],
+        "nothing holds it back"
+    );
+    assert_eq!(lose_one_then_send(&mut pair, &[], 2000), [&b"three"[..]]);
+}
+
+#[test]
+fn what_was_read_does_not_count_against_what_may_be_kept() {
+    let mut pair = against(Config {
+        max_early: 1000,
+        ..config(13, 0)
+    });
+    for index in 0..10 {
+        let stream = index * 2 + 1;
+        pair.take_events_b();
+        say(&mut pair, stream, Ppid::BINARY, &[7; 900]);
+        pair.run_for(Duration::from_millis(100));
+        assert_eq!(pair.take_events_b(), []);
+        say(&mut pair, stream, Ppid::DCEP, &open(b"x"));
+        pair.run_for(Duration::from_millis(100));
+        let id = incoming(&pair.take_events_b())[0];
+        // Every other way in which kept messages go.
+        match index % 3 {
+            0 => assert_eq!(read_all(&mut pair.b, id), [vec![7; 900].into()]),
+            1 => {
+                let now = pair.now();
+                pair.b.close(now, id);
+            }
+            _ => {
+                pair.a.reset_stream(StreamId(stream)).expect("it can be reset");
+                pair.run_for(Duration::from_millis(100));
+                assert_eq!(state(&pair.b, id), Some(State::Open), "not all is read");
+                assert_eq!(read_all(&mut pair.b, id), [vec![7; 900].into()]);
+                pair.expect("the end", LIMIT, |pair| state(&pair.b, id) == Some(State::Closed));
+            }
+        }
+    }
+    assert_eq!(pair.b.stats().refused, 0);
+}

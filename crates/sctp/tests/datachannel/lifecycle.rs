@@ -467,3 +467,32 @@ fn what_is_not_read_stops_the_sender_and_reading_starts_it_again() {
     let expected: Vec<Message> = (0..100).map(|index| Bytes::from(vec![index; 10_000]).into()).collect();
     assert_eq!(arrived, expected);
 }
+
+#[test]
+fn without_room_to_look_ahead_the_application_finds_the_acknowledgement() {
+    let blind = |who| Config {
+        max_early: 0,
+        ..config(12, who)
+    };
+    let mut pair = pair_with(12, blind(0), blind(1), &Link::delay(10 * MS));
+    let (ours, theirs) = open(
+        &mut pair,
+        ChannelInit {
+            ordered: false,
+            ..ChannelInit::new("blind")
+        },
+    );
+    pair.expect("something to read", LIMIT, |pair| {
+        pair.events_a().contains(&Event::Readable(ours))
+    });
+    assert_eq!(pair.a.recv(ours), None);
+    let now = pair.now();
+    pair.a_to_b.link.loss = 1.0;
+    pair.a.send(now, ours, "lost at first").expect("it is open");
+    pair.exchange();
+    pair.a_to_b.link.loss = 0.0;
+    pair.a.send(now, ours, "not held back").expect("it is open");
+    pair.expect("the second", LIMIT, |pair| {
+        pair.b.recv(theirs) == Some("not held back".into())
+    });
+}
