@@ -10,9 +10,9 @@ use tokio::runtime::Handle;
 const WARM_UP: usize = 200;
 const CYCLES: usize = 1000;
 
-/// What the heap may seem to grow by: the allocator does not give every page back. A leak of 16 KiB a cycle would show,
-/// and a connection takes far more.
-const TOLERANCE: usize = 16 << 20;
+/// What the heap may seem to grow by: the allocator does not give every page back. A leak of 8 KiB a cycle would show, and a
+/// connection takes far more.
+const TOLERANCE: usize = 8 << 20;
 
 #[tokio::test]
 async fn a_thousand_cycles_leave_nothing_behind() {

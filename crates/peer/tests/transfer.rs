@@ -57,13 +57,12 @@ async fn sixteen_mebibytes_each_way_on_two_threads() {
     both_ways(&pair().await).await;
 }
 
-/// How many chunks `channel` takes before it makes the sender wait for good (or for a second, which may be too early on a
-/// very slow machine, but never too late for the limit asserted).
+/// How many chunks `channel` takes before it makes the sender wait for good: two seconds without any room.
 async fn fill(channel: &DataChannel) -> usize {
     let mut sent = 0;
-    let second = Duration::from_secs(1);
+    let for_good = Duration::from_secs(2);
     while sent < 400
-        && tokio::time::timeout(second, channel.send(vec![sent as u8; CHUNK]))
+        && tokio::time::timeout(for_good, channel.send(vec![sent as u8; CHUNK]))
             .await
             .is_ok()
     {
@@ -80,12 +79,28 @@ async fn who_does_not_receive_makes_the_sender_wait_both_ways() {
         // The receive window of 5 MiB, the high-water mark of 1 MiB and a message beyond each.
         assert!(sent * CHUNK <= (6 << 20) + 3 * CHUNK, "{sent} chunks were taken");
     }
-    // Receiving lets it flow again: all of it is there, in order, and there is room for more.
+    for channel in [&pair.a, &pair.b] {
+        // Above half the mark: below, whoever waits is woken.
+        assert!(
+            channel.buffered_amount() > 512 * 1024,
+            "{} bytes are buffered",
+            channel.buffered_amount()
+        );
+    }
+    // Receiving some lets it flow again, long before all is received; and all of it is there, in order.
     for (from, to, sent) in [(&pair.a, &pair.b, by_a), (&pair.b, &pair.a, by_b)] {
+        let sender = from.clone();
+        let mut waiting = Some(tokio::spawn(async move { sender.send("more").await }));
         for i in 0..sent {
+            if i == 12 {
+                soon("room for more", waiting.take().expect("12 comes once"))
+                    .await
+                    .unwrap()
+                    .unwrap();
+                assert!(from.buffered_amount() > 0, "it was not necessary to send all first");
+            }
             assert!(soon("what was taken", to.recv()).await == Some(Message::from(vec![i as u8; CHUNK])));
         }
-        soon("room", from.send("more")).await.unwrap();
         assert_eq!(soon("more", to.recv()).await, Some(Message::from("more")));
     }
 }
