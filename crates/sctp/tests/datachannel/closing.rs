@@ -264,3 +264,21 @@ fn a_channel_that_is_opened_used_and_closed_at_once_can_still_be_read() {
     });
     assert_eq!(pair.take_events_b(), [Event::Closing(theirs), Event::Closed(theirs)]);
 }
+
+#[test]
+fn a_channel_that_the_peer_has_closed_can_be_closed_unread() {
+    let mut pair = connected(8, &Link::delay(10 * MS));
+    let now = pair.now();
+    let ours = pair.a.open(now, ChannelInit::new("unheard")).expect("a channel");
+    pair.a.send(now, ours, "bang").expect("it is open");
+    pair.a.close(now, ours);
+    pair.run_for(Duration::from_secs(1));
+    let theirs = pair.b.iter().next().map(|(id, _)| id).expect("the peer's channel");
+    let now = pair.now();
+    pair.b.close(now, theirs);
+    assert_eq!(pair.b.recv(theirs), None);
+    pair.expect("both to be closed", LIMIT, |pair| {
+        state(&pair.a, ours) == Some(State::Closed) && state(&pair.b, theirs) == Some(State::Closed)
+    });
+    assert_eq!((pair.a.streams_in_use(), pair.b.streams_in_use()), (0, 0));
+}

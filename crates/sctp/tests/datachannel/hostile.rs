@@ -306,6 +306,16 @@ fn the_names_of_the_peers_channels_are_bounded() {
     }
     pair.expect("the rest to be refused", LIMIT, |pair| pair.b.stats().refused == 16);
     assert_eq!(pair.b.iter().count(), 4);
+    // A channel that is removed makes room for another.
+    let first = pair.b.iter().next().map(|(id, _)| id).expect("four");
+    pair.a.reset_stream(StreamId(1)).expect("it can be reset");
+    pair.expect("it to be closed", LIMIT, |pair| {
+        state(&pair.b, first) == Some(State::Closed)
+    });
+    assert!(pair.b.remove(first));
+    say(&mut pair, 201, Ppid::DCEP, &open(&[b'x'; 65_535]));
+    pair.run_for(Duration::from_secs(1));
+    assert_eq!((pair.b.iter().count(), pair.b.stats().refused), (4, 16));
     assert_alive(&mut pair, 101);
 }
 
@@ -428,4 +438,13 @@ fn what_was_read_does_not_count_against_what_may_be_kept() {
         }
     }
     assert_eq!(pair.b.stats().refused, 0);
+    // Nor does what was refused.
+    for (stream, refused) in [(101, 1), (103, 2)] {
+        say(&mut pair, stream, Ppid::BINARY, &[7; 900]);
+        pair.run_for(Duration::from_millis(100));
+        assert_eq!(pair.b.stats().refused, refused - 1);
+        say(&mut pair, stream, Ppid::DCEP, &[0]);
+        pair.run_for(Duration::from_millis(100));
+        assert_eq!(pair.b.stats().refused, refused);
+    }
 }

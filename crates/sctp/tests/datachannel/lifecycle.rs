@@ -492,7 +492,42 @@ fn without_room_to_look_ahead_the_application_finds_the_acknowledgement() {
     pair.exchange();
     pair.a_to_b.link.loss = 0.0;
     pair.a.send(now, ours, "not held back").expect("it is open");
-    pair.expect("the second", LIMIT, |pair| {
-        pair.b.recv(theirs) == Some("not held back".into())
+    let mut first = None;
+    pair.expect("a message", LIMIT, |pair| {
+        first = pair.b.recv(theirs);
+        first.is_some()
     });
+    assert_eq!(first, Some("not held back".into()));
+}
+
+#[test]
+fn the_share_of_a_channel_follows_its_priority() {
+    let mut pair = connected(
+        13,
+        &Link {
+            rate: Some(8_000_000),
+            ..Link::delay(5 * MS)
+        },
+    );
+    let made = [128, 256, 1024].map(|priority| {
+        open(
+            &mut pair,
+            ChannelInit {
+                priority,
+                ..ChannelInit::default()
+            },
+        )
+    });
+    let now = pair.now();
+    for (ours, _) in made {
+        for _ in 0..50 {
+            pair.a.send(now, ours, vec![0; 10_000]).expect("it is open");
+        }
+    }
+    pair.run_for(400 * MS);
+    let sent = made.map(|(ours, _)| 500_000 - pair.a.buffered_amount(ours));
+    assert!(sent[0] > 10_000 && sent[2] < 500_000, "{sent:?}");
+    let ratio = |more: usize, less: usize| more as f64 / less as f64;
+    assert!((1.5..2.5).contains(&ratio(sent[1], sent[0])), "{sent:?}");
+    assert!((3.0..5.0).contains(&ratio(sent[2], sent[1])), "{sent:?}");
 }
