@@ -1,0 +1,76 @@
+//! How much goes through one channel in one direction.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::Result;
+use crate::measurement::{Effort, Figure, Metric};
+use crate::process::{Stopwatch, now};
+use crate::stack::{Channel, Pair, Stack};
+
+/// The largest message that all stacks take.
+const MESSAGE: usize = 64 << 10;
+
+/// Mbit/s and CPU seconds per GiB, as the two rows `rows`.
+pub(crate) async fn measure<S: Stack>(send_buffer: usize, rows: [Metric; 2], effort: Effort) -> Result<Vec<Figure>> {
+    let transfer = transfer::<S>(send_buffer, MESSAGE, effort).await?;
+    let bytes = transfer.messages * MESSAGE as f64;
+    let [throughput, cpu] = rows;
+    Ok(vec![
+        (throughput, bytes * 8.0 / transfer.wall.as_secs_f64() / 1e6),
+        (cpu, transfer.cpu.as_secs_f64() / (bytes / f64::from(1 << 30))),
+    ])
+}
+
+/// What arrived in a window of time, and what it cost both sides.
+pub(crate) struct Transfer {
+    pub(crate) messages: f64,
+    pub(crate) wall: Duration,
+    pub(crate) cpu: Duration,
+}
+
+/// One task sends messages of `size` bytes as fast as it may, another receives and counts.
+pub(crate) async fn transfer<S: Stack>(send_buffer: usize, size: usize, effort: Effort) -> Result<Transfer> {
+    let Pair { offerer, mut answerer } = S::connect(send_buffer).await?;
+    let sender = tokio::spawn(send(offerer, Bytes::from(vec![0x5a; size])));
+
+    tokio::select! {
+        biased;
+        transfer = counted(&mut answerer, size, effort) => transfer,
+        Ok(Err(error)) = sender => Err(error),
+    }
+}
+
+async fn counted(channel: &mut impl Channel, size: usize, effort: Effort) -> Result<Transfer> {
+    receive(channel, size, effort.warm_up).await?;
+    let stopwatch = Stopwatch::start();
+    let messages = receive(channel, size, effort.window).await? as f64;
+    Ok(Transfer {
+        messages,
+        wall: stopwatch.wall(),
+        cpu: stopwatch.cpu(),
+    })
+}
+
+async fn send(mut channel: impl Channel, payload: Bytes) -> Result<Infallible> {
+    loop {
+        channel.send(&payload).await?;
+    }
+}
+
+/// Counts what arrives in `window`; ends with the first message after it.
+async fn receive(channel: &mut impl Channel, size: usize, window: Duration) -> Result<usize> {
+    let end = now() + window;
+    let mut messages = 0;
+    loop {
+        if channel.recv().await? != size {
+            return Err("a message of another length arrived".into());
+        }
+        messages += 1;
+        if now() >= end {
+            return Ok(messages);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What the machine needs for the least that any stack must do: the column beside the stacks.
+
+use std::convert::Infallible;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use peerline_udp::{Inbox, Outbox, Socket};
+use peerline_wire::{FiveTuple, Transmit};
+use ring::aead::{AES_128_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::agreement::{EphemeralPrivateKey, UnparsedPublicKey as AgreementKey, X25519, agree_ephemeral};
+use ring::rand::SystemRandom;
+use ring::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey,
+};
+use tokio::net::UdpSocket;
+use tokio::sync::Semaphore;
+
+use crate::measurement::{Effort, Figure, Measurement, Metric};
+use crate::process::{Stopwatch, now};
+use crate::{Result, latency};
+
+/// The floor of a measurement; no figures where there is none.
+pub(crate) async fn measure(measurement: Measurement, effort: Effort) -> Result<Vec<Figure>> {
+    match measurement {
+        Measurement::Bulk128K => datagrams([Metric::Bulk128K, Metric::Bulk128KCpu], effort).await,
+        Measurement::Latency => round_trips(effort).await,
+        Measurement::Setup => handshakes(effort),
+        Measurement::Bulk1M | Measurement::Messages | Measurement::Memory => Ok(Vec::new()),
+    }
+}
+
+/// A datagram as the stacks fill it, and as much of it under way as their smaller send buffer holds.
+const DATAGRAM: usize = 1_200;
+const UNDER_WAY: usize = (128 << 10) / DATAGRAM;
+const BATCH: usize = 32;
+
+/// Datagrams in batches from one task to another, sealed and opened with AES-128-GCM.
+async fn datagrams(rows: [Metric; 2], effort: Effort) -> Result<Vec<Figure>> {
+    let any_port = (Ipv4Addr::LOCALHOST, 0).into();
+    let (from, to) = (Socket::bind(any_port)?, Socket::bind(any_port)?);
+    let path = FiveTuple::udp(from.local_addr(), to.local_addr());
+    let room = Arc::new(Semaphore::new(UNDER_WAY));
+
+    tokio::spawn(send(from, path, Arc::clone(&room)));
+
+    let (key, mut inbox) = (key()?, Inbox::new());
+    let (warm, end) = (now() + effort.warm_up, now() + effort.warm_up + effort.window);
+    let (mut bytes, mut stopwatch) = (0, None);
+    while now() < end {
+        to.readable().await?;
+        let Ok(batch) = inbox.recv(&to) else { continue };
+        let mut count = 0;
+        for mut datagram in batch {
+            let opened = key
+                .open_in_place(nonce(), Aad::empty(), &mut datagram.payload)
+                .map_err(|_| "a datagram was altered")?;
+            bytes += opened.len();
+            count += 1;
+        }
+        room.add_permits(count);
+        if stopwatch.is_none() && now() >= warm {
+            (bytes, stopwatch) = (0, Some(Stopwatch::start()));
+        }
+    }
+    let stopwatch = stopwatch.ok_or("nothing arrived")?;
+    let [throughput, cpu] = rows;
+    Ok(vec![
+        (throughput, bytes as f64 * 8.0 / stopwatch.wall().as_secs_f64() / 1e6),
+        (cpu, stopwatch.cpu().as_secs_f64() / (bytes as f64 / f64::from(1 << 30))),
+    ])
+}
+
+async fn send(socket: Socket, path: FiveTuple, room: Arc<Semaphore>) -> Result<Infallible> {
+    let (key, mut outbox) = (key()?, Outbox::new());
+    loop {
+        room.acquire_many(BATCH as u32).await?.forget();
+        for _ in 0..BATCH {
+            outbox.push(|out| {
+                let start = out.len();
+                out.resize(start + DATAGRAM - AES_128_GCM.tag_len(), 0x5a);
+                let plaintext = out.get_mut(start..)?;
+                let tag = key.seal_in_place_separate_tag(nonce(), Aad::empty(), plaintext).ok()?;
+                out.extend_from_slice(tag.as_ref());
+                Some(Transmit {
+                    five_tuple: path,
+                    ecn: None,
+                    len: DATAGRAM,
+                })
+            });
+        }
+        outbox.flush(|_| Some(&socket));
+    }
+}
+
+fn key() -> Result<LessSafeKey> {
+    let key = UnboundKey::new(&AES_128_GCM, &[7; 16]).map_err(|_| "a key has 16 bytes")?;
+    Ok(LessSafeKey::new(key))
+}
+
+/// Always the same: what is sealed here is no secret.
+fn nonce() -> Nonce {
+    Nonce::assume_unique_for_key([0; NONCE_LEN])
+}
+
+/// Bare UDP there and back, in two tasks.
+async fn round_trips(effort: Effort) -> Result<Vec<Figure>> {
+    let (here, there) = (
+        UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?,
+        UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?,
+    );
+    here.connect(there.local_addr()?).await?;
+    there.connect(here.local_addr()?).await?;
+    tokio::spawn(async move {
+        let mut buffer = [0; latency::MESSAGE];
+        while there.recv(&mut buffer).await.is_ok() && there.send(&buffer).await.is_ok() {}
+    });
+
+    let mut buffer = [0; latency::MESSAGE];
+    let end = now() + effort.window;
+    let mut times = Vec::new();
+    while now() < end {
+        let start = now();
+        here.send(&buffer).await?;
+        here.recv(&mut buffer).await?;
+        times.push((now() - start).as_secs_f64() * 1e6);
+    }
+    Ok(latency::figures(&mut times))
+}
+
+/// The asymmetric cryptography of two peers: each makes a certificate (a key, a signature by itself), agrees on a key, signs
+/// the handshake and verifies the other's signature.
+fn handshakes(effort: Effort) -> Result<Vec<Figure>> {
+    let (end, stopwatch) = (now() + effort.window, Stopwatch::start());
+    let mut count = 0;
+    while now() < end {
+        handshake().map_err(|_| "ring refused")?;
+        count += 1;
+    }
+    Ok(vec![(
+        Metric::SetupPerCpuSecond,
+        f64::from(count) / stopwatch.cpu().as_secs_f64(),
+    )])
+}
+
+fn handshake() -> Result<(), ring::error::Unspecified> {
+    let random = SystemRandom::new();
+    let transcript = [0x5a; 256];
+    let ephemeral = [
+        EphemeralPrivateKey::generate(&X25519, &random)?,
+        EphemeralPrivateKey::generate(&X25519, &random)?,
+    ];
+    let mut shares = Vec::new();
+    for key in &ephemeral {
+        shares.push(key.compute_public_key()?);
+    }
+    for (key, share) in ephemeral.into_iter().zip(shares.iter().rev()) {
+        agree_ephemeral(key, &AgreementKey::new(&X25519, share), |secret| {
+            std::hint::black_box(secret[0])
+        })?;
+
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random)?;
+        let certificate_key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8.as_ref(), &random)
+            .map_err(|_| ring::error::Unspecified)?;
+        std::hint::black_box(certificate_key.sign(&random, &transcript)?);
+        let signature = certificate_key.sign(&random, &transcript)?;
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, certificate_key.public_key())
+            .verify(&transcript, signature.as_ref())?;
+    }
+    Ok(())
+}

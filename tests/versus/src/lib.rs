@@ -1,1 +1,0 @@
-//! This stack beside others in one run

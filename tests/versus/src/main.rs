@@ -1,0 +1,44 @@
+//! This stack beside others in one run.
+//!
+//! ```text
+//! cargo run --release -p peerline-versus -- [--quick] [--only <measurement>]… [--stack <stack>]… [--rounds <n>]
+//! ```
+//!
+//! Each measurement of each stack is a child process of its own, so that its memory and CPU time are its own; the stacks
+//! take turns, so that a drift of the machine meets all alike. The README says what each row means.
+
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod bulk;
+mod floor;
+mod latency;
+mod measurement;
+mod memory;
+mod messages;
+mod process;
+mod run;
+mod setup;
+mod stack;
+mod table;
+
+use std::process::ExitCode;
+
+/// Whatever went wrong: it is printed, never handled.
+type Error = Box<dyn std::error::Error + Send + Sync>;
+type Result<T, E = Error> = std::result::Result<T, E>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let result = match arguments.split_first() {
+        Some((first, rest)) if first == run::CHILD => run::child(rest),
+        _ => arguments::parse(&arguments).and_then(|plan| run::parent(&plan)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! How many small messages go through one channel in one direction.
+
+use crate::Result;
+use crate::bulk::transfer;
+use crate::measurement::{Effort, Figure, Metric};
+use crate::stack::Stack;
+
+const MESSAGE: usize = 100;
+const SEND_BUFFER: usize = 128 << 10;
+
+pub(crate) async fn measure<S: Stack>(effort: Effort) -> Result<Vec<Figure>> {
+    let transfer = transfer::<S>(SEND_BUFFER, MESSAGE, effort).await?;
+    Ok(vec![
+        (Metric::Messages, transfer.messages / transfer.wall.as_secs_f64()),
+        (
+            Metric::MessagesCpu,
+            transfer.cpu.as_secs_f64() * 1e6 / transfer.messages,
+        ),
+    ])
+}

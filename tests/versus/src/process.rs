@@ -1,0 +1,68 @@
+//! What this process costs: the clock, its CPU time, its memory.
+
+use std::time::{Duration, Instant};
+
+/// The time: measuring is what this program is for.
+#[expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+/// CPU time, user and system, of all threads so far; to 10 ms.
+pub(crate) fn cpu_time() -> Duration {
+    // proc(5): USER_HZ has been 100 on every Linux for decades.
+    const TICK: Duration = Duration::from_millis(10);
+    let stat = read("/proc/self/stat");
+    // The name of the program, field 2, is in parentheses and may hold anything; utime and stime are fields 14 and 15.
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks: u32 = after_name
+        .split_ascii_whitespace()
+        .skip(11)
+        .take(2)
+        .map(|field| field.parse::<u32>().expect("utime and stime are numbers"))
+        .sum();
+    TICK * ticks
+}
+
+/// Memory resident now, in KiB.
+pub(crate) fn resident_kib() -> f64 {
+    read("/proc/self/status")
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|value| value.trim().strip_suffix("kB"))
+        .and_then(|value| value.trim().parse().ok())
+        .expect("status has VmRSS")
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(path).expect("Linux has /proc")
+}
+
+/// Wall and CPU time since a moment.
+pub(crate) struct Stopwatch {
+    start: Instant,
+    cpu: Duration,
+}
+
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        Self {
+            start: now(),
+            cpu: cpu_time(),
+        }
+    }
+
+    pub(crate) fn wall(&self) -> Duration {
+        now() - self.start
+    }
+
+    pub(crate) fn cpu(&self) -> Duration {
+        cpu_time() - self.cpu
+    }
+}
+
+/// The value below which `share` of them are (0.5: the median). They must not be empty.
+pub(crate) fn quantile(values: &mut [f64], share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[((values.len() - 1) as f64 * share).round() as usize]
+}

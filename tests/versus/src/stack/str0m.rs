@@ -1,0 +1,166 @@
+//! `str0m`: no I/O of its own, so this is its documented run loop over a tokio socket, in the task that sends and receives.
+//!
+//! Its contract is one change at a time, each followed by `poll_output` until it returns a timeout. A loop in a task of its
+//! own would cost queues between it and the application, which `str0m` does not need.
+
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Once;
+use std::time::Instant;
+
+use bytes::Bytes;
+use str0m::change::{SdpAnswer, SdpOffer};
+use str0m::channel::ChannelId;
+use str0m::crypto::from_feature_flags;
+use str0m::net::{Protocol, Receive};
+use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
+use tokio::net::UdpSocket;
+
+use super::{Channel, Pair, Stack};
+use crate::Result;
+use crate::process::now;
+
+pub(crate) struct Str0m;
+
+impl Stack for Str0m {
+    type Channel = End;
+
+    async fn connect(send_buffer: usize) -> Result<Pair<End>> {
+        static PROVIDER: Once = Once::new();
+        PROVIDER.call_once(|| from_feature_flags().install_process_default());
+
+        let (mut offerer, mut answerer) = (End::new(send_buffer).await?, End::new(send_buffer).await?);
+        let mut change = offerer.rtc.sdp_api();
+        change.add_channel("bench".to_owned());
+        let (offer, pending) = change.apply().ok_or("nothing to offer")?;
+        offerer.drain().await?;
+
+        let offer = SdpOffer::from_sdp_string(&offer.to_sdp_string())?;
+        let answer = answerer.rtc.sdp_api().accept_offer(offer)?;
+        answerer.drain().await?;
+
+        let answer = SdpAnswer::from_sdp_string(&answer.to_sdp_string())?;
+        offerer.rtc.sdp_api().accept_answer(pending, answer)?;
+        offerer.drain().await?;
+
+        // Two peers, two tasks.
+        let (offerer, answerer) = (tokio::spawn(offerer.opened()), tokio::spawn(answerer.opened()));
+        Ok(Pair {
+            offerer: offerer.await??,
+            answerer: answerer.await??,
+        })
+    }
+}
+
+pub(crate) struct End {
+    rtc: Rtc,
+    socket: UdpSocket,
+    address: SocketAddr,
+    /// When `rtc` wants to be told the time.
+    deadline: Instant,
+    /// One datagram as it arrives: 2,000 bytes in all of their examples.
+    datagram: Vec<u8>,
+    /// Once it is open.
+    channel: Option<ChannelId>,
+    received: VecDeque<Vec<u8>>,
+}
+
+impl End {
+    async fn new(send_buffer: usize) -> Result<Self> {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = socket.local_addr()?;
+        let deadline = now();
+        let mut end = Self {
+            rtc: RtcConfig::new()
+                .set_sctp_max_buffered_amount(send_buffer)
+                .build(deadline),
+            socket,
+            address,
+            deadline,
+            datagram: vec![0; 2000],
+            channel: None,
+            received: VecDeque::new(),
+        };
+        end.rtc.add_local_candidate(Candidate::host(address, "udp")?);
+        end.drain().await?;
+        Ok(end)
+    }
+
+    async fn opened(mut self) -> Result<Self> {
+        while self.channel.is_none() {
+            self.step().await?;
+        }
+        Ok(self)
+    }
+
+    /// Waits for a datagram or the timeout and handles it.
+    async fn step(&mut self) -> Result<()> {
+        let received = if self.deadline <= now() {
+            None
+        } else {
+            // In this order: while datagrams wait, no timer is set.
+            tokio::select! {
+                biased;
+                received = self.socket.recv_from(&mut self.datagram) => Some(received?),
+                () = tokio::time::sleep_until(self.deadline.into()) => None,
+            }
+        };
+        let input = match received {
+            Some((len, source)) => Input::Receive(
+                now(),
+                Receive {
+                    proto: Protocol::Udp,
+                    source,
+                    destination: self.address,
+                    contents: self.datagram.get(..len).unwrap_or_default().try_into()?,
+                },
+            ),
+            None => Input::Timeout(now()),
+        };
+        self.rtc.handle_input(input)?;
+        self.drain().await
+    }
+
+    /// Carries out all that `rtc` has to say after a change.
+    async fn drain(&mut self) -> Result<()> {
+        loop {
+            match self.rtc.poll_output()? {
+                Output::Timeout(deadline) => {
+                    self.deadline = deadline;
+                    return Ok(());
+                }
+                Output::Transmit(transmit) => {
+                    self.socket.send_to(&transmit.contents, transmit.destination).await?;
+                }
+                Output::Event(Event::ChannelOpen(id, _)) => self.channel = Some(id),
+                Output::Event(Event::ChannelData(data)) => self.received.push_back(data.data),
+                Output::Event(Event::ChannelClose(_)) => return Err("closed".into()),
+                Output::Event(_) => {}
+            }
+        }
+    }
+}
+
+impl Channel for End {
+    async fn send(&mut self, payload: &Bytes) -> Result<()> {
+        let id = self.channel.ok_or("not open")?;
+        while !self.rtc.channel(id).ok_or("closed")?.write(true, payload)? {
+            self.drain().await?;
+            self.step().await?;
+        }
+        self.drain().await
+    }
+
+    async fn recv(&mut self) -> Result<usize> {
+        loop {
+            if let Some(message) = self.received.pop_front() {
+                return Ok(message.len());
+            }
+            self.step().await?;
+        }
+    }
+
+    async fn close(mut self) {
+        self.rtc.disconnect();
+    }
+}
