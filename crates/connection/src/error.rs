@@ -159,7 +159,7 @@ impl fmt::Display for SdpFault {
             Self::ReorderedMediaSections => "m= sections negotiated before are missing or in another order",
             Self::DuplicateMid => "two m= sections have the same a=mid",
             Self::BadBundleGroup => "a=group:BUNDLE names an a=mid that does not exist",
-            Self::ChangedFingerprint => "the DTLS fingerprint or role changed: open a new connection instead",
+            Self::ChangedFingerprint => "the DTLS fingerprint changed: open a new connection instead",
             Self::TooManyMediaSections => "too many m= sections",
         })
     }

@@ -102,6 +102,33 @@ fn a_browsers_answer_to_data_channels_is_taken() {
     }
 }
 
+/// Firefox 153, offerer and so DTLS server at first, answers an ICE restart with `a=setup:active`, and goes on as server.
+#[test]
+fn an_answer_to_an_ice_restart_may_name_the_other_role() {
+    let (mut peer, now) = connection();
+    let offer = sample("firefox-153.7.0-dc-offer.sdp");
+    peer.set_remote_description(now, SessionDescription::offer(&*offer))
+        .expect("an offer");
+    peer.set_local_description(now, None).expect("an answer");
+
+    let restart = peer.create_offer(OfferOptions { ice_restart: true }).expect("an offer");
+    peer.set_local_description(now, restart).expect("it is ours");
+    let answer = offer
+        .replace("a=setup:actpass", "a=setup:active")
+        .replace("a=ice-ufrag:", "a=ice-ufrag:new");
+    peer.set_remote_description(now, SessionDescription::answer(&*answer))
+        .expect("the role is ignored");
+    assert_eq!(peer.signaling_state(), SignalingState::Stable);
+
+    let again = peer.create_offer(OfferOptions::default()).expect("an offer");
+    peer.set_local_description(now, again).expect("it is ours");
+    let other_key = answer.replace("sha-256 8A:06:", "sha-256 8A:07:");
+    assert_ne!(other_key, answer);
+    let refusal = peer.set_remote_description(now, SessionDescription::answer(other_key));
+    assert_eq!(refusal, Err(Error::SdpSemantics(SdpFault::ChangedFingerprint)));
+    assert_eq!(peer.signaling_state(), SignalingState::HaveLocalOffer);
+}
+
 #[test]
 fn an_offer_says_what_jsep_wants() {
     let (mut peer, now) = connection();

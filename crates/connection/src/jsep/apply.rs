@@ -516,15 +516,12 @@ impl Negotiation {
             }
             _ => {}
         }
-        if let Some((role, fingerprints)) = &self.dtls {
-            let other_role = matches!(
-                (kind, role, parameters.setup),
-                (SdpType::Answer | SdpType::Pranswer, dtls::Role::Client, Setup::Active)
-                    | (SdpType::Answer | SdpType::Pranswer, dtls::Role::Server, Setup::Passive)
-            );
-            if other_role || *fingerprints != parameters.fingerprints {
-                return fault(SdpFault::ChangedFingerprint);
-            }
+        // RFC 8842 §5.3 forbids an answer that keeps the DTLS association to change its roles, but Firefox 153, when it is
+        // the server, answers our ICE restart with `a=setup:active` and means nothing by it: the fingerprints alone decide.
+        if let Some((_, fingerprints)) = &self.dtls
+            && *fingerprints != parameters.fingerprints
+        {
+            return fault(SdpFault::ChangedFingerprint);
         }
         Ok(Some(parameters))
     }
