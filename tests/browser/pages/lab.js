@@ -80,10 +80,14 @@ const lab = {
     lab.pc.dispatchEvent(new Event("adopted"));
     return channel;
   },
-  /** The channel of that label, whoever created it, once it is open. */
-  async channel(label) {
+  /** The channel of that label, whoever created it, in whatever state. */
+  async known(label) {
     await until(() => lab.channels.has(label), lab.pc, "adopted");
-    const channel = lab.channels.get(label);
+    return lab.channels.get(label);
+  },
+  /** The channel of that label once it is open. */
+  async channel(label) {
+    const channel = await lab.known(label);
     await channel.opened();
     return channel;
   },

@@ -5,6 +5,7 @@ use peerline::{DataChannel, DataChannelInit, Message};
 use peerline_browser_tests::Browser;
 use serde_json::json;
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 crate::scenarios! {
     ordered
@@ -107,9 +108,9 @@ async fn labels_and_protocols_beyond_ascii(browser: Browser) {
 async fn a_hundred_channels_at_once(browser: Browser) {
     let mut session = Session::open(browser, "many.html").await;
     session.page.eval("createMany('page', 100)");
-    let mut channels = many_from_rust(&session, 50);
+    let mut channels = many_from_rust(&session, 0..50);
     session.connect(Side::Page).await;
-    channels.extend(many_from_rust(&session, 100).split_off(50));
+    channels.extend(many_from_rust(&session, 50..100));
     for i in 0..100 {
         channels.push(session.channel(&format!("page {i}")).await);
     }
@@ -139,16 +140,9 @@ async fn a_hundred_channels_at_once(browser: Browser) {
     }
 }
 
-/// `rust 0`, `rust 1`, …: the ones that are missing to `count`.
-fn many_from_rust(session: &Session, count: usize) -> Vec<DataChannel> {
-    (0..count)
-        .map(|i| {
-            let label = format!("rust {i}");
-            session
-                .create(Side::Rust, &label, DataChannelInit::default())
-                .expect("Rust has it at once")
-        })
-        .collect()
+fn many_from_rust(session: &Session, numbers: Range<usize>) -> Vec<DataChannel> {
+    let create = |i| session.create(Side::Rust, &format!("rust {i}"), DataChannelInit::default());
+    numbers.map(|i| create(i).expect("Rust has it at once")).collect()
 }
 
 /// Created from either side, it is the same on both, and carries messages both ways.

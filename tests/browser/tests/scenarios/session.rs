@@ -113,7 +113,7 @@ impl Session {
         match offerer {
             Side::Page => {
                 let offer = self.page_description("lab.offer()").await;
-                self.pc.set_remote_description(offer).expect("the page's offer is fine");
+                self.apply(offer);
                 self.pc
                     .set_local_description(None)
                     .expect("there is an offer to answer");
@@ -124,11 +124,16 @@ impl Session {
                 self.pc.set_local_description(None).expect("an offer fits");
                 let offer = self.rust_description().await;
                 let answer = self.page_description(&format!("lab.answer({offer})")).await;
-                self.pc
-                    .set_remote_description(answer)
-                    .expect("the page's answer is fine");
+                self.apply(answer);
             }
         }
+    }
+
+    fn apply(&self, description: SessionDescription) {
+        let text = description.sdp.clone();
+        self.pc
+            .set_remote_description(description)
+            .unwrap_or_else(|error| panic!("{error}\n{text}"));
     }
 
     /// What the page's `expression` makes, or, without trickle, what has become of it when gathering is done.

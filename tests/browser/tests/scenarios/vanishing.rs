@@ -15,13 +15,14 @@ crate::scenarios! {
 /// Consent expires 30 seconds after the last answer (RFC 7675 §5.1).
 const CONSENT: Duration = Duration::from_secs(30);
 
-/// Whether a browser says goodbye then is its own business, but within the time of consent all is over.
+/// Firefox says goodbye then; Chromium falls silent, and consent expires.
 async fn the_page_is_left(browser: Browser) {
     let (mut session, channel) = Session::connected(browser, "vanish.html", "echo", Side::Page).await;
     session.page.call("startEcho", &[json!("echo")]);
     echo(&channel, "there you are").await;
     session.page.navigate("about:blank");
     notices(&mut session).await;
+    session.pc.close();
     within("the end", channel.closed()).await;
 }
 
@@ -49,7 +50,8 @@ async fn the_browser_dies(browser: Browser) {
 }
 
 async fn notices(session: &mut Session) {
-    let deadline = tokio::time::Instant::now() + CONSENT + Duration::from_secs(5);
+    let start = tokio::time::Instant::now();
+    let deadline = start + CONSENT + Duration::from_secs(5);
     while !matches!(
         session.pc.connection_state(),
         ConnectionState::Closed | ConnectionState::Failed
@@ -62,4 +64,5 @@ async fn notices(session: &mut Session) {
         session.note_events(Duration::from_millis(100)).await;
     }
     session.note_events(Duration::from_millis(100)).await;
+    eprintln!("noticed after {:?}: {:?}", start.elapsed(), session.states);
 }
