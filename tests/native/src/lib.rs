@@ -1,1 +1,12 @@
-//! Other implementations against this one: OpenSSL, other Rust stacks
+//! Other implementations against this one: OpenSSL over UDP on the loopback interface, other Rust stacks in memory.
+//!
+//! The map: [`openssl`] runs the command line program of that name, [`dtls_over_udp`] our DTLS beside it. [`peer`] is what a
+//! stack with data channels can do, and [`ours`] does it with this one; [`lab`] puts two such peers on a network in virtual
+//! time, and [`scenarios`] is what they have to get through, whoever they are.
+
+pub mod dtls_over_udp;
+pub mod lab;
+pub mod openssl;
+pub mod ours;
+pub mod peer;
+pub mod scenarios;

@@ -1,0 +1,236 @@
+//! What two peers have to get through, whoever they are. Each takes a connection from its making to its end.
+
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use crate::lab::{Lab, Maker, Way};
+use crate::peer::{Channel, ChannelPlan, Message, News};
+
+/// Text, binary, empty and large messages, both ways, in order.
+pub fn messages(way: Way, makers: [Maker; 2]) {
+    let (mut lab, [zero, one]) = Lab::connected(way, makers);
+    for (who, from, to) in [(0, zero, one), (1, one, zero)] {
+        let mut sent = vec![
+            Message::Text("Grüße, 世界".to_owned()),
+            Message::Binary(vec![0, 255, 1, 254]),
+            Message::Text("x".repeat(1_000)),
+            Message::Binary(vec![1; 1_200]),
+            Message::Binary(pattern(1, 64 * 1024)),
+            Message::Text("y".repeat(65_537)),
+            Message::Binary(pattern(2, 200_000)),
+            Message::Binary(pattern(3, 262_144)),
+        ];
+        if lab.peer(who).sends_empty_messages() {
+            sent.extend([Message::Text(String::new()), Message::Binary(Vec::new())]);
+        }
+        sent.push(Message::Text("end".to_owned()));
+        for message in &sent {
+            lab.send(who, from, message);
+        }
+        lab.expect("all messages", |lab| lab.received(1 - who, to).count() >= sent.len());
+        assert!(lab.received(1 - who, to).eq(&sent), "{way:?}: not what {who} sent");
+    }
+}
+
+/// Channels of every kind, created by either side, are the same for both, and carry messages.
+pub fn channel_kinds(way: Way, makers: [Maker; 2]) {
+    let (mut lab, _) = Lab::connected(way, makers);
+    for who in 0..2 {
+        for (ordered, max_retransmits, max_packet_life_time) in [
+            (true, None, None),
+            (false, None, None),
+            (true, Some(3), None),
+            (false, Some(0), None),
+            (true, None, Some(500)),
+            (false, None, Some(50)),
+        ] {
+            let plan = ChannelPlan {
+                protocol: "chat.v1".to_owned(),
+                ordered,
+                max_retransmits,
+                max_packet_life_time,
+                ..ChannelPlan::new(&format!(
+                    "kind {ordered} {max_retransmits:?} {max_packet_life_time:?} 😀"
+                ))
+            };
+            let channels = lab.open_on_both(who, &plan);
+            assert_eq!(
+                lab.peer(1 - who).properties(channels[1 - who]),
+                plan,
+                "{way:?}: as {who} created it"
+            );
+            for from in 0..2 {
+                let message = Message::Text(format!("from {from}"));
+                lab.send(from, channels[from], &message);
+                lab.expect("a message", |lab| {
+                    lab.received(1 - from, channels[1 - from]).eq([&message])
+                });
+            }
+        }
+    }
+}
+
+/// Channels agreed on beforehand, made before and after the connection is.
+pub fn negotiated_channels(way: Way, makers: [Maker; 2]) {
+    let mut lab = Lab::new(way, makers);
+    let plan = |id| ChannelPlan {
+        negotiated: Some(id),
+        ..ChannelPlan::new("agreed")
+    };
+    let early = [lab.open(0, &plan(10)), lab.open(1, &plan(10))];
+    lab.negotiate();
+    lab.expect("the channels made before to open", |lab| {
+        (0..2).all(|who| lab.has(who, &News::Open(early[who])))
+    });
+    let late = [lab.open(0, &plan(21)), lab.open(1, &plan(21))];
+    lab.expect("the channels made after to open", |lab| {
+        (0..2).all(|who| lab.has(who, &News::Open(late[who])))
+    });
+    for channels in [early, late] {
+        for who in 0..2 {
+            let message = Message::Binary(vec![9; 3_000]);
+            lab.send(who, channels[who], &message);
+            lab.expect("a message", |lab| {
+                lab.received(1 - who, channels[1 - who]).eq([&message])
+            });
+        }
+    }
+}
+
+/// Without retransmissions messages get lost, never twice and in their order; a reliable channel beside them loses none.
+pub fn partial_reliability(way: Way, makers: [Maker; 2]) {
+    for who in 0..2 {
+        let (mut lab, reliable) = Lab::connected(way, makers);
+        let kinds = [true, false].map(|ordered| {
+            let plan = ChannelPlan {
+                ordered,
+                max_retransmits: Some(0),
+                ..ChannelPlan::new("lossy")
+            };
+            (ordered, lab.open_on_both(who, &plan))
+        });
+        lab.loss = 200;
+        const COUNT: u32 = 200;
+        for i in 0..COUNT {
+            let message = Message::Binary(i.to_be_bytes().to_vec());
+            for channels in [reliable, kinds[0].1, kinds[1].1] {
+                lab.send(who, channels[who], &message);
+            }
+            lab.run_for(Duration::from_millis(10));
+        }
+        lab.expect("all that is reliable", |lab| {
+            lab.received(1 - who, reliable[1 - who]).count() == COUNT as usize
+        });
+        let numbers = |lab: &Lab, channels: [Channel; 2]| -> Vec<u32> {
+            lab.received(1 - who, channels[1 - who])
+                .map(|message| u32::from_be_bytes(message.bytes().try_into().expect("four bytes")))
+                .collect()
+        };
+        assert!(numbers(&lab, reliable).into_iter().eq(0..COUNT));
+        for (ordered, channels) in kinds {
+            let numbers = numbers(&lab, channels);
+            assert!(
+                (20..200).contains(&numbers.len()),
+                "{way:?}, ordered {ordered}: {} came",
+                numbers.len()
+            );
+            let mut sorted = numbers.clone();
+            sorted.sort_unstable();
+            sorted.dedup();
+            assert_eq!(sorted.len(), numbers.len(), "{way:?}: twice");
+            assert!(!ordered || sorted == numbers, "{way:?}: out of order");
+        }
+        // It goes on once the network is well again.
+        lab.loss = 0;
+        for (_, channels) in kinds {
+            lab.send(who, channels[who], &Message::Text("well".to_owned()));
+            lab.expect("a message after the losses", |lab| {
+                lab.received(1 - who, channels[1 - who]).last() == Some(&Message::Text("well".to_owned()))
+            });
+        }
+    }
+}
+
+/// Either side closes a channel that either side created; all that was sent before arrives. Others go on, and new ones open.
+pub fn closing_channels(way: Way, makers: [Maker; 2]) {
+    let (mut lab, first) = Lab::connected(way, makers);
+    for creator in 0..2 {
+        for closer in 0..2 {
+            let channels = lab.open_on_both(creator, &ChannelPlan::new("short-lived"));
+            let last = Message::Binary(pattern(5, 20_000));
+            lab.send(closer, channels[closer], &last);
+            lab.run_for(Duration::from_secs(1));
+            lab.close_channel(closer, channels[closer]);
+            lab.expect("both to see it closed", |lab| {
+                (0..2).all(|who| lab.has(who, &News::ChannelClosed(channels[who])))
+            });
+            assert!(lab.received(1 - closer, channels[1 - closer]).eq([&last]));
+        }
+    }
+    for who in 0..2 {
+        let message = Message::Text("still here".to_owned());
+        lab.send(who, first[who], &message);
+        lab.expect("a message", |lab| lab.received(1 - who, first[1 - who]).eq([&message]));
+    }
+}
+
+/// 8 MiB each way at once, with equal digests.
+pub fn bulk(way: Way, makers: [Maker; 2]) {
+    transfer(way, makers, 128, 0);
+}
+
+/// Half a megabyte each way while one datagram in fifty gets lost.
+pub fn bulk_with_losses(way: Way, makers: [Maker; 2]) {
+    transfer(way, makers, 8, 20);
+}
+
+fn transfer(way: Way, makers: [Maker; 2], count: usize, loss: u64) {
+    let (mut lab, channels) = Lab::connected(way, makers);
+    lab.loss = loss;
+    let chunk = |who: usize, i: usize| Message::Binary(pattern((who << 16 | i) as u64, 64 * 1024));
+    let mut sent = [0; 2];
+    lab.expect("all chunks", |lab| {
+        for who in 0..2 {
+            while sent[who] < count && lab.try_send(who, channels[who], &chunk(who, sent[who])) {
+                sent[who] += 1;
+            }
+        }
+        (0..2).all(|who| lab.received(who, channels[who]).count() == count)
+    });
+    for who in 0..2 {
+        let mut digests = [Sha256::new(), Sha256::new()];
+        (0..count).for_each(|i| digests[0].update(chunk(who, i).bytes()));
+        lab.received(1 - who, channels[1 - who])
+            .for_each(|message| digests[1].update(message.bytes()));
+        let [sent, received] = digests.map(Digest::finalize);
+        assert_eq!(sent, received, "{way:?}: what {who} sent");
+    }
+}
+
+/// Either side closes the connection, and the other hears of it at once.
+pub fn closing_the_connection(way: Way, makers: [Maker; 2]) {
+    for who in 0..2 {
+        let (mut lab, _) = Lab::connected(way, makers);
+        lab.run_for(Duration::from_secs(1));
+        lab.close(who);
+        lab.run_for(Duration::from_secs(2));
+        assert!(
+            lab.has(1 - who, &News::Closed),
+            "{way:?}: {who} closed, and the other saw {:?}",
+            lab.news[1 - who]
+        );
+    }
+}
+
+/// Bytes that are unlike those for another seed.
+fn pattern(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state = state
+            .wrapping_mul(0x5851_f42d_4c95_7f2d)
+            .wrapping_add(0x1405_7b7e_f767_814f);
+        (state >> 56) as u8
+    };
+    (0..len).map(|_| next()).collect()
+}

@@ -1,0 +1,279 @@
+//! Data channels with rtc, the machine inside webrtc-rs: in memory, in virtual time, each side as offerer, as answerer, as
+//! DTLS client and server.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use peerline_native::lab::{Maker, Seat, Way};
+use peerline_native::ours::Ours;
+use peerline_native::peer::{Channel, ChannelPlan, Message, News, Peer};
+use peerline_native::scenarios;
+use rtc::data_channel::{RTCDataChannelId, RTCDataChannelInit};
+use rtc::peer_connection::configuration::RTCConfigurationBuilder;
+use rtc::peer_connection::configuration::setting_engine::{SctpMaxMessageSize, SettingEngineBuilder};
+use rtc::peer_connection::event::{RTCDataChannelEvent, RTCPeerConnectionEvent};
+use rtc::peer_connection::message::RTCMessage;
+use rtc::peer_connection::sdp::RTCSessionDescription;
+use rtc::peer_connection::state::RTCPeerConnectionState;
+use rtc::peer_connection::transport::{CandidateConfig, CandidateHostConfig, RTCDtlsRole, RTCIceCandidate};
+use rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
+use rtc::sansio::Protocol;
+use rtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
+
+struct Rtc {
+    connection: RTCPeerConnection,
+    address: SocketAddr,
+    channels: Vec<RTCDataChannelId>,
+    news: VecDeque<News>,
+    closed: bool,
+}
+
+/// What is queued on a channel before we wait: rtc itself knows no limit.
+const ROOM: usize = 1 << 20;
+
+impl Rtc {
+    fn make(seat: Seat) -> Box<dyn Peer> {
+        let role = if seat.dtls_client {
+            RTCDtlsRole::Client
+        } else {
+            RTCDtlsRole::Server
+        };
+        let settings = SettingEngineBuilder::new()
+            // It does not look at what the offer leaves it to choose from.
+            .with_answering_dtls_role(role)
+            .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(256 * 1024))
+            .build();
+        let mut connection = RTCPeerConnectionBuilder::new()
+            .with_configuration(RTCConfigurationBuilder::new().build())
+            .with_setting_engine(settings)
+            .build(seat.now)
+            .expect("a connection");
+        let candidate = CandidateHostConfig {
+            base_config: CandidateConfig {
+                network: "udp".to_owned(),
+                address: seat.address.ip().to_string(),
+                port: seat.address.port(),
+                component: 1,
+                ..CandidateConfig::default()
+            },
+            ..CandidateHostConfig::default()
+        };
+        let candidate = RTCIceCandidate::from(&candidate.new_candidate_host().expect("a candidate"));
+        connection
+            .add_local_candidate(candidate.to_json().expect("as in SDP"))
+            .expect("its own address");
+        Box::new(Self {
+            connection,
+            address: seat.address,
+            channels: Vec::new(),
+            news: VecDeque::new(),
+            closed: false,
+        })
+    }
+
+    fn attend(&mut self) {
+        while let Some(event) = self.connection.poll_event() {
+            let news = match event {
+                RTCPeerConnectionEvent::OnDataChannel(RTCDataChannelEvent::OnOpen(id)) => {
+                    if !self.channels.contains(&id) {
+                        self.channels.push(id);
+                    }
+                    News::Open(self.find(id))
+                }
+                RTCPeerConnectionEvent::OnDataChannel(RTCDataChannelEvent::OnClose(id)) => {
+                    News::ChannelClosed(self.find(id))
+                }
+                RTCPeerConnectionEvent::OnConnectionStateChangeEvent(
+                    RTCPeerConnectionState::Closed | RTCPeerConnectionState::Failed,
+                ) if !self.closed => News::Closed,
+                _ => continue,
+            };
+            self.news.push_back(news);
+        }
+        while let Some(tagged) = self.connection.poll_read() {
+            let RTCMessage::DataChannelMessage(id, message) = tagged.message else {
+                continue;
+            };
+            let channel = self.find(id);
+            let message = if message.is_string {
+                Message::Text(String::from_utf8(message.data.to_vec()).expect("UTF-8"))
+            } else {
+                Message::Binary(message.data.to_vec())
+            };
+            self.news.push_back(News::Message(channel, message));
+        }
+    }
+
+    fn find(&self, id: RTCDataChannelId) -> Channel {
+        Channel(self.channels.iter().position(|known| *known == id).expect("known"))
+    }
+}
+
+impl Peer for Rtc {
+    fn create_offer(&mut self, now: Instant) -> String {
+        let offer = self.connection.create_offer(None).expect("an offer");
+        self.connection.set_local_description(now, offer).expect("our offer");
+        self.connection.local_description().expect("one was set").sdp
+    }
+
+    fn create_answer(&mut self, now: Instant, offer: &str) -> String {
+        let offer = RTCSessionDescription::offer(offer.to_owned()).expect("an offer");
+        self.connection
+            .set_remote_description(now, offer)
+            .expect("the offer fits");
+        let answer = self.connection.create_answer(None).expect("an answer");
+        self.connection.set_local_description(now, answer).expect("our answer");
+        self.connection.local_description().expect("one was set").sdp
+    }
+
+    fn accept_answer(&mut self, now: Instant, answer: &str) {
+        let answer = RTCSessionDescription::answer(answer.to_owned()).expect("an answer");
+        self.connection
+            .set_remote_description(now, answer)
+            .expect("the answer fits");
+    }
+
+    fn handle_datagram(&mut self, now: Instant, from: SocketAddr, payload: &[u8]) {
+        let transport = TransportContext {
+            local_addr: self.address,
+            peer_addr: from,
+            transport_protocol: TransportProtocol::UDP,
+            ecn: None,
+        };
+        // It fails for what comes late; that is no matter.
+        let _ = self.connection.handle_read(TaggedBytesMut {
+            now,
+            transport,
+            message: BytesMut::from(payload),
+        });
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        let _ = self.connection.handle_timeout(now);
+    }
+
+    fn poll_transmit(&mut self, _: Instant) -> Option<Vec<u8>> {
+        self.connection.poll_write().map(|tagged| tagged.message.to_vec())
+    }
+
+    fn poll_timeout(&mut self) -> Option<Instant> {
+        self.connection.poll_timeout()
+    }
+
+    fn poll_news(&mut self, _: Instant) -> Option<News> {
+        self.attend();
+        self.news.pop_front()
+    }
+
+    fn open(&mut self, _: Instant, plan: &ChannelPlan) -> Channel {
+        let init = RTCDataChannelInit {
+            ordered: plan.ordered,
+            max_packet_life_time: plan.max_packet_life_time,
+            max_retransmits: plan.max_retransmits,
+            protocol: plan.protocol.clone(),
+            negotiated: plan.negotiated,
+        };
+        let channel = self
+            .connection
+            .create_data_channel(&plan.label, Some(init))
+            .expect("a channel");
+        self.channels.push(channel.id());
+        Channel(self.channels.len() - 1)
+    }
+
+    fn properties(&mut self, channel: Channel) -> ChannelPlan {
+        let channel = self.connection.data_channel(self.channels[channel.0]).expect("open");
+        ChannelPlan {
+            label: channel.label().to_owned(),
+            protocol: channel.protocol().to_owned(),
+            ordered: channel.ordered(),
+            max_retransmits: channel.max_retransmits(),
+            max_packet_life_time: channel.max_packet_life_time(),
+            negotiated: channel.stream_id().filter(|_| channel.negotiated()),
+        }
+    }
+
+    fn send(&mut self, now: Instant, channel: Channel, message: &Message) -> bool {
+        let mut channel = self.connection.data_channel(self.channels[channel.0]).expect("open");
+        if channel.outstanding_bytes() > ROOM {
+            return false;
+        }
+        match message {
+            Message::Text(text) => channel.send_text(now, text.as_str()),
+            Message::Binary(bytes) => channel.send(now, BytesMut::from(&bytes[..])),
+        }
+        .expect("the message is taken");
+        true
+    }
+
+    fn close_channel(&mut self, _: Instant, channel: Channel) {
+        let mut channel = self.connection.data_channel(self.channels[channel.0]).expect("open");
+        channel.close().expect("it can be closed");
+    }
+
+    fn close(&mut self, _: Instant) {
+        self.closed = true;
+        self.connection.close().expect("it can be closed");
+    }
+}
+
+fn with_us(scenario: fn(Way, [Maker; 2])) {
+    Way::ALL
+        .into_iter()
+        .for_each(|way| scenario(way, [Ours::make, Rtc::make]));
+}
+
+/// The control: what rtc gets through with itself.
+fn alone(scenario: fn(Way, [Maker; 2])) {
+    scenario(Way::ALL[0], [Rtc::make, Rtc::make]);
+}
+
+#[test]
+fn messages_of_every_kind() {
+    alone(scenarios::messages);
+    //with_us(scenarios::messages);
+}
+
+#[test]
+fn channels_of_every_kind() {
+    alone(scenarios::channel_kinds);
+    //with_us(scenarios::channel_kinds);
+}
+
+#[test]
+fn channels_agreed_on_beforehand() {
+    alone(scenarios::negotiated_channels);
+    //with_us(scenarios::negotiated_channels);
+}
+
+#[test]
+fn losses_without_retransmissions() {
+    alone(scenarios::partial_reliability);
+    //with_us(scenarios::partial_reliability);
+}
+
+#[test]
+fn channels_close_from_either_side() {
+    alone(scenarios::closing_channels);
+    //with_us(scenarios::closing_channels);
+}
+
+#[test]
+fn eight_mebibytes_each_way() {
+    alone(scenarios::bulk);
+    //with_us(scenarios::bulk);
+}
+
+#[test]
+fn much_on_a_lossy_path() {
+    alone(scenarios::bulk_with_losses);
+    //with_us(scenarios::bulk_with_losses);
+}
+
+#[test]
+fn the_connection_closes_from_either_side() {
+    alone(scenarios::closing_the_connection);
+    //with_us(scenarios::closing_the_connection);
+}
