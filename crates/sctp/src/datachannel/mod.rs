@@ -16,6 +16,41 @@
 //! - *Open* at once for a channel that the peer opens ([`Event::Incoming`]).
 //! - *Closing* while the two directions are reset, each after what was queued on it (RFC 8831 §6.7).
 //! - *Closed* once both are. Only then may the stream number serve another channel.
+//!
+//! ```
+//! # use std::time::Instant;
+//! # use bytes::BytesMut;
+//! use peerline_sctp::datachannel::{ChannelInit, Channels, Config, Event, Role};
+//!
+//! # fn exchange(now: Instant, a: &mut Channels, b: &mut Channels) {
+//! #     let mut packet = Vec::new();
+//! #     for _ in 0..8 {
+//! #         while a.poll_transmit(now, &mut packet).is_some() {
+//! #             b.handle_datagram(now, BytesMut::from(&std::mem::take(&mut packet)[..]));
+//! #         }
+//! #         while b.poll_transmit(now, &mut packet).is_some() {
+//! #             a.handle_datagram(now, BytesMut::from(&std::mem::take(&mut packet)[..]));
+//! #         }
+//! #     }
+//! # }
+//! # #[allow(clippy::disallowed_methods)]
+//! # let now = Instant::now();
+//! let (mut a, mut b) = (Channels::new(Config::default()), Channels::new(Config::default()));
+//! a.set_role(now, Role::Client); // the roles in DTLS
+//! b.set_role(now, Role::Server);
+//! let chat = a.open(now, ChannelInit::new("chat"))?;
+//! a.connect(now);
+//! exchange(now, &mut a, &mut b); // carries packets, in place of DTLS and a network
+//! a.send(now, chat, "hello")?;
+//! exchange(now, &mut a, &mut b);
+//!
+//! assert_eq!(b.poll_event(), Some(Event::AssociationConnected));
+//! let Some(Event::Incoming(theirs)) = b.poll_event() else { panic!("the channel has arrived") };
+//! assert_eq!(b.channel(theirs).map(|channel| channel.label()), Some("chat"));
+//! assert_eq!(b.poll_event(), Some(Event::Readable(theirs)));
+//! assert_eq!(b.recv(theirs), Some("hello".into()));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod channel;
 mod channels;

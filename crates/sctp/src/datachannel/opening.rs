@@ -8,6 +8,7 @@ use super::{Channel, ChannelError, ChannelId, Channels, Event, State};
 use crate::{Ppid, SendOptions, StreamId};
 
 impl Channels {
+    /// Gives a channel its number when the role is known.
     pub(super) fn choose_stream(&mut self, id: ChannelId, role: Role) {
         if self
             .channel(id)
@@ -18,7 +19,7 @@ impl Channels {
         let limit = self.stream_limit();
         match self.streams.allocate(role, limit) {
             Some(stream) => self.take_stream(id, stream),
-            None => self.cannot_open(id),
+            None => self.fail(id, ChannelError::CannotOpen),
         }
     }
 
@@ -27,14 +28,19 @@ impl Channels {
         self.waiting_to_open.push_back(id);
     }
 
+    /// Opens what waits, in order, as far as the association takes it.
     pub(super) fn send_opens(&mut self) {
         while let Some(&id) = self.waiting_to_open.front() {
             match self.send_open(id) {
-                Err(crate::SendError::BufferFull) => return,
-                Err(crate::SendError::Closed) => return,
                 Ok(()) => {}
-                Err(crate::SendError::TooLarge | crate::SendError::InvalidStream) => self.cannot_open(id),
-                Err(crate::SendError::Empty | crate::SendError::Resetting) => self.cannot_open(id),
+                // Later, or never.
+                Err(crate::SendError::BufferFull | crate::SendError::Closed) => return,
+                Err(
+                    crate::SendError::TooLarge
+                    | crate::SendError::InvalidStream
+                    | crate::SendError::Empty
+                    | crate::SendError::Resetting,
+                ) => self.fail(id, ChannelError::CannotOpen),
             }
             self.waiting_to_open.pop_front();
         }
@@ -144,8 +150,9 @@ impl Channels {
             Some(User::Channel(_) | User::Refused) | None => Vec::new(),
         };
         self.streams.claim(stream, User::Channel(id));
+        let cost: usize = early.iter().map(|message| message.payload.len() + KEPT).sum();
+        self.early = self.early.saturating_sub(cost);
         for message in early {
-            self.early = self.early.saturating_sub(message.payload.len() + KEPT);
             match Inbound::from(message) {
                 Inbound::User(message) => self.keep(id, message),
                 Inbound::InvalidText => return self.fail(id, ChannelError::InvalidText),
@@ -167,9 +174,5 @@ impl Channels {
     pub(super) fn stream_limit(&self) -> u16 {
         let (outgoing, incoming) = self.association.streams().unwrap_or((u16::MAX, u16::MAX));
         outgoing.min(incoming)
-    }
-
-    fn cannot_open(&mut self, id: ChannelId) {
-        self.fail(id, ChannelError::CannotOpen);
     }
 }

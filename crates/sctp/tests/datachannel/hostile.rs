@@ -447,4 +447,18 @@ fn what_was_read_does_not_count_against_what_may_be_kept() {
         pair.run_for(Duration::from_millis(100));
         assert_eq!(pair.b.stats().refused, refused);
     }
+    // Nor what made a channel fail before it was there.
+    for stream in [105, 107] {
+        say(&mut pair, stream, Ppid::STRING, b"\xff");
+        say(&mut pair, stream, Ppid::BINARY, &[7; 800]);
+        say(&mut pair, stream, Ppid::DCEP, &open(b"x"));
+        pair.run_for(Duration::from_millis(100));
+        let events = pair.take_events_b();
+        let id = incoming(&events)[0];
+        assert!(
+            events.contains(&Event::Error(id, ChannelError::InvalidText)),
+            "{events:?}"
+        );
+        assert_eq!(pair.b.stats().refused, 2);
+    }
 }
