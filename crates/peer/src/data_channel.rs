@@ -246,6 +246,8 @@ impl Drop for Inner {
             state.full.retain(|full| *full != id);
             if state.phase == Phase::Running {
                 state.connection.close_channel(now, id);
+                // If it was closed already, this was the last to know of it; else its `ChannelClosed` frees it.
+                state.connection.forget_channel(id);
             }
         });
     }

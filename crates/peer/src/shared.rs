@@ -219,6 +219,10 @@ impl State {
                 Event::ResolveName(name) => self.names.push(name),
                 Event::DataChannel(id) => self.welcome(id, wakes),
                 Event::ChannelReadable(id) => wakes.readable.extend(self.channels.get(&id).cloned()),
+                // Without a handle nobody will ever ask for it again.
+                Event::ChannelClosed(id) if !self.channels.contains_key(&id) => {
+                    self.connection.forget_channel(id);
+                }
                 Event::ChannelOpen(id)
                 | Event::ChannelClosing(id)
                 | Event::ChannelClosed(id)
