@@ -55,7 +55,7 @@ pub struct Association {
 #[derive(Debug)]
 pub(crate) enum State {
     Closed,
-    CookieWait(CookieWait),
+    CookieWait(Box<CookieWait>),
     CookieEchoed(Box<CookieEchoed>),
     Open(Box<Open>),
     /// It has been closed, and cannot be opened again.

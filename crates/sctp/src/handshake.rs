@@ -84,11 +84,11 @@ impl Association {
     pub(crate) fn begin_handshake(&mut self) {
         if matches!(self.state, State::Closed) {
             let local = self.first_side();
-            self.state = State::CookieWait(CookieWait {
+            self.state = State::CookieWait(Box::new(CookieWait {
                 local,
                 t1: T1::new(&self.config),
                 sent: None,
-            });
+            }));
         }
     }
 
@@ -463,11 +463,11 @@ impl Association {
             retransmits,
             ..T1::new(&self.config)
         };
-        self.state = State::CookieWait(CookieWait {
+        self.state = State::CookieWait(Box::new(CookieWait {
             local,
             t1,
             sent: Some(echoed.tcb.outstanding),
-        });
+        }));
     }
 }
 

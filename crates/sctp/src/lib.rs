@@ -1,4 +1,51 @@
-//! SCTP over DTLS (RFC 9260, RFC 8261) and data channels (RFC 8831, RFC 8832): sans-IO machines
+//! SCTP as WebRTC uses it: [`Association`] is RFC 9260 over DTLS (RFC 8261), [`datachannel`] puts data channels on top of
+//! it (RFC 8831, RFC 8832). Both are sans-IO machines: no socket, no clock, no thread; packets, time and randomness are
+//! handed in, and a run can be repeated to the byte.
+//!
+//! What there is: messages in order or not; partial reliability by retransmissions or lifetime (RFC 3758); resetting
+//! streams in both directions (RFC 6525); packets without checksums where both sides agree (RFC 9653); flow control that
+//! counts what is really allocated; priorities between streams. Not yet: message interleaving (RFC 8260) and path MTU
+//! discovery.
+//!
+//! ```
+//! use std::time::Instant;
+//! use bytes::BytesMut;
+//! use peerline_sctp::{Association, Config, Event, Message, Ppid, SendOptions, StreamId};
+//!
+//! # #[allow(clippy::disallowed_methods)]
+//! let now = Instant::now(); // Time is always passed in: this is the only clock.
+//! let mut a = Association::new(Config { rng_seed: [1; 32], ..Config::default() });
+//! let mut b = Association::new(Config { rng_seed: [2; 32], ..Config::default() });
+//! a.connect(now);
+//! a.send(now, StreamId(0), Message::new(Ppid::STRING, "hello"), SendOptions::default())?;
+//!
+//! // In place of DTLS and a network: what one wants to send, the other receives.
+//! let mut packet = Vec::new();
+//! for _ in 0..4 {
+//!     while a.poll_transmit(now, &mut packet).is_some() {
+//!         b.handle_datagram(now, BytesMut::from(&std::mem::take(&mut packet)[..]));
+//!     }
+//!     while b.poll_transmit(now, &mut packet).is_some() {
+//!         a.handle_datagram(now, BytesMut::from(&std::mem::take(&mut packet)[..]));
+//!     }
+//! }
+//! assert_eq!(b.poll_event(), Some(Event::Connected));
+//! assert_eq!(b.poll_event(), Some(Event::Readable(StreamId(0))));
+//! assert_eq!(b.recv(StreamId(0)).unwrap().payload, "hello");
+//! # Ok::<(), peerline_sctp::SendError>(())
+//! ```
+//!
+//! # The map
+//!
+//! | where | what |
+//! |---|---|
+//! | `association` | the public type, the states, the timers |
+//! | `handshake`, `cookie`, `tcb` | from INIT to ESTABLISHED, and what is known then |
+//! | `receive`, `rx` | packets in: which TSNs have come, fragments to messages, messages in order |
+//! | `transmit`, `tx` | packets out: queues, scheduling, what is in flight, congestion control, the RTO |
+//! | `reconfig`, `heartbeat`, `shutdown` | resetting streams, keeping watch, the end |
+//! | [`wire`] | the bytes, without any state |
+//! | [`datachannel`] | data channels |
 
 mod association;
 mod config;
@@ -6,6 +53,8 @@ mod cookie;
 pub mod datachannel;
 mod error;
 mod event;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod heartbeat;
 mod message;

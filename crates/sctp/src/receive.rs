@@ -209,13 +209,9 @@ impl Association {
             }
         };
         let in_order = number == tcb.tracker.cumulative_extended() + 1;
-        if !has_room(
-            self.reassembly.allocated(),
-            window,
-            in_order,
-            number < tcb.tracker.highest(),
-        ) && !(in_order && !self.reassembly.has_readable())
-        {
+        let fills_gap = number < tcb.tracker.highest();
+        let is_wanted = in_order && !self.reassembly.has_readable();
+        if !is_wanted && !has_room(self.reassembly.allocated(), window, in_order, fills_gap) {
             self.stats.data_chunks_refused += 1;
             arrived.immediate = true;
             return true;

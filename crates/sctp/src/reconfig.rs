@@ -245,7 +245,7 @@ impl Association {
             next_tsns: None,
         };
         tcb.push_control(limit, |out| {
-            ReConfig::write(out, &ReconfigParameter::Response(response))
+            ReConfig::write(out, &ReconfigParameter::Response(response));
         });
     }
 

@@ -123,7 +123,7 @@ impl Association {
             return;
         }
         if let Some(message) = self.queue.expired_current(now) {
-            let abandoned = tcb.outstanding.abandon_unfinished(message);
+            let abandoned = tcb.outstanding.abandon_unfinished(&message);
             self.settle_abandoned(abandoned);
         }
     }
@@ -239,7 +239,8 @@ impl Association {
         let repeated = last.map_or(0, |(_, count)| count);
         let mut new = 0;
         // What does not fit stays first in line, ahead of what is new.
-        if !tcb.outstanding.has_lost() && !(forced && repeated > 0) {
+        let only_lost = tcb.outstanding.has_lost() || forced && repeated > 0;
+        if !only_lost {
             let mut news = News {
                 events: &mut self.events,
                 sent: &mut self.stats.messages_sent,

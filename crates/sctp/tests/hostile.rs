@@ -252,7 +252,8 @@ fn bytes_kept_are_bounded_whatever_the_fragments() {
 
 #[test]
 fn fragments_that_contradict_each_other_end_it() {
-    let cases: [(&str, fn(&mut Data<'_>)); 3] = [
+    type Case = (&'static str, fn(&mut Data<'_>));
+    let cases: [Case; 3] = [
         ("another stream", |data| data.stream = StreamId(2)),
         ("another sequence number", |data| data.ssn = Serial16(1)),
         ("another order", |data| data.unordered = true),
@@ -356,7 +357,7 @@ fn answers_nobody_fetches_are_few() {
     for _ in 0..10_000 {
         target.write(|out| {
             write_chunk(out, ChunkType::HEARTBEAT, 0, |out| {
-                out.extend_from_slice(&[0, 1, 0, 40, 7, 7, 7, 7].repeat(5))
+                out.extend_from_slice(&[0, 1, 0, 40, 7, 7, 7, 7].repeat(5));
             });
             write_chunk(out, ChunkType(0xfe), 0, |out| out.extend_from_slice(&[1; 100]));
         });
@@ -383,7 +384,7 @@ fn acknowledgements_of_what_was_not_sent_end_it() {
             1000,
             [GapBlock { start: 2, end: 3 }].into_iter(),
             [].into_iter(),
-        )
+        );
     });
     assert!(target.association.is_closed());
 }
@@ -494,7 +495,7 @@ fn all_streams_in_use_cost_what_they_must() {
     for round in 0..2 {
         for first in (0..65_535u16).step_by(2_000) {
             let now = pair.now();
-            for stream in first..first.saturating_add(2_000).min(65_535) {
+            for stream in first..first.saturating_add(2_000) {
                 pair.a
                     .send(now, StreamId(stream), message(20, 1), SendOptions::default())
                     .unwrap();

@@ -510,7 +510,7 @@ impl Outstanding {
 
     /// Gives up the message at the end of the queue, of which the rest has not been sent. If everything sent of it has
     /// been acknowledged and left the queue, `message` describes it.
-    pub(crate) fn abandon_unfinished(&mut self, message: Fragment) -> Abandoned {
+    pub(crate) fn abandon_unfinished(&mut self, message: &Fragment) -> Abandoned {
         let mut abandoned = Abandoned::default();
         match self.sent.back() {
             Some(last) if !last.ending => {

@@ -47,9 +47,12 @@ impl From<peerline_wire::Truncated> for ParseError {
     }
 }
 
+/// The two bytes before the length, and the value.
+type Tlv<'a> = ([u8; 2], &'a [u8]);
+
 /// Takes one type-length-value item off the front of `rest`: two bytes that the caller interprets, a length that covers
 /// itself and them, the value, padding to four bytes. Padding that the last item lacks is forgiven.
-fn take_tlv<'a>(rest: &mut &'a [u8]) -> Option<Result<([u8; 2], &'a [u8]), ParseError>> {
+fn take_tlv<'a>(rest: &mut &'a [u8]) -> Option<Result<Tlv<'a>, ParseError>> {
     if rest.is_empty() {
         return None;
     }

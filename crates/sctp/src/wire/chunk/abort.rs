@@ -29,7 +29,7 @@ impl<'a> Abort<'a> {
 
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         write_chunk(out, ChunkType::ABORT, u8::from(self.reflected_tag) * T_BIT, |out| {
-            self.causes.encode(out)
+            self.causes.encode(out);
         });
     }
 }

@@ -29,7 +29,7 @@ impl<'a> Heartbeat<'a> {
 
     pub(crate) fn encode(&self, out: &mut Vec<u8>, kind: ChunkType) {
         write_chunk(out, kind, 0, |out| {
-            write_parameter(out, ParameterType::HEARTBEAT_INFO, self.info)
+            write_parameter(out, ParameterType::HEARTBEAT_INFO, self.info);
         });
     }
 }

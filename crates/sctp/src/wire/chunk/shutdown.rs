@@ -27,7 +27,7 @@ impl Shutdown {
 
     pub(crate) fn encode(self, out: &mut Vec<u8>) {
         write_chunk(out, ChunkType::SHUTDOWN, 0, |out| {
-            out.extend_from_slice(&self.cumulative_tsn.0.to_be_bytes())
+            out.extend_from_slice(&self.cumulative_tsn.0.to_be_bytes());
         });
     }
 }
