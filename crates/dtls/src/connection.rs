@@ -632,14 +632,20 @@ mod tests {
     use crate::wire::handshake::HandshakeHeader;
     use peerline_sim::epoch;
 
-    fn connected() -> [Connection; 2] {
+    fn pair() -> [Connection; 2] {
         let provider = rustls::crypto::ring::default_provider();
         let certificate =
             Arc::new(Certificate::generate(&provider, std::time::SystemTime::UNIX_EPOCH).expect("randomness"));
         let mut config = Config::new(Arc::clone(&certificate));
         config.remote_fingerprints = vec![certificate.fingerprint(HashAlgorithm::Sha256)];
-        let mut client = Connection::new(config.clone(), Role::Client);
-        let mut server = Connection::new(config, Role::Server);
+        [
+            Connection::new(config.clone(), Role::Client),
+            Connection::new(config, Role::Server),
+        ]
+    }
+
+    fn connected() -> [Connection; 2] {
+        let [mut client, mut server] = pair();
         for _ in 0..3 {
             exchange(&mut client, &mut server);
             exchange(&mut server, &mut client);
@@ -683,6 +689,27 @@ mod tests {
         let mut bytes = Vec::new();
         header.encode(&mut Writer::new(&mut bytes));
         bytes
+    }
+
+    #[test]
+    fn a_finished_that_does_not_match_ends_the_handshake() {
+        let failed = Some(Event::Closed(CloseReason::Failed(Fault::BadFinished)));
+        let [mut client, mut server] = pair();
+        exchange(&mut client, &mut server);
+        exchange(&mut server, &mut client);
+        client.cx.flight.spoil();
+        exchange(&mut client, &mut server);
+        assert_eq!(server.poll_event(), failed);
+        assert!(!server.is_connected());
+
+        let [mut client, mut server] = pair();
+        exchange(&mut client, &mut server);
+        exchange(&mut server, &mut client);
+        exchange(&mut client, &mut server);
+        server.cx.flight.spoil();
+        exchange(&mut server, &mut client);
+        assert_eq!(client.poll_event(), failed);
+        assert!(!client.is_connected());
     }
 
     #[test]

@@ -236,6 +236,15 @@ impl Flight {
         }
     }
 
+    /// Flips a bit of the last message.
+    #[cfg(test)]
+    pub(crate) fn spoil(&mut self) {
+        let Some(Part::Message { body, .. }) = self.parts.last_mut() else {
+            panic!("no message")
+        };
+        body[0] ^= 1;
+    }
+
     fn rewind(&mut self) {
         self.next = 0;
         self.offset = 0;

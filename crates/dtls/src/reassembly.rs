@@ -281,6 +281,7 @@ mod tests {
         r.insert(Epoch::Plain, &fragment(1, 1, 0, b"X"));
         r.require_protection();
         assert_eq!(r.pop(), None);
+        assert_eq!(r.insert(Epoch::Plain, &fragment(1, 1, 0, b"X")), Outcome::Dropped);
     }
 
     #[test]

@@ -348,6 +348,8 @@ fn plaintext_nuisance() -> Vec<Vec<u8>> {
 #[test]
 fn nothing_that_anyone_can_send_ends_a_connection() {
     let mut pair = connected(configs());
+    // Long enough for a flight to be sent again, if anything asked for it.
+    pair.run_for(Duration::from_secs(1));
     for _ in 0..3 {
         for datagram in plaintext_nuisance() {
             for connection in [&mut pair.a, &mut pair.b] {
@@ -493,6 +495,41 @@ fn fragments_that_lie_are_dropped_and_a_handshake_completes_all_the_same() {
         .iter()
         .for_each(|datagram| feed(&mut server, datagram));
     assert!(server.is_connected());
+}
+
+#[test]
+fn plaintext_in_place_of_a_finished_is_dropped() {
+    let forged = |message_seq| {
+        [
+            HandshakeType::FINISHED,
+            HandshakeType::HELLO_REQUEST,
+            HandshakeType::CERTIFICATE,
+        ]
+        .map(|kind| message(kind, message_seq, |w| w.zeros(12)))
+    };
+    let [client, server] = configs();
+    let mut client = Connection::new(client, Role::Client);
+    let mut server = Connection::new(server, Role::Server);
+    datagrams_of(&mut client, epoch())
+        .iter()
+        .for_each(|datagram| feed(&mut server, datagram));
+    // The server's messages are 0 to 4, its Finished is 5; the client's are 0 to 3, and 4.
+    forged(5).iter().for_each(|datagram| feed(&mut client, datagram));
+    forged(4).iter().for_each(|datagram| feed(&mut server, datagram));
+    datagrams_of(&mut server, epoch())
+        .iter()
+        .for_each(|datagram| feed(&mut client, datagram));
+    forged(5).iter().for_each(|datagram| feed(&mut client, datagram));
+    let flight = datagrams_of(&mut client, epoch()).remove(0);
+    let without_finished = rewrite(&flight, |header, payload| (header.epoch == 0).then(|| payload.to_vec()));
+    feed(&mut server, &without_finished);
+    forged(4).iter().for_each(|datagram| feed(&mut server, datagram));
+    assert_eq!([client.poll_event(), server.poll_event()], [None, None]);
+    feed(&mut server, &flight);
+    datagrams_of(&mut server, epoch())
+        .iter()
+        .for_each(|datagram| feed(&mut client, datagram));
+    assert_eq!([client.poll_event(), server.poll_event()], [Some(Event::Connected); 2]);
 }
 
 #[test]
