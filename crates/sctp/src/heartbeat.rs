@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 
 use crate::association::Association;
-use crate::wire::{Chunk, ChunkType, Heartbeat, ParameterType, write_chunk, write_parameter};
+use crate::wire::{Chunk, Heartbeat};
 
 #[derive(Debug)]
 pub(crate) struct Heartbeats {
@@ -77,9 +77,7 @@ impl Association {
         let Some(tcb) = self.state.tcb_mut() else { return };
         if heartbeat.info.len() <= limit {
             tcb.push_control(limit, |out| {
-                write_chunk(out, ChunkType::HEARTBEAT_ACK, 0, |out| {
-                    write_parameter(out, ParameterType::HEARTBEAT_INFO, heartbeat.info);
-                });
+                Chunk::HeartbeatAck(*heartbeat).encode(out);
             });
         }
     }

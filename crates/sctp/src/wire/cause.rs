@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-use super::{ParseError, take_tlv, write_tlv};
+use super::{ParseError, take_tlv, write_list, write_tlv};
 
 /// An error cause code.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,7 +60,7 @@ pub struct Cause<'a> {
 }
 
 /// A list of error causes, known to be well-formed.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default)]
 pub struct Causes<'a>(&'a [u8]);
 
 impl<'a> Causes<'a> {
@@ -88,11 +88,23 @@ impl<'a> Causes<'a> {
         })
     }
 
-    /// Appends the list.
+    /// Appends the list; the last cause is not padded.
+    ///
+    /// # Panics
+    /// If a cause does not fit a 16-bit length; what was decoded does.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        self.iter().for_each(|cause| write_cause(out, cause.code, cause.info));
+        write_list(out, self.iter().map(|cause| (cause.code.0.to_be_bytes(), cause.info)));
     }
 }
+
+/// Equal if the causes are; padding does not matter.
+impl PartialEq for Causes<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Causes<'_> {}
 
 impl fmt::Debug for Causes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -85,6 +85,23 @@ fn write_tlv(out: &mut Vec<u8>, kind: [u8; 2], fill: impl FnOnce(&mut Vec<u8>)) 
     pad(out, start);
 }
 
+/// Appends items, each but the last padded to four bytes.
+///
+/// RFC 9260 §3.2: the length of a chunk "does, however, include any padding of variable-length parameters other than the
+/// last parameter in the chunk"; that of the last is the chunk's own.
+///
+/// # Panics
+/// If an item does not fit a 16-bit length: the caller bounds it.
+fn write_list<'a>(out: &mut Vec<u8>, items: impl IntoIterator<Item = Tlv<'a>>) {
+    let mut end = out.len();
+    for (kind, value) in items {
+        let start = out.len();
+        write_tlv(out, kind, |out| out.extend_from_slice(value));
+        end = start + 4 + value.len();
+    }
+    out.truncate(end);
+}
+
 /// Pads what has been appended since `start` to four bytes (RFC 9260 §3.2).
 fn pad(out: &mut Vec<u8>, start: usize) {
     let length = out.len() - start;

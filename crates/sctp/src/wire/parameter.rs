@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-use super::{ParseError, UnknownAction, take_tlv, write_tlv};
+use super::{ParseError, UnknownAction, take_tlv, write_list, write_tlv};
 
 /// A parameter type.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,7 +79,7 @@ pub struct Parameter<'a> {
 }
 
 /// A list of parameters, known to be well-formed.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default)]
 pub struct Parameters<'a>(&'a [u8]);
 
 impl<'a> Parameters<'a> {
@@ -115,12 +115,27 @@ impl<'a> Parameters<'a> {
             .map(|parameter| parameter.value)
     }
 
-    /// Appends the list.
+    /// Appends the list; the last parameter is not padded.
+    ///
+    /// # Panics
+    /// If a parameter does not fit a 16-bit length; what was decoded does.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        self.iter()
-            .for_each(|parameter| write_parameter(out, parameter.kind, parameter.value));
+        write_list(
+            out,
+            self.iter()
+                .map(|parameter| (parameter.kind.0.to_be_bytes(), parameter.value)),
+        );
     }
 }
+
+/// Equal if the parameters are; padding does not matter.
+impl PartialEq for Parameters<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Parameters<'_> {}
 
 impl fmt::Debug for Parameters<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -150,7 +165,7 @@ mod tests {
         assert_eq!(parameters.iter().count(), 2);
         let mut out = Vec::new();
         parameters.encode(&mut out);
-        assert_eq!(out, [0xC0, 0, 0, 4, 0, 7, 0, 5, 9, 0, 0, 0]);
+        assert_eq!(out, [0xC0, 0, 0, 4, 0, 7, 0, 5, 9]);
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! ```
 
 use super::{ChunkType, ParseError, write_chunk};
-use crate::wire::{ParameterType, Parameters, write_parameter};
+use crate::wire::{ParameterType, Parameters, write_list};
 
 /// A HEARTBEAT or a HEARTBEAT ACK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl<'a> Heartbeat<'a> {
 
     pub(crate) fn encode(&self, out: &mut Vec<u8>, kind: ChunkType) {
         write_chunk(out, kind, 0, |out| {
-            write_parameter(out, ParameterType::HEARTBEAT_INFO, self.info);
+            write_list(out, [(ParameterType::HEARTBEAT_INFO.0.to_be_bytes(), self.info)]);
         });
     }
 }
@@ -42,7 +42,7 @@ mod tests {
     fn the_info_comes_back() {
         let mut out = Vec::new();
         Heartbeat { info: b"12345" }.encode(&mut out, ChunkType::HEARTBEAT);
-        assert_eq!(out, b"\x04\x00\x00\x10\x00\x01\x00\x0912345\0\0\0");
+        assert_eq!(out, b"\x04\x00\x00\x0d\x00\x01\x00\x0912345\0\0\0");
         assert_eq!(Heartbeat::decode(&out[4..]), Ok(Heartbeat { info: b"12345" }));
         assert!(Heartbeat::decode(&[]).is_err());
     }

@@ -15,7 +15,7 @@ use peerline_wire::{Reader, Serial32, Writer};
 
 use super::{ChunkType, ParseError, write_chunk};
 use crate::StreamId;
-use crate::wire::{Parameter, ParameterType, Parameters, write_parameter};
+use crate::wire::{Parameter, ParameterType, Parameters, write_list};
 
 /// A RE-CONFIG: one or two parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,10 @@ impl<'a> ReConfig<'a> {
 
     /// Appends a RE-CONFIG with one parameter.
     pub fn write(out: &mut Vec<u8>, parameter: &ReconfigParameter<'_>) {
-        write_chunk(out, ChunkType::RE_CONFIG, 0, |out| parameter.encode(out));
+        write_chunk(out, ChunkType::RE_CONFIG, 0, |out| {
+            let (kind, value) = parameter.raw();
+            write_list(out, [(kind.0.to_be_bytes(), &value[..])]);
+        });
     }
 }
 
@@ -209,8 +212,8 @@ impl<'a> ReconfigParameter<'a> {
         })
     }
 
-    /// Appends the parameter.
-    pub fn encode(&self, out: &mut Vec<u8>) {
+    /// Its type and value.
+    fn raw(&self) -> (ParameterType, Vec<u8>) {
         let mut value = Vec::new();
         let mut w = Writer::new(&mut value);
         let kind = match self {
@@ -253,7 +256,7 @@ impl<'a> ReconfigParameter<'a> {
                 parameter.kind
             }
         };
-        write_parameter(out, kind, &value);
+        (kind, value)
     }
 }
 
