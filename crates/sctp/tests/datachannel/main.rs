@@ -1,10 +1,12 @@
 //! Data channels between two associations in virtual time.
 
 mod closing;
+mod corpus;
 mod hostile;
 mod laws;
 mod lifecycle;
 mod random;
+mod resets;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
