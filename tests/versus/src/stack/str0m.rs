@@ -67,7 +67,7 @@ pub(crate) struct End {
 
 impl End {
     async fn new(send_buffer: usize) -> Result<Self> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let socket = socket()?;
         let address = socket.local_addr()?;
         let deadline = now();
         let mut end = Self {
@@ -95,29 +95,41 @@ impl End {
 
     /// Waits for a datagram or the timeout and handles it.
     async fn step(&mut self) -> Result<()> {
-        let received = if self.deadline <= now() {
-            None
-        } else {
-            // In this order: while datagrams wait, no timer is set.
-            tokio::select! {
-                biased;
-                received = self.socket.recv_from(&mut self.datagram) => Some(received?),
-                () = tokio::time::sleep_until(self.deadline.into()) => None,
+        if self.deadline <= now() {
+            return self.handle_timeout().await;
+        }
+        // In this order: while datagrams wait, no timer is set.
+        tokio::select! {
+            biased;
+            received = self.socket.recv_from(&mut self.datagram) => {
+                let (len, source) = received?;
+                self.handle_datagram(len, source).await
             }
+            () = tokio::time::sleep_until(self.deadline.into()) => self.handle_timeout().await,
+        }
+    }
+
+    /// Handles what has arrived, without waiting.
+    async fn catch_up(&mut self) -> Result<()> {
+        while let Ok((len, source)) = self.socket.try_recv_from(&mut self.datagram) {
+            self.handle_datagram(len, source).await?;
+        }
+        Ok(())
+    }
+
+    async fn handle_datagram(&mut self, len: usize, source: SocketAddr) -> Result<()> {
+        let datagram = Receive {
+            proto: Protocol::Udp,
+            source,
+            destination: self.address,
+            contents: self.datagram.get(..len).unwrap_or_default().try_into()?,
         };
-        let input = match received {
-            Some((len, source)) => Input::Receive(
-                now(),
-                Receive {
-                    proto: Protocol::Udp,
-                    source,
-                    destination: self.address,
-                    contents: self.datagram.get(..len).unwrap_or_default().try_into()?,
-                },
-            ),
-            None => Input::Timeout(now()),
-        };
-        self.rtc.handle_input(input)?;
+        self.rtc.handle_input(Input::Receive(now(), datagram))?;
+        self.drain().await
+    }
+
+    async fn handle_timeout(&mut self) -> Result<()> {
+        self.rtc.handle_input(Input::Timeout(now()))?;
         self.drain().await
     }
 
@@ -141,9 +153,25 @@ impl End {
     }
 }
 
+/// A socket with large buffers, since it is the application's to choose them: a message of `str0m` is a datagram at least,
+/// and a full send buffer of small ones is more than the default of 208 KiB holds.
+fn socket() -> Result<UdpSocket> {
+    let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let options = socket2::SockRef::from(&socket);
+    options.set_recv_buffer_size(SOCKET_BUFFER)?;
+    options.set_send_buffer_size(SOCKET_BUFFER)?;
+    socket.set_nonblocking(true)?;
+    Ok(UdpSocket::from_std(socket)?)
+}
+
+/// What Peerline asks for, too.
+const SOCKET_BUFFER: usize = 4 << 20;
+
 impl Channel for End {
     async fn send(&mut self, payload: &Bytes) -> Result<()> {
         let id = self.channel.ok_or("not open")?;
+        // Acknowledgements first: with less under way, `str0m` has less to search.
+        self.catch_up().await?;
         while !self.rtc.channel(id).ok_or("closed")?.write(true, payload)? {
             self.drain().await?;
             self.step().await?;
