@@ -35,10 +35,25 @@ pub trait Peer {
     /// Closes the connection.
     fn close(&mut self, now: Instant);
 
-    /// False if the stack says nothing when it is told to send an empty message.
-    fn sends_empty_messages(&self) -> bool {
-        true
+    /// Where it falls short.
+    fn quirks(&self) -> Quirks {
+        Quirks::default()
     }
+}
+
+/// What a stack does not do as others do, so that a test must not ask it to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Quirks {
+    /// It sends nothing when told to send an empty message.
+    pub no_empty_messages: bool,
+    /// It forgets `max_retransmits` and `max_packet_life_time` of channels that the other side created.
+    pub forgets_reliability: bool,
+    /// It gives out the id of a channel that it has closed before the other side has closed its direction too.
+    pub reuses_ids_early: bool,
+    /// It closes the channels when the other side closes the connection, but says nothing about the connection.
+    pub no_news_of_closing: bool,
+    /// The other way round: when the other side closes the connection, it says nothing about the channels.
+    pub closes_channels_silently: bool,
 }
 
 /// A channel of one peer: the how manieth it came to know, from 0.

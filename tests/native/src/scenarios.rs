@@ -21,7 +21,7 @@ pub fn messages(way: Way, makers: [Maker; 2]) {
             Message::Binary(pattern(2, 200_000)),
             Message::Binary(pattern(3, 262_144)),
         ];
-        if lab.peer(who).sends_empty_messages() {
+        if !lab.peer(who).quirks().no_empty_messages {
             sent.extend([Message::Text(String::new()), Message::Binary(Vec::new())]);
         }
         sent.push(Message::Text("end".to_owned()));
@@ -55,11 +55,12 @@ pub fn channel_kinds(way: Way, makers: [Maker; 2]) {
                 ))
             };
             let channels = lab.open_on_both(who, &plan);
-            assert_eq!(
-                lab.peer(1 - who).properties(channels[1 - who]),
-                plan,
-                "{way:?}: as {who} created it"
-            );
+            let mut expected = plan;
+            if lab.peer(1 - who).quirks().forgets_reliability {
+                (expected.max_retransmits, expected.max_packet_life_time) = (None, None);
+            }
+            let properties = lab.peer(1 - who).properties(channels[1 - who]);
+            assert_eq!(properties, expected, "{way:?}: as {who} created it");
             for from in 0..2 {
                 let message = Message::Text(format!("from {from}"));
                 lab.send(from, channels[from], &message);
@@ -119,35 +120,34 @@ pub fn partial_reliability(way: Way, makers: [Maker; 2]) {
             }
             lab.run_for(Duration::from_millis(10));
         }
-        lab.expect("all that is reliable", |lab| {
-            lab.received(1 - who, reliable[1 - who]).count() == COUNT as usize
+        // Once the network is well again, what is still missing is sent or given up, and all goes on.
+        lab.loss = 0;
+        let all = [reliable, kinds[0].1, kinds[1].1];
+        let end = Message::Text("well".to_owned());
+        all.iter().for_each(|channels| lab.send(who, channels[who], &end));
+        lab.expect("the messages after the losses", |lab| {
+            all.iter()
+                .all(|channels| lab.received(1 - who, channels[1 - who]).any(|message| *message == end))
         });
-        let numbers = |lab: &Lab, channels: [Channel; 2]| -> Vec<u32> {
+        let numbers = |channels: [Channel; 2]| -> Vec<u32> {
             lab.received(1 - who, channels[1 - who])
+                .filter(|message| **message != end)
                 .map(|message| u32::from_be_bytes(message.bytes().try_into().expect("four bytes")))
                 .collect()
         };
-        assert!(numbers(&lab, reliable).into_iter().eq(0..COUNT));
+        assert!(numbers(reliable).into_iter().eq(0..COUNT), "{way:?}, from {who}");
         for (ordered, channels) in kinds {
-            let numbers = numbers(&lab, channels);
+            let numbers = numbers(channels);
+            let came = numbers.len();
             assert!(
-                (20..200).contains(&numbers.len()),
-                "{way:?}, ordered {ordered}: {} came",
-                numbers.len()
+                (100..200).contains(&came),
+                "{way:?}, ordered {ordered}, from {who}: {came} came"
             );
             let mut sorted = numbers.clone();
             sorted.sort_unstable();
             sorted.dedup();
-            assert_eq!(sorted.len(), numbers.len(), "{way:?}: twice");
+            assert_eq!(sorted.len(), came, "{way:?}: twice");
             assert!(!ordered || sorted == numbers, "{way:?}: out of order");
-        }
-        // It goes on once the network is well again.
-        lab.loss = 0;
-        for (_, channels) in kinds {
-            lab.send(who, channels[who], &Message::Text("well".to_owned()));
-            lab.expect("a message after the losses", |lab| {
-                lab.received(1 - who, channels[1 - who]).last() == Some(&Message::Text("well".to_owned()))
-            });
         }
     }
 }
@@ -166,6 +166,9 @@ pub fn closing_channels(way: Way, makers: [Maker; 2]) {
                 (0..2).all(|who| lab.has(who, &News::ChannelClosed(channels[who])))
             });
             assert!(lab.received(1 - closer, channels[1 - closer]).eq([&last]));
+            if (0..2).any(|who| lab.peer(who).quirks().reuses_ids_early) {
+                lab.run_for(Duration::from_secs(1));
+            }
         }
     }
     for who in 0..2 {
@@ -211,15 +214,18 @@ fn transfer(way: Way, makers: [Maker; 2], count: usize, loss: u64) {
 /// Either side closes the connection, and the other hears of it at once.
 pub fn closing_the_connection(way: Way, makers: [Maker; 2]) {
     for who in 0..2 {
-        let (mut lab, _) = Lab::connected(way, makers);
+        let (mut lab, channels) = Lab::connected(way, makers);
         lab.run_for(Duration::from_secs(1));
         lab.close(who);
         lab.run_for(Duration::from_secs(2));
-        assert!(
-            lab.has(1 - who, &News::Closed),
-            "{way:?}: {who} closed, and the other saw {:?}",
-            lab.news[1 - who]
-        );
+        let other = 1 - who;
+        let mut expected = vec![News::ChannelClosed(channels[other]), News::Closed];
+        expected.retain(|news| match news {
+            News::Closed => !lab.peer(other).quirks().no_news_of_closing,
+            _ => !lab.peer(other).quirks().closes_channels_silently,
+        });
+        let heard = expected.iter().all(|news| lab.has(other, news));
+        assert!(heard, "{way:?}: {who} closed, and the other saw {:?}", lab.news[other]);
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use peerline_native::lab::{Maker, Seat, Way};
 use peerline_native::ours::Ours;
-use peerline_native::peer::{Channel, ChannelPlan, Message, News, Peer};
+use peerline_native::peer::{Channel, ChannelPlan, Message, News, Peer, Quirks};
 use peerline_native::scenarios;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
@@ -235,9 +235,13 @@ impl Peer for Str0m {
         self.pump(now);
     }
 
-    /// str0m 0.25 gives SCTP the identifier of an empty message and no byte, and so no message at all.
-    fn sends_empty_messages(&self) -> bool {
-        false
+    fn quirks(&self) -> Quirks {
+        Quirks {
+            // It gives SCTP the identifier of an empty message, but no byte, and so no message at all.
+            no_empty_messages: true,
+            closes_channels_silently: true,
+            ..Quirks::default()
+        }
     }
 }
 
@@ -255,47 +259,47 @@ fn alone(scenario: fn(Way, [Maker; 2])) {
 #[test]
 fn messages_of_every_kind() {
     alone(scenarios::messages);
-    //with_us(scenarios::messages);
+    with_us(scenarios::messages);
 }
 
 #[test]
 fn channels_of_every_kind() {
     alone(scenarios::channel_kinds);
-    //with_us(scenarios::channel_kinds);
+    with_us(scenarios::channel_kinds);
 }
 
 #[test]
 fn channels_agreed_on_beforehand() {
     alone(scenarios::negotiated_channels);
-    //with_us(scenarios::negotiated_channels);
+    with_us(scenarios::negotiated_channels);
 }
 
 #[test]
 fn losses_without_retransmissions() {
     alone(scenarios::partial_reliability);
-    //with_us(scenarios::partial_reliability);
+    with_us(scenarios::partial_reliability);
 }
 
 #[test]
 fn channels_close_from_either_side() {
     alone(scenarios::closing_channels);
-    //with_us(scenarios::closing_channels);
+    with_us(scenarios::closing_channels);
 }
 
 #[test]
 fn eight_mebibytes_each_way() {
     alone(scenarios::bulk);
-    //with_us(scenarios::bulk);
+    with_us(scenarios::bulk);
 }
 
 #[test]
 fn much_on_a_lossy_path() {
     alone(scenarios::bulk_with_losses);
-    //with_us(scenarios::bulk_with_losses);
+    with_us(scenarios::bulk_with_losses);
 }
 
 #[test]
 fn the_connection_closes_from_either_side() {
     alone(scenarios::closing_the_connection);
-    //with_us(scenarios::closing_the_connection);
+    with_us(scenarios::closing_the_connection);
 }
