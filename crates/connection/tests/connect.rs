@@ -421,3 +421,32 @@ fn statistics_have_the_w3c_objects() {
     let channel = far_report.data_channels().next().expect("there is one");
     assert_eq!((channel.messages_received, channel.bytes_received), (1, 5));
 }
+
+#[test]
+fn the_peer_may_use_another_sctp_port() {
+    // Our own stack always says 5000; a peer that says otherwise is spoken to where it listens.
+    let mut lab = Lab::new(18, path());
+    lab.open(0, "chat", DataChannelInit::default());
+    let offer = lab.with_peer(0, |peer, now| {
+        peer.set_local_description(now, None).expect("an offer");
+        peer.local_description().expect("it was set")
+    });
+    let moved = offer.sdp.replace("a=sctp-port:5000", "a=sctp-port:5001");
+    let answer = lab.with_peer(1, |peer, now| {
+        peer.set_remote_description(now, SessionDescription::offer(moved))
+            .expect("it parses");
+        peer.set_local_description(now, None).expect("an answer");
+        peer.local_description().expect("it was set")
+    });
+    lab.with_peer(0, |peer, now| {
+        peer.set_remote_description(now, answer).expect("the answer fits")
+    });
+    // DTLS comes up, but nobody listens on the port that was announced.
+    lab.expect_event(1, &Event::ConnectionStateChange(ConnectionState::Connected));
+    lab.run_for(Duration::from_secs(2));
+    assert!(
+        !lab.events[1].iter().any(|event| matches!(event, Event::DataChannel(_))),
+        "{:?}",
+        lab.events[1]
+    );
+}

@@ -301,6 +301,12 @@ impl Association {
         self.config.max_send_message_size = size;
     }
 
+    /// The peer's port, `a=sctp-port` of its description (RFC 8841 §5), for when it is known only after `new`. Call it before
+    /// [`connect`](Self::connect): packets from another port are dropped.
+    pub fn set_remote_port(&mut self, port: u16) {
+        self.config.remote_port = port;
+    }
+
     // --- getters
 
     /// True from [`Event::Connected`] until the end begins.

@@ -347,7 +347,7 @@ impl Connection {
     fn apply_data(&mut self, now: Instant, role: dtls::Role, parameters: RemoteParameters) {
         self.channels.set_max_send_message_size(parameters.max_message_size);
         if self.negotiation.dtls.is_none() {
-            // PORT: self.channels.set_remote_port(parameters.sctp_port);
+            self.channels.set_remote_port(parameters.sctp_port);
             self.negotiation.dtls = Some((role, parameters.fingerprints.clone()));
             self.start_dtls(now, role, parameters.fingerprints);
         }

@@ -173,6 +173,11 @@ impl Channels {
         self.association.set_max_send_message_size(size);
     }
 
+    /// The peer's SCTP port, before [`connect`](Self::connect).
+    pub fn set_remote_port(&mut self, port: u16) {
+        self.association.set_remote_port(port);
+    }
+
     /// Ends the association once everything sent has arrived. The channels close with it.
     pub fn shutdown(&mut self, now: Instant) {
         self.association.shutdown(now);
