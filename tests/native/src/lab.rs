@@ -105,8 +105,8 @@ impl Lab {
         let Way { offerer, client } = self.way;
         let offer = self.peers[offerer].create_offer(self.now);
         assert!(offer.contains("a=setup:actpass"), "{offer}");
-        // The answerer's choice is taken from it: in an offer, `active` and `passive` are as good as `actpass`
-        // (RFC 8842 §5.2 asks for the latter only SHOULD-wise of those that support all), and the offerer has to live with either.
+        // The offer leaves the choice to the answerer; here it is taken from it, since everybody takes `active` and
+        // `passive` in an offer too, and the offerer has to live with either answer (RFC 8842 §5.3).
         let setup = if client == offerer {
             "a=setup:active"
         } else {

@@ -2,7 +2,8 @@
 //!
 //! The map: [`openssl`] runs the command line program of that name, [`dtls_over_udp`] our DTLS beside it. [`peer`] is what a
 //! stack with data channels can do, and [`ours`] does it with this one; [`lab`] puts two such peers on a network in virtual
-//! time, and [`scenarios`] is what they have to get through, whoever they are.
+//! time, and [`scenarios`] is what they have to get through, whoever they are. SCTP alone is tested beside dcsctp, packet by
+//! packet, in `tests/dcsctp.rs`.
 
 pub mod dtls_over_udp;
 pub mod lab;

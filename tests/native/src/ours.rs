@@ -66,11 +66,9 @@ impl Ours {
                 }
                 Event::ChannelClosed(id) => self.news.push_back(News::ChannelClosed(self.find(id))),
                 Event::ChannelError(id) => panic!("the peer broke the rules of {:?}", self.find(id)),
-                Event::ConnectionStateChange(ConnectionState::Closed | ConnectionState::Failed) => {
-                    // Its own close is no news.
-                    if !self.closed {
-                        self.news.push_back(News::Closed);
-                    }
+                // Its own close is no news.
+                Event::ConnectionStateChange(ConnectionState::Closed | ConnectionState::Failed) if !self.closed => {
+                    self.news.push_back(News::Closed);
                 }
                 _ => {}
             }
@@ -94,7 +92,7 @@ impl Ours {
 
 fn from_ours(message: peerline_connection::Message) -> Message {
     match message {
-        peerline_connection::Message::Text(text) => Message::Text(text.to_string()),
+        peerline_connection::Message::Text(text) => Message::Text(text),
         peerline_connection::Message::Binary(bytes) => Message::Binary(bytes.to_vec()),
     }
 }

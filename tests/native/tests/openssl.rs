@@ -247,6 +247,12 @@ fn with_and_without_extended_master_secret() {
         .output_has("Extended master secret: yes");
     for role in ROLES {
         let mut plan = Plan::new(role);
+        plan.config.extended_master_secret = ExtendedMasterSecret::Off;
+        let session = plan.connect();
+        if role == Role::Server {
+            session.output_has("Extended master secret: no");
+        }
+        let mut plan = Plan::new(role);
         plan.configuration = "Options = -ExtendedMasterSecret";
         let session = plan.clone().connect();
         if role == Role::Server {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use peerline_native::lab::{Maker, Seat, Way};
 use peerline_native::ours::Ours;
