@@ -23,7 +23,8 @@ pub struct Config {
     /// The largest message that `send` takes: the peer's `a=max-message-size`. Default 65,536 (RFC 8841 §6.1); change it
     /// later with [`Association::set_max_send_message_size`](crate::Association::set_max_send_message_size).
     pub max_send_message_size: usize,
-    /// The receive window, in bytes allocated (payload, what it pins, and bookkeeping). Default 5 MiB (as dcSCTP).
+    /// The receive window, in bytes allocated (payload, what it pins, and bookkeeping). What arrives beyond a gap may fill
+    /// three quarters of it. Default 5 MiB (as dcSCTP).
     pub receive_window: u32,
     /// The most bytes that `send` takes before what was sent earlier has been acknowledged, bookkeeping included.
     /// Default 16 MiB (as Chromium).

@@ -177,6 +177,102 @@ fn stream_sequence_numbers_wrap() {
 }
 
 #[test]
+fn tsns_wrap_under_loss_and_with_messages_given_up() {
+    // The first TSN of this seed is 1,138 before the wrap.
+    let seed = 89_055;
+    let mut pair = pair_with(seed, |_| {});
+    let now = pair.now();
+    pair.a.connect(now);
+    let init = packets(&mut pair.a, now).remove(0);
+    let initial_tsn = u32::from_be_bytes(init[28..32].try_into().unwrap());
+    assert_eq!(u32::MAX - initial_tsn, 1_138);
+
+    let link = Link {
+        delay: 10 * MS,
+        loss: 0.05,
+        reorder: 0.02,
+        duplicate: 0.02,
+        ..Link::default()
+    };
+    let mut pair = connected_with(seed, &link, |_| {});
+    let unreliable = SendOptions {
+        ordered: true,
+        reliability: Reliability::MaxRetransmits(0),
+    };
+    let (mut sent, mut expected) = (0u32, 0u32);
+    pair.expect("4,000 messages", 600 * SECOND, |pair| {
+        let now = pair.now();
+        while sent < 4_000 && pair.a.buffered_amount(StreamId(1)) < 10_000 {
+            let mut payload = vec![0; 900];
+            payload[..4].copy_from_slice(&sent.to_be_bytes());
+            pair.a
+                .send(
+                    now,
+                    StreamId(1),
+                    Message::new(Ppid::BINARY, payload),
+                    SendOptions::default(),
+                )
+                .unwrap();
+            if sent % 8 == 0 {
+                pair.a.send(now, StreamId(2), message(2_000, 1), unreliable).unwrap();
+            }
+            sent += 1;
+        }
+        for message in drain(&mut pair.b, 1) {
+            assert_eq!(&message.payload[..4], expected.to_be_bytes());
+            expected += 1;
+        }
+        drain(&mut pair.b, 2);
+        expected == 4_000
+    });
+    pair.run_for(20 * SECOND);
+    drain(&mut pair.b, 2);
+    assert!(pair.a.stats().messages_abandoned > 10, "{:?}", pair.a.stats());
+    assert_eq!((pair.b.receive_buffer(), pair.a.stats().unacked_data), (0, 0));
+}
+
+#[test]
+fn figures_of_a_transfer() {
+    let link = Link {
+        delay: 25 * MS,
+        loss: 0.02,
+        ..Link::default()
+    };
+    let mut pair = connected_with(13, &link, |_| {});
+    let before = pair.a.stats();
+    assert_eq!(
+        (before.mtu, before.congestion_window, before.bytes_in_flight),
+        (1188, 10 * 1176, 0)
+    );
+    transfer(&mut pair, &plan(13, 50), 60 * SECOND);
+    pair.run_for(5 * SECOND);
+    let (a, b) = (pair.a.stats(), pair.b.stats());
+    assert_eq!((a.messages_sent, b.messages_received), (50, 50));
+    assert_eq!(
+        a.data_chunks_sent - a.retransmissions,
+        b.data_chunks_received - b.duplicates_received
+    );
+    let rtt = a.smoothed_rtt.unwrap();
+    assert!(rtt >= 50 * MS && rtt < 260 * MS && a.rto >= rtt + 220 * MS, "{a:?}");
+    assert_eq!((a.bytes_in_flight, a.unacked_data, a.messages_abandoned), (0, 0, 0));
+    assert_eq!(
+        (a.bad_checksums, a.bad_tags, a.malformed, a.cookies_refused),
+        (0, 0, 0, 0)
+    );
+    let (there, back) = pair.stats();
+    assert_eq!((there.sent, back.sent), (a.packets_sent, b.packets_sent));
+    assert_eq!((there.bytes_sent, back.bytes_sent), (a.bytes_sent, b.bytes_sent));
+    assert_eq!(
+        (there.delivered, back.delivered),
+        (b.packets_received, a.packets_received)
+    );
+    // The figures outlive the association.
+    let now = pair.now();
+    pair.a.abort(now, "");
+    assert_eq!(pair.a.stats().smoothed_rtt, Some(rtt));
+}
+
+#[test]
 fn small_messages_share_packets() {
     let mut pair = connected(5);
     let before = pair.a.stats().packets_sent;

@@ -2,6 +2,7 @@
 //! ([`congestion`], [`rto`]).
 
 pub(crate) mod congestion;
+pub(crate) mod missing;
 pub(crate) mod outstanding;
 pub(crate) mod rto;
 pub(crate) mod scheduler;

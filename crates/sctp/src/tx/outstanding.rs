@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use peerline_wire::{Serial16, Serial32};
 
+use super::missing::{Indications, NewlyAcked, indicate};
 use super::send_queue::{Fragment, Limit};
 use crate::wire::{Data, GapBlock, Sack, SkippedStream};
 use crate::{Ppid, StreamId};
@@ -40,9 +41,6 @@ pub(crate) struct Outstanding {
     /// Bytes of DATA chunks in a full packet.
     packet: usize,
 }
-
-/// TSNs, the highest first.
-type Indications = [Option<Serial32>; 3];
 
 #[derive(Debug)]
 struct Sent {
@@ -332,12 +330,7 @@ impl Outstanding {
         let old = std::mem::take(&mut self.gaps);
         // What was acknowledged before and is not any more: the peer has thrown it away (§6.2: it "might renege").
         difference(self.cumulative, &old, &new, |start, end| self.mark_reneged(start, end));
-        let mut indications = NewlyAcked {
-            packet: self.packet,
-            bytes: 0,
-            last: None,
-            indications: [None; 3],
-        };
+        let mut indications = NewlyAcked::new(self.packet);
         difference(self.cumulative, &new, &old, |start, end| {
             self.mark_acked(now, start, end, changes, &mut indications);
         });
@@ -407,7 +400,7 @@ impl Outstanding {
         for known in &mut self.indications {
             *known = known.filter(|known| cumulative.precedes(*known));
         }
-        insert(&mut self.indications, tsn);
+        indicate(&mut self.indications, tsn);
         let Some(third) = self.indications[2] else {
             return;
         };
@@ -596,49 +589,6 @@ impl Sent {
 
     fn has_expired(&self, now: Instant) -> bool {
         matches!(self.limit, Limit::Time(end) if now >= end)
-    }
-}
-
-/// The miss indications of one SACK.
-///
-/// RFC 9260 §7.2.4 counts SACKs: one indication each, for what lies before the highest TSN newly acknowledged (HTNA). That
-/// supposes a SACK for every packet behind a gap. Where one SACK answers a whole batch of packets, each packet's worth of
-/// newly acknowledged bytes counts, as it would have with a SACK of its own (and as RFC 6675 counts for TCP).
-struct NewlyAcked {
-    packet: usize,
-    bytes: usize,
-    last: Option<Serial32>,
-    indications: Indications,
-}
-
-impl NewlyAcked {
-    /// In ascending order.
-    fn add(&mut self, tsn: Serial32, size: usize) {
-        self.last = Some(tsn);
-        self.bytes += size;
-        // A packet need not be full.
-        if self.bytes >= self.packet / 4 * 3 {
-            self.bytes = 0;
-            insert(&mut self.indications, tsn);
-        }
-    }
-
-    fn finish(mut self) -> Indications {
-        if let Some(last) = self.last.filter(|_| self.bytes > 0) {
-            insert(&mut self.indications, last);
-        }
-        self.indications
-    }
-}
-
-/// Inserts a TSN in its place; the lowest falls out.
-fn insert(indications: &mut Indications, tsn: Serial32) {
-    let place = indications
-        .iter()
-        .position(|known| known.is_none_or(|known| known.precedes(tsn)));
-    if let Some(place) = place {
-        indications[place..].rotate_right(1);
-        indications[place] = Some(tsn);
     }
 }
 
