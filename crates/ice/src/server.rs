@@ -204,9 +204,10 @@ impl Session {
             return self.remember(ctx, path, check);
         };
         // Another fork, or a generation of the peer that we have not been told of: with this session's password it could
-        // not be checked.
+        // not be checked. But the peer has our answer and may send data there from now on: a browser that restarts ICE
+        // tries its new sockets with our old credentials, long before our answer tells it the new ones.
         if remote.credentials.ufrag != check.ufrag {
-            return;
+            return self.remember(ctx, path, check);
         }
         self.sync_role(ctx);
         let Some(local) = self.find_local(path.local) else {

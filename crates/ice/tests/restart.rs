@@ -5,6 +5,7 @@ mod common;
 use common::*;
 use peerline_ice::{Credentials, Event, GatheringState, Role, State};
 use peerline_sim::Link;
+use peerline_wire::{FiveTuple, Transport};
 
 fn connected(link: &Link) -> World {
     let mut world = World::connected_hosts(3, link);
@@ -119,6 +120,28 @@ fn the_old_credentials_are_answered_for_three_more_seconds() {
     assert_eq!(ask(&mut puppet), None);
     puppet.pass(SECOND);
     assert_eq!(ask(&mut puppet), Some(401));
+}
+
+/// Chromium, from `setLocalDescription` with new credentials until the answer: its new sockets use those with our old ones.
+#[test]
+fn a_peer_that_restarts_may_send_from_new_sockets_before_it_has_told() {
+    let mut puppet = Puppet::new(config(Role::Controlled, 1));
+    puppet.introduce();
+    puppet.check(Handmade::check("192.0.2.2:2000", Role::Controlling).nominating());
+    puppet.answer_all();
+    let here = puppet.here;
+    let path = |to: &str| FiveTuple {
+        local: here,
+        remote: addr(to),
+        transport: Transport::Udp,
+    };
+    assert!(!puppet.agent.accepts(&path("192.0.2.2:2001")));
+
+    puppet.credentials.ufrag = "untold".into();
+    puppet.check(Handmade::check("192.0.2.2:2001", Role::Controlling).nominating());
+    assert!(puppet.sent().iter().all(Sent::is_success), "answered, but not checked");
+    assert!(puppet.agent.accepts(&path("192.0.2.2:2001")));
+    assert_eq!(puppet.path(), Some(addr("192.0.2.2:2000")), "the old path goes on");
 }
 
 #[test]
