@@ -1,10 +1,12 @@
 //! `peerline loopback`: two peers in this process connect over real UDP sockets, and say how.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use peerline::{
     Configuration, ConnectionState, DataChannel, DataChannelInit, IceCandidate, Message, PeerConnection, PeerEvent,
 };
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 /// How long the peers may take to connect before the run counts as failed.
@@ -63,7 +65,10 @@ pub(crate) async fn run(seconds: f64) -> Result<(), Failure> {
 
     let connected = async {
         channel.opened().await?;
-        trace.line("offerer", "data channel open");
+        trace.line(
+            "offerer",
+            &format!("SCTP connected: data channel {:?} open", channel.label()),
+        );
         incoming
             .recv()
             .await
@@ -82,23 +87,24 @@ pub(crate) async fn run(seconds: f64) -> Result<(), Failure> {
     let round_trips = ping(&channel, &remote).await?;
     let throughput = bulk(&channel, &remote, Duration::from_secs_f64(seconds)).await?;
 
-    println!();
-    println!("  set-up                     {:>10.2} ms", set_up.as_secs_f64() * 1e3);
-    println!(
-        "  round trip, median         {:>10.1} µs",
-        round_trips[PINGS / 2].as_secs_f64() * 1e6
-    );
-    println!(
-        "  round trip, 99 %           {:>10.1} µs",
-        round_trips[PINGS * 99 / 100].as_secs_f64() * 1e6
-    );
-    println!("  throughput, 64 KiB         {:>10.0} Mbit/s", throughput / 1e6);
+    let percentile = |percent: usize| round_trips[PINGS * percent / 100].as_secs_f64() * 1e3;
+    print("");
+    for (what, figure, unit) in [
+        ("set-up, until the channel is open", set_up.as_secs_f64() * 1e3, "ms"),
+        ("round trip of 64 bytes, median", percentile(50), "ms"),
+        ("round trip of 64 bytes, 99 %", percentile(99), "ms"),
+        ("throughput, messages of 64 KiB", throughput / 1e6, "Mbit/s"),
+    ] {
+        print(&format!("  {what:<34} {figure:>10.3} {unit}"));
+    }
 
     offerer.close();
     answerer.close();
     for side in sides {
         side.await?;
     }
+    offerer.closed().await;
+    answerer.closed().await;
     Ok(())
 }
 
@@ -124,13 +130,19 @@ async fn attend(
                     let _ = candidates.send(candidate);
                 }
                 Some(PeerEvent::DataChannel(channel)) => {
-                    trace.line(name, &format!("data channel \"{}\" from the other side", channel.label()));
+                    let text = format!("SCTP connected: data channel {:?} from the other side", channel.label());
+                    trace.line(name, &text);
                     let _ = incoming.send(channel);
                 }
                 Some(PeerEvent::IceConnectionState(state)) => trace.line(name, &format!("ICE {state}")),
                 Some(PeerEvent::IceGatheringState(state)) => trace.line(name, &format!("gathering {state}")),
                 Some(PeerEvent::SignalingState(state)) => trace.line(name, &format!("signaling {state}")),
-                Some(PeerEvent::ConnectionState(state)) => trace.line(name, &format!("connection {state} (ICE and DTLS)")),
+                Some(PeerEvent::ConnectionState(state)) => {
+                    if state == ConnectionState::Connected {
+                        trace.line(name, &describe_transport(&pc));
+                    }
+                    trace.line(name, &format!("connection {state}"));
+                }
                 Some(PeerEvent::NegotiationNeeded) => trace.line(name, "negotiation needed"),
             },
             Some(candidate) = remote_candidates.recv() => {
@@ -140,6 +152,29 @@ async fn attend(
             }
         }
     }
+}
+
+/// The pair that ICE selected, and what DTLS negotiated over it, by the W3C's names.
+fn describe_transport(pc: &PeerConnection) -> String {
+    let stats = serde_json::to_value(pc.stats()).unwrap_or_default();
+    let find = |key: &str, value: &Value| stats.as_array()?.iter().find(|object| &object[key] == value);
+    let transport = find("type", &"transport".into()).unwrap_or(&Value::Null);
+    let pair = find("id", &transport["selectedCandidatePairId"]).unwrap_or(&Value::Null);
+    let end = |side: &str| {
+        let candidate = find("id", &pair[side]).unwrap_or(&Value::Null);
+        format!("{} {}", text(&candidate["address"]), text(&candidate["port"]))
+    };
+    format!(
+        "DTLS connected: {}, {}, from {} to {}",
+        text(&transport["dtlsRole"]),
+        text(&transport["dtlsCipher"]),
+        end("localCandidateId"),
+        end("remoteCandidateId")
+    )
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// Round trips of 64 bytes, sorted.
@@ -214,11 +249,14 @@ struct Trace {
 
 impl Trace {
     fn line(&self, side: &str, text: &str) {
-        println!(
-            "{:>9.2} ms  {side:<8}  {text}",
-            self.started.elapsed().as_secs_f64() * 1e3
-        );
+        let milliseconds = self.started.elapsed().as_secs_f64() * 1e3;
+        print(&format!("{milliseconds:>9.2} ms  {side:<8}  {text}"));
     }
+}
+
+/// Prints a line. Whoever reads may stop reading, as `head` does: no reason to fail.
+fn print(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// The program is a driver: it may ask for the time.

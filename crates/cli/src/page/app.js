@@ -1,121 +1,158 @@
 // The page's side of the conversation: signalling over a WebSocket, a chat channel, and a channel per file.
+import { Sha256 } from './sha256.js';
+
 const $ = (id) => document.getElementById(id);
 
-let call; // The call under way, if any: { socket, pc, chat, started }.
+const PIECE = 64 * 1024; // What one message of a file holds.
+const READ_AHEAD = 4 * 1024 * 1024; // How much of a file is read at once, and how much of it waits to be sent.
+const MAX_TRACE = 500;
 
-function trace(text) {
+// The call under way, if any: { socket, pc, chat, started, over }, where `over` is the signal that it has ended.
+let call;
+let transferring = false;
+
+/** Tells what happened, with the milliseconds since Start. */
+function trace(text, kind = '') {
   const item = document.createElement('li');
+  item.className = kind;
   const time = document.createElement('time');
   time.textContent = call ? `${(performance.now() - call.started).toFixed(1)} ms` : '';
   item.append(time, text);
-  $('trace').append(item);
-  $('trace').scrollTop = $('trace').scrollHeight;
+  const list = $('trace');
+  list.append(item);
+  while (list.children.length > MAX_TRACE) list.firstChild.remove();
+  list.scrollTop = list.scrollHeight;
 }
 
 function showStates(pc) {
-  $('signaling-state').textContent = pc.signalingState;
-  $('gathering-state').textContent = pc.iceGatheringState;
-  $('ice-state').textContent = pc.iceConnectionState;
-  $('connection-state').textContent = pc.connectionState;
-  $('status').textContent = pc.connectionState;
-  $('status').dataset.state = pc.connectionState;
+  const states = {
+    'signaling-state': pc.signalingState, 'gathering-state': pc.iceGatheringState,
+    'ice-state': pc.iceConnectionState, 'connection-state': pc.connectionState, status: pc.connectionState,
+  };
+  for (const [id, state] of Object.entries(states)) {
+    $(id).textContent = state;
+    $(id).dataset.state = state;
+  }
 }
 
-function enableTools(open) {
-  for (const id of ['chat-input', 'chat-send', 'file']) $(id).disabled = !open;
+/** Enables what can be used now. */
+function showTools() {
+  const open = call?.chat.readyState === 'open';
+  $('start').disabled = !!call;
+  $('hangup').disabled = !call;
+  $('chat-input').disabled = $('chat-send').disabled = !open;
+  $('file').disabled = !open || transferring;
+  $('drop').classList.toggle('off', $('file').disabled);
 }
 
 function start() {
   hangUp();
   $('trace').replaceChildren();
-  $('setup-ms').textContent = $('pair').textContent = $('rtt').textContent = $('dtls').textContent = '–';
+  for (const id of ['setup-ms', 'pair', 'rtt', 'dtls']) $(id).textContent = '–';
   const socket = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws`);
   const pc = new RTCPeerConnection();
   const chat = pc.createDataChannel('chat');
-  const mine = call = { socket, pc, chat, started: performance.now() };
-  const opened = new Promise((resolve) => socket.addEventListener('open', resolve, { once: true }));
-  const signal = async (message) => { await opened; if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message)); };
+  const over = new AbortController();
+  const mine = call = { socket, pc, chat, started: performance.now(), over: over.signal, end: () => over.abort() };
+  // Nothing of a call may touch the page once it is over: another one may be under way by then.
+  const { signal } = over;
+  const opened = new Promise((resolve) => socket.addEventListener('open', resolve, { once: true, signal }));
+  const say = async (message) => {
+    await opened;
+    if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
+  };
 
-  pc.onnegotiationneeded = async () => {
+  pc.addEventListener('negotiationneeded', async () => {
     try {
       await pc.setLocalDescription();
-      trace('offer sent');
-      signal({ description: pc.localDescription });
+      say({ description: pc.localDescription });
+      if (call === mine) trace('offer created');
     } catch (error) {
-      trace(`cannot offer: ${error.message}`);
+      if (call === mine) hangUp(`no offer could be made: ${error.message}`, 'bad');
     }
-  };
-  pc.onicecandidate = ({ candidate }) => signal({ candidate });
+  }, { signal });
+  pc.addEventListener('icecandidate', ({ candidate }) => say({ candidate }), { signal });
   for (const [event, state] of [
     ['signalingstatechange', 'signalingState'], ['icegatheringstatechange', 'iceGatheringState'],
     ['iceconnectionstatechange', 'iceConnectionState'], ['connectionstatechange', 'connectionState'],
   ]) {
-    pc.addEventListener(event, () => { trace(`${state}: ${pc[state]}`); showStates(pc); });
+    pc.addEventListener(event, () => { trace(`${state}: ${pc[state]}`); showStates(pc); }, { signal });
   }
   pc.addEventListener('connectionstatechange', () => {
     if (pc.connectionState === 'connected') showPair(mine);
-    if (pc.connectionState === 'failed') hangUp('The connection failed: the Rust peer does not answer any more.');
-  });
+    if (pc.connectionState === 'failed') hangUp('the connection failed: the Rust peer does not answer any more', 'bad');
+  }, { signal });
 
-  socket.onmessage = async ({ data }) => {
+  socket.addEventListener('message', async ({ data }) => {
     const message = JSON.parse(data);
     try {
-      if (message.error) trace(`the server says: ${message.error}`);
+      if (message.error) trace(`the Rust peer says: ${message.error}`, 'bad');
       if (message.description) {
         trace(`${message.description.type} received`);
         await pc.setRemoteDescription(message.description);
       }
       if ('candidate' in message) await pc.addIceCandidate(message.candidate ?? undefined);
     } catch (error) {
-      trace(error.message);
+      if (call === mine) trace(error.message, 'bad');
     }
-  };
-  socket.onclose = () => { if (call === mine && pc.connectionState !== 'connected') hangUp('The signalling connection was closed.'); };
+  }, { signal });
+  socket.addEventListener('close', () => {
+    if (pc.connectionState === 'connected') trace('signalling closed: the connection needs it no more');
+    else hangUp('the program is not there, or closed the signalling: start it, then press Start', 'bad');
+  }, { signal });
 
-  chat.onopen = () => {
+  chat.addEventListener('open', () => {
     $('setup-ms').textContent = (performance.now() - mine.started).toFixed(1);
-    trace('data channel open');
-    enableTools(true);
-    $('chat-input').focus();
-  };
-  chat.onmessage = ({ data }) => addChat('received', data);
-  chat.onclose = () => { if (call === mine) hangUp('The Rust peer hung up.'); };
+    trace('data channel open', 'good');
+    showTools();
+    if (document.activeElement === document.body) $('chat-input').focus({ preventScroll: true });
+  }, { signal });
+  chat.addEventListener('message', ({ data }) => addChat('received', data), { signal });
+  chat.addEventListener('close', () => hangUp('the Rust peer hung up', 'bad'), { signal });
 
-  $('start').disabled = true;
-  $('hangup').disabled = false;
   trace('started');
   showStates(pc);
+  showTools();
 }
 
-function hangUp(reason = 'hung up') {
+function hangUp(reason = 'hung up', kind = '') {
   if (!call) return;
-  const { socket, pc } = call;
-  trace(reason);
+  const { socket, pc, end } = call;
+  trace(reason, kind);
   call = undefined;
+  end();
   pc.close();
   socket.close();
   showStates(pc);
-  enableTools(false);
-  $('start').disabled = false;
-  $('hangup').disabled = true;
+  showTools();
 }
 
+/** Shows which way the datagrams take, once a second. */
 async function showPair(mine) {
-  while (call === mine) {
+  while (call === mine && mine.pc.connectionState === 'connected') {
     const stats = await mine.pc.getStats();
+    if (call !== mine) return;
     const all = [...stats.values()];
     const transport = all.find((s) => s.type === 'transport');
-    const pair = transport ? stats.get(transport.selectedCandidatePairId)
-      : all.find((s) => s.type === 'candidate-pair' && s.nominated && s.state === 'succeeded');
+    const pair = stats.get(transport?.selectedCandidatePairId)
+      ?? all.find((s) => s.type === 'candidate-pair' && s.selected)
+      ?? all.find((s) => s.type === 'candidate-pair' && s.nominated && s.state === 'succeeded');
     if (pair) {
-      const end = (id) => { const c = stats.get(id); return c ? `${c.candidateType} ${c.address ?? 'hidden'}:${c.port}` : '?'; };
-      $('pair').textContent = `${end(pair.localCandidateId)} ↔ ${end(pair.remoteCandidateId)} (udp)`;
+      const local = stats.get(pair.localCandidateId), remote = stats.get(pair.remoteCandidateId);
+      $('pair').textContent = `${describeEnd(local)} ↔ ${describeEnd(remote)} (${local?.protocol ?? 'udp'})`;
       if (pair.currentRoundTripTime !== undefined) $('rtt').textContent = (pair.currentRoundTripTime * 1000).toFixed(1);
     }
-    const versions = { FEFD: '1.2', FEFC: '1.3' };
-    if (transport?.tlsVersion) $('dtls').textContent = versions[transport.tlsVersion.toUpperCase()] ?? transport.tlsVersion;
-    await new Promise((resolve) => setTimeout(resolve, 1000));
+    const version = transport?.tlsVersion?.toUpperCase();
+    if (version) $('dtls').textContent = { FEFD: '1.2', FEFC: '1.3' }[version] ?? version;
+    await new Promise((resolve) => setTimeout(resolve, pair ? 1000 : 100));
   }
+}
+
+function describeEnd(candidate) {
+  if (!candidate) return '?';
+  // Browsers hide addresses that the page has no business to know.
+  const address = candidate.address || candidate.ip || 'hidden address';
+  return `${candidate.candidateType} ${address.includes(':') ? `[${address}]` : address}:${candidate.port}`;
 }
 
 function addChat(kind, text) {
@@ -128,22 +165,19 @@ function addChat(kind, text) {
   $('chat-log').scrollTop = $('chat-log').scrollHeight;
 }
 
-const hex = (buffer) => [...new Uint8Array(buffer)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
-const size = (bytes) => bytes < 1 << 20 ? `${(bytes / 1024).toFixed(1)} KiB` : `${(bytes / (1 << 20)).toFixed(1)} MiB`;
+const size = (bytes) => bytes < 1024 ? `${bytes} B` : bytes < 1 << 20 ? `${(bytes / 1024).toFixed(1)} KiB` : `${(bytes / (1 << 20)).toFixed(1)} MiB`;
 
-/** Sends the file over a channel of its own, in order, and gathers what comes back. */
+/** Sends a file over a channel of its own and receives it again. Neither is ever whole in memory. */
 async function sendFile(file) {
-  const { pc } = call;
+  if (transferring || call?.chat.readyState !== 'open') return;
+  transferring = true;
+  showTools();
+  const { pc, over } = call;
   const status = $('file-status');
-  status.className = '';
-  status.textContent = `Sending ${file.name} (${size(file.size)})…`;
-  $('file').disabled = true;
-  $('file-hash-sent').textContent = $('file-hash-received').textContent = $('file-throughput').textContent = '–';
-  const channel = pc.createDataChannel(`file: ${file.name}`);
-  channel.binaryType = 'arraybuffer';
-  channel.bufferedAmountLowThreshold = 512 * 1024;
-  const chunk = Math.min(64 * 1024, pc.sctp?.maxMessageSize || 64 * 1024);
-  const back = [];
+  const tell = (text, kind = '') => { status.textContent = text; status.className = kind; };
+  tell(`Sending ${file.name} (${size(file.size)})…`);
+  for (const id of ['file-hash-sent', 'file-hash-received', 'file-throughput']) $(id).textContent = '–';
+
   let sent = 0, received = 0;
   const begun = performance.now();
   const show = () => {
@@ -154,44 +188,60 @@ async function sendFile(file) {
     if (seconds > 0) $('file-throughput').textContent = `${(received * 8 / 1e6 / seconds).toFixed(1)} Mbit/s each way`;
   };
   const timer = setInterval(show, 100);
+  let channel;
   try {
-    await new Promise((resolve, reject) => { channel.onopen = resolve; channel.onerror = channel.onclose = () => reject(new Error('the channel was closed')); });
-    const returned = new Promise((resolve, reject) => {
-      channel.onmessage = ({ data }) => { back.push(data); received += data.byteLength; if (received >= file.size) resolve(); };
-      channel.onclose = channel.onerror = () => reject(new Error('the channel was closed in mid-file'));
-      if (file.size === 0) resolve();
+    channel = pc.createDataChannel(`file: ${file.name}`.slice(0, 1000));
+    channel.binaryType = 'arraybuffer';
+    channel.bufferedAmountLowThreshold = READ_AHEAD / 2;
+    const there = new Sha256(), back = new Sha256();
+    // Rejects when nothing more can come, also when this side hangs up: then the channel itself says nothing.
+    const lost = new Promise((_, reject) => {
+      const fail = () => reject(new Error('the connection ended before the file was back'));
+      channel.addEventListener('close', fail);
+      over.addEventListener('abort', fail);
+    });
+    const happens = (event, look) => Promise.race([lost, new Promise((resolve) => {
+      channel.addEventListener(event, function listener(e) {
+        if (look && !look(e)) return;
+        channel.removeEventListener(event, listener);
+        resolve();
+      });
+    })]);
+    const returned = happens('message', ({ data }) => {
+      back.update(new Uint8Array(data));
+      received += data.byteLength;
+      return received >= file.size;
     });
     returned.catch(() => {});
-    const bytes = await file.arrayBuffer();
-    for (let offset = 0; offset < bytes.byteLength; offset += chunk) {
-      if (channel.readyState !== 'open') break;
-      if (channel.bufferedAmount > 4 * 1024 * 1024) {
-        await new Promise((resolve) => {
-          for (const event of ['bufferedamountlow', 'close']) channel.addEventListener(event, resolve, { once: true });
-        });
+    await happens('open');
+    const piece = Math.min(PIECE, pc.sctp?.maxMessageSize || PIECE);
+    // An empty file is one empty message.
+    for (let start = 0; start === 0 || start < file.size; start += READ_AHEAD) {
+      const bytes = new Uint8Array(await file.slice(start, start + READ_AHEAD).arrayBuffer());
+      for (let at = 0; at === 0 || at < bytes.length; at += piece) {
+        if (channel.bufferedAmount > READ_AHEAD) await happens('bufferedamountlow');
+        const part = bytes.subarray(at, at + piece);
+        channel.send(part);
+        there.update(part);
+        sent += part.length;
       }
-      channel.send(bytes.slice(offset, offset + chunk));
-      sent = Math.min(offset + chunk, bytes.byteLength);
     }
     await returned;
     show();
-    const [there, here] = await Promise.all([
-      crypto.subtle.digest('SHA-256', bytes), new Blob(back).arrayBuffer().then((b) => crypto.subtle.digest('SHA-256', b)),
-    ]);
-    $('file-hash-sent').textContent = hex(there);
-    $('file-hash-received').textContent = hex(here);
-    const equal = hex(there) === hex(here);
-    status.textContent = equal ? `${file.name} came back whole: the hashes are equal.` : `${file.name} came back changed: the hashes differ.`;
-    status.className = equal ? 'good' : 'bad';
+    const [before, after] = [there.hex(), back.hex()];
+    $('file-hash-sent').textContent = before;
+    $('file-hash-received').textContent = after;
+    if (before === after) tell(`${file.name} came back whole: the hashes are equal.`, 'good');
+    else tell(`${file.name} came back changed: the hashes differ.`, 'bad');
   } catch (error) {
-    status.textContent = `${file.name}: ${error.message}.`;
-    status.className = 'bad';
+    show();
+    tell(`${file.name}: ${error.message}.`, 'bad');
   } finally {
     clearInterval(timer);
-    channel.onclose = null;
-    channel.close();
+    channel?.close();
     $('file').value = '';
-    $('file').disabled = !call;
+    transferring = false;
+    showTools();
   }
 }
 
@@ -201,18 +251,23 @@ $('chat-form').onsubmit = (event) => {
   event.preventDefault();
   const text = $('chat-input').value;
   if (!text || call?.chat.readyState !== 'open') return;
-  call.chat.send(text);
-  addChat('sent', text);
-  $('chat-input').value = '';
+  try {
+    call.chat.send(text);
+    addChat('sent', text);
+    $('chat-input').value = '';
+  } catch (error) {
+    trace(`not sent: ${error.message}`, 'bad');
+  }
 };
-$('file').onchange = () => { const [file] = $('file').files; if (file && call) sendFile(file); };
+$('file').onchange = () => { const [file] = $('file').files; if (file) sendFile(file); };
 const drop = $('drop');
 for (const event of ['dragover', 'dragleave', 'drop']) {
   drop.addEventListener(event, (e) => {
     e.preventDefault();
-    drop.classList.toggle('over', event === 'dragover');
-    if (event === 'drop' && call && !$('file').disabled && e.dataTransfer.files[0]) sendFile(e.dataTransfer.files[0]);
+    drop.classList.toggle('over', event === 'dragover' && !$('file').disabled);
+    if (event === 'drop' && e.dataTransfer.files[0]) sendFile(e.dataTransfer.files[0]);
   });
 }
 addEventListener('pagehide', () => hangUp());
+addEventListener('pageshow', (event) => { if (event.persisted) start(); });
 start();

@@ -1,19 +1,165 @@
 //! The echo peer: answers an offer, and sends each message back on its channel with the same type.
+//!
+//! [`Visitors`] admits a limited number; each [`Visitor`] owns one connection and closes it in the end, whatever the end is.
 
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use peerline::{Configuration, ConnectionState, DataChannel, Error, PeerConnection, PeerEvent, SessionDescription};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, Sleep, timeout};
 
-/// A peer that never connects is closed after this long, so that abandoned offers cost nothing.
+/// Visitors served at once: each has sockets of its own.
+const MAX_VISITORS: u32 = 1_000;
+/// How long a visitor may be anything but connected, so that abandoned offers and idle signalling cost nothing.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long goodbyes may take.
+const GOODBYE: Duration = Duration::from_secs(2);
 
-/// A connection for one visitor. Loopback addresses are offered too: the visitor is often on this machine.
-pub(super) async fn new_peer() -> Result<PeerConnection, Error> {
-    PeerConnection::new(Configuration {
-        loopback: true,
-        ..Configuration::default()
-    })
-    .await
+/// Admits visitors, and sends them all away in the end.
+#[derive(Clone)]
+pub(super) struct Visitors {
+    places: Arc<Semaphore>,
+    /// True once the program ends.
+    ending: watch::Sender<bool>,
+}
+
+impl Visitors {
+    pub(super) fn new() -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(MAX_VISITORS as usize)),
+            ending: watch::Sender::new(false),
+        }
+    }
+
+    /// A connection for one more visitor. Loopback addresses are offered too: the visitor is often on this machine.
+    pub(super) async fn admit(&self) -> Result<Visitor, Refusal> {
+        let place = Arc::clone(&self.places)
+            .try_acquire_owned()
+            .map_err(|_| Refusal::Full)?;
+        let configuration = Configuration {
+            loopback: true,
+            ..Configuration::default()
+        };
+        let pc = PeerConnection::new(configuration).await.map_err(Refusal::NoPeer)?;
+        Ok(Visitor {
+            pc,
+            deadline: Box::pin(tokio::time::sleep(PATIENCE)),
+            ending: self.ending.subscribe(),
+            _place: place,
+        })
+    }
+
+    /// Says goodbye to everyone, and waits until they are gone.
+    pub(super) async fn dismiss(&self) {
+        self.ending.send_replace(true);
+        let _ = timeout(GOODBYE, self.places.acquire_many(MAX_VISITORS)).await;
+    }
+}
+
+/// Why nobody could be admitted; neither is the visitor's fault.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    Full,
+    NoPeer(Error),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => write!(f, "{MAX_VISITORS} peers are served already: try again later"),
+            Self::NoPeer(error) => write!(f, "no peer could be made: {error}"),
+        }
+    }
+}
+
+/// Why a visitor is served no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Closed,
+    Failed,
+    NotConnected,
+    ProgramEnds,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "the connection was closed",
+            Self::Failed => "the connection failed: no datagram of its two ends reaches the other",
+            Self::NotConnected => "no connection was made for a minute",
+            Self::ProgramEnds => "the program ends",
+        })
+    }
+}
+
+/// One echo peer and its place among the visitors.
+pub(super) struct Visitor {
+    pub(super) pc: PeerConnection,
+    deadline: Pin<Box<Sleep>>,
+    ending: watch::Receiver<bool>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Visitor {
+    /// The next event for signalling; channels are echoed, and the end is noticed. Dropping the future loses nothing.
+    pub(super) async fn next(&mut self) -> Result<PeerEvent, End> {
+        loop {
+            let event = tokio::select! {
+                event = self.pc.next_event() => event.ok_or(End::Closed)?,
+                () = wait_until_true(&mut self.ending) => return Err(End::ProgramEnds),
+                () = self.deadline.as_mut() => {
+                    // Once connected, ICE's consent decides when the other side is gone.
+                    if self.pc.connection_state() != ConnectionState::Connected {
+                        return Err(End::NotConnected);
+                    }
+                    self.be_patient();
+                    continue;
+                }
+            };
+            match event {
+                PeerEvent::DataChannel(channel) => {
+                    tokio::spawn(echo(channel));
+                }
+                PeerEvent::ConnectionState(ConnectionState::Failed) => return Err(End::Failed),
+                PeerEvent::ConnectionState(ConnectionState::Closed) => return Err(End::Closed),
+                PeerEvent::ConnectionState(_) => self.be_patient(),
+                event => return Ok(event),
+            }
+        }
+    }
+
+    /// Serves a peer whose signalling has ended, until it ends itself.
+    pub(super) async fn serve_alone(mut self) {
+        while self.next().await.is_ok() {}
+        self.leave().await;
+    }
+
+    /// Closes the connection, waits until the other side was told, and only then gives the place away.
+    pub(super) async fn leave(self) {
+        self.pc.close();
+        let _ = timeout(GOODBYE, self.pc.closed()).await;
+    }
+
+    fn be_patient(&mut self) {
+        self.deadline.as_mut().reset(Instant::now() + PATIENCE);
+    }
+}
+
+impl Drop for Visitor {
+    /// The tasks that echo hold the connection as well: it has to be told.
+    fn drop(&mut self) {
+        self.pc.close();
+    }
+}
+
+async fn wait_until_true(flag: &mut watch::Receiver<bool>) {
+    if flag.wait_for(|flag| *flag).await.is_err() {
+        // Nobody is left who could set it.
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Applies an offer and returns the answer to it, with the candidates that are known so far.
@@ -24,53 +170,50 @@ pub(super) fn answer(pc: &PeerConnection, offer: SessionDescription) -> Result<S
     Ok(pc.local_description().unwrap_or(answer))
 }
 
-/// What became of an event of the peer.
-pub(super) enum Outcome {
-    /// The peer goes on; the event, if it is for signalling.
-    Goes(Option<PeerEvent>),
-    /// The peer is closed or has failed for good.
-    Ended,
-}
-
-/// The echo peer's part in each event: new channels are echoed, and the end is noticed.
-pub(super) fn handle(event: Option<PeerEvent>) -> Outcome {
-    match event {
-        Some(PeerEvent::DataChannel(channel)) => {
-            tokio::spawn(echo(channel));
-            Outcome::Goes(None)
-        }
-        None | Some(PeerEvent::ConnectionState(ConnectionState::Failed | ConnectionState::Closed)) => Outcome::Ended,
-        Some(event) => Outcome::Goes(Some(event)),
-    }
-}
-
-/// Serves a peer whose signalling has ended, until it closes, fails, or has not connected in time.
-pub(super) async fn serve_alone(pc: &PeerConnection) {
-    let deadline = tokio::time::sleep(PATIENCE);
-    tokio::pin!(deadline);
-    loop {
-        tokio::select! {
-            event = pc.next_event() => {
-                if let Outcome::Ended = handle(event) {
-                    return;
-                }
-            }
-            () = &mut deadline, if pc.connection_state() != ConnectionState::Connected => {
-                if matches!(pc.connection_state(), ConnectionState::New | ConnectionState::Connecting) {
-                    return;
-                }
-                // Once connected, ICE's own consent decides when the peer is gone.
-                deadline.as_mut().reset(tokio::time::Instant::now() + PATIENCE);
-            }
-        }
-    }
-}
-
 /// Sends back what comes until the channel closes. Not reading while a send waits is the back-pressure.
 async fn echo(channel: DataChannel) {
     while let Some(message) = channel.recv().await {
-        if channel.send(message).await.is_err() {
+        if let Err(error) = channel.send(message).await {
+            tracing::debug!("channel {:?} is echoed no more: {error}", channel.label());
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Time passes as soon as nobody has anything else to do.
+    #[tokio::test(start_paused = true)]
+    async fn who_never_connects_is_not_waited_for() {
+        let visitors = Visitors::new();
+        let mut visitor = visitors.admit().await.unwrap();
+        let begun = Instant::now();
+        assert!(matches!(visitor.next().await, Err(End::NotConnected)));
+        assert_eq!(begun.elapsed().as_secs(), PATIENCE.as_secs());
+        visitor.leave().await;
+        assert_eq!(visitors.places.available_permits(), MAX_VISITORS as usize);
+    }
+
+    #[tokio::test]
+    async fn only_so_many_are_admitted() {
+        let visitors = Visitors::new();
+        let mut admitted = Vec::new();
+        for _ in 0..MAX_VISITORS {
+            admitted.push(visitors.admit().await.unwrap());
+        }
+        assert!(matches!(visitors.admit().await, Err(Refusal::Full)));
+        admitted.pop();
+        assert!(visitors.admit().await.is_ok());
+
+        // At the end everyone is sent away.
+        let everyone = admitted.into_iter().map(|visitor| tokio::spawn(visitor.serve_alone()));
+        let everyone: Vec<_> = everyone.collect();
+        visitors.dismiss().await;
+        assert_eq!(visitors.places.available_permits(), MAX_VISITORS as usize);
+        for task in everyone {
+            task.await.unwrap();
         }
     }
 }

@@ -1,12 +1,14 @@
 //! `peerline serve`: the page, and two ways to reach the echo peer behind it.
 
-use std::io::Write;
-use std::net::SocketAddr;
+use std::io::{ErrorKind, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::header;
 use axum::routing::get;
+
+use echo::Visitors;
 
 mod echo;
 mod page;
@@ -14,26 +16,40 @@ mod reply;
 mod whip;
 mod ws;
 
-/// What a client may send in one request: a description with hundreds of candidates fits many times.
+/// What a client may send in one request or message: a description with hundreds of candidates fits many times.
 const MAX_BODY: usize = 256 * 1024;
+/// What is read nevertheless: a client that is still sending would not see the error.
+const MAX_READ: usize = 1024 * 1024;
+
+/// How long requests under way may take when the program ends.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// Serves until interrupted.
 pub(crate) async fn run(listen: SocketAddr) -> Result<(), Box<dyn std::error::Error>> {
     let listener = tokio::net::TcpListener::bind(listen)
         .await
-        .map_err(|error| format!("cannot listen on {listen}: {error} (choose another address with --listen)"))?;
-    let address = listener.local_addr()?;
-    println!("Peerline is at http://{address}/");
-    println!("Open it in a browser: the page connects to the echo peer in this process. Ctrl-C ends it.");
-    std::io::stdout().flush()?;
-    axum::serve(listener, router())
-        .with_graceful_shutdown(interrupted())
-        .await?;
+        .map_err(|error| cannot_listen(listen, &error))?;
+    announce(listener.local_addr()?);
+    let visitors = Visitors::new();
+    let (over, is_over) = tokio::sync::oneshot::channel();
+    let server = axum::serve(listener, router(&visitors)).with_graceful_shutdown({
+        let visitors = visitors.clone();
+        async move {
+            interrupted().await;
+            visitors.dismiss().await;
+            let _ = over.send(());
+        }
+    });
+    tokio::select! {
+        outcome = server => outcome?,
+        // A client that began a request and never ended it does not hold the program.
+        () = async { let _ = is_over.await; tokio::time::sleep(FAREWELL).await } => {}
+    }
     Ok(())
 }
 
 /// Every interface of the program, as documented in the README.
-fn router() -> Router {
+fn router(visitors: &Visitors) -> Router {
     Router::new()
         .route("/", get(|| page::file(page::INDEX, "text/html; charset=utf-8")))
         .route("/style.css", get(|| page::file(page::STYLE, "text/css; charset=utf-8")))
@@ -41,33 +57,72 @@ fn router() -> Router {
             "/app.js",
             get(|| page::file(page::APP, "text/javascript; charset=utf-8")),
         )
-        .route("/ws", get(ws::upgrade))
-        .merge(whip::router())
-        .fallback(|| async { reply::error(axum::http::StatusCode::NOT_FOUND, "no such resource: the page is at /") })
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .route(
+            "/sha256.js",
+            get(|| page::file(page::SHA256, "text/javascript; charset=utf-8")),
+        )
+        .route("/ws", get(ws::upgrade).with_state(visitors.clone()))
+        .method_not_allowed_fallback(reply::method_not_allowed)
+        .merge(whip::router(visitors.clone()))
+        .fallback(reply::not_found)
+        .layer(DefaultBodyLimit::max(MAX_READ))
 }
 
+/// Prints the URL, at once also into a pipe. Whoever waits for it may stop reading then, so a failure is none.
+fn announce(address: SocketAddr) {
+    let ip = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    let url = format!("http://{}/", SocketAddr::new(ip, address.port()));
+    let text = format!(
+        "Peerline is at {url}\n\
+         Open it in a browser: the page connects to the echo peer in this process. Ctrl-C ends it.\n"
+    );
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+fn cannot_listen(listen: SocketAddr, error: &std::io::Error) -> String {
+    let advice = match error.kind() {
+        ErrorKind::AddrInUse => {
+            "another program, perhaps another peerline, listens there: end it, \
+             or choose another address, such as --listen 127.0.0.1:0 for any free port"
+        }
+        ErrorKind::AddrNotAvailable => "this machine has no such address: choose one of its own with --listen",
+        ErrorKind::PermissionDenied => "the system reserves this port: choose one from 1024 with --listen",
+        _ => "choose another address with --listen",
+    };
+    format!("cannot listen on {listen}: {error}\n  {advice}")
+}
+
+/// Ready on Ctrl-C, and where there are such things, on SIGTERM.
 async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        // Without a signal handler the server ends with its process.
-        std::future::pending::<()>().await;
+    let ctrl_c = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            // Without a signal handler the server ends with its process.
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = ctrl_c => {}
+        () = terminated() => {}
     }
 }
 
-/// The media types that the interfaces speak.
-const SDP: &str = "application/sdp";
-const SDP_FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+#[cfg(unix)]
+async fn terminated() {
+    let signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+    match signal {
+        Ok(mut signal) => {
+            signal.recv().await;
+        }
+        Err(_) => std::future::pending().await,
+    }
+}
 
-/// True if the request's `Content-Type` is `expected`, parameters aside.
-fn has_content_type(headers: &header::HeaderMap, expected: &str) -> bool {
-    let value = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    value
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .eq_ignore_ascii_case(expected)
+#[cfg(not(unix))]
+async fn terminated() {
+    std::future::pending().await
 }

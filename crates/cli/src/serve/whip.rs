@@ -1,218 +1,268 @@
 //! `POST /whip/echo`: signalling by one HTTP request (RFC 9725), for clients without a WebSocket.
 //!
 //! `POST` takes an offer and gives `201`, the answer with all candidates, a `Location` and an `ETag`; `PATCH` on the
-//! location adds candidates, `DELETE` ends the session. Open to other origins.
+//! location adds candidates or restarts ICE, `DELETE` ends the session. Open to other origins.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::extract::rejection::StringRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{patch, post};
-use peerline::{IceCandidate, PeerConnection, SessionDescription};
-use peerline_sdp::attribute::{Candidate, EndOfCandidates, IcePwd, IceUfrag};
-use peerline_sdp::{Fragment, Section as _};
-use tower_http::cors::{Any, CorsLayer};
+use axum::routing::get;
+use peerline::{ConnectionState, Error, PeerConnection, SessionDescription};
+use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
-use super::{SDP, SDP_FRAGMENT, echo, has_content_type, reply};
+use super::echo::{self, Visitor, Visitors};
+use super::{MAX_BODY, reply};
 
-/// Sessions served at once; beyond it `503` asks to come back later.
-const MAX_SESSIONS: usize = 10_000;
+mod fragment;
+
+const SDP: &str = "application/sdp";
+const SDP_FRAGMENT: &str = peerline_sdp::Fragment::CONTENT_TYPE;
+const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
+const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
+
 /// Gathering takes as long as binding sockets: much less than this.
 const GATHERING: Duration = Duration::from_secs(5);
+/// How long browsers may remember that other origins are welcome.
+const REMEMBERED: Duration = Duration::from_secs(3600);
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+/// The WHIP endpoint and its sessions.
+pub(super) fn router(visitors: Visitors) -> Router {
+    let cors = CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([
+            Method::GET,
+            Method::POST,
+            Method::PATCH,
+            Method::DELETE,
+            Method::OPTIONS,
+        ])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([
+            header::LOCATION,
+            header::ETAG,
+            header::RETRY_AFTER,
+            ACCEPT_POST,
+            ACCEPT_PATCH,
+        ])
+        .max_age(REMEMBERED);
+    Router::new()
+        .route("/whip/echo", get(nothing_to_get).post(create))
+        .route("/whip/echo/{session}", get(look).patch(update).delete(end))
+        .method_not_allowed_fallback(reply::method_not_allowed)
+        .layer(cors)
+        .layer(from_fn(say_what_is_accepted))
+        .with_state(Whip {
+            visitors,
+            sessions: Sessions::default(),
+        })
+}
+
+#[derive(Clone)]
+struct Whip {
+    visitors: Visitors,
+    sessions: Sessions,
+}
 
 /// The sessions under way, by the last segment of their location.
 #[derive(Clone, Default)]
-struct Sessions(Arc<Mutex<HashMap<String, PeerConnection>>>);
+struct Sessions(Arc<Mutex<HashMap<String, Arc<Session>>>>);
+
+struct Session {
+    pc: PeerConnection,
+    /// Held while a `PATCH` is done: "the WHIP client MAY send overlapping HTTP PATCH requests" (RFC 9725 §4.3.1).
+    patching: tokio::sync::Mutex<()>,
+}
 
 impl Sessions {
-    fn with<T>(&self, use_them: impl FnOnce(&mut HashMap<String, PeerConnection>) -> T) -> T {
+    fn with<T>(&self, use_them: impl FnOnce(&mut HashMap<String, Arc<Session>>) -> T) -> T {
         use_them(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn find(&self, id: &str) -> Result<PeerConnection, Response> {
-        self.with(|sessions| sessions.get(id).cloned())
-            .ok_or_else(|| reply::error(StatusCode::NOT_FOUND, "no such session: it ended, or never was"))
+    fn find(&self, id: &str) -> Result<Arc<Session>, Response> {
+        self.with(|sessions| sessions.get(id).cloned()).ok_or_else(no_session)
     }
 }
 
-/// The WHIP endpoint and its sessions.
-pub(super) fn router() -> Router {
-    let cors = CorsLayer::new()
-        .allow_origin(Any)
-        .allow_methods([Method::POST, Method::PATCH, Method::DELETE, Method::OPTIONS])
-        .allow_headers([header::CONTENT_TYPE, header::IF_MATCH, header::AUTHORIZATION])
-        .expose_headers([header::LOCATION, header::ETAG]);
-    Router::new()
-        .route("/whip/echo", post(create))
-        .route("/whip/echo/{session}", patch(trickle).delete(end))
-        .layer(cors)
-        .with_state(Sessions::default())
+fn no_session() -> Response {
+    reply::error(StatusCode::NOT_FOUND, "no such session: it ended, or never was")
 }
 
-async fn create(State(sessions): State<Sessions>, headers: HeaderMap, body: String) -> Response {
-    if !has_content_type(&headers, SDP) {
-        return reply::error(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            format!("the offer's Content-Type must be {SDP}"),
-        );
+/// "The '200 OK' response to any OPTIONS request SHOULD include an 'Accept-Post' header" (RFC 9725 §4.2).
+async fn say_what_is_accepted(request: Request, next: Next) -> Response {
+    let asks = request.method() == Method::OPTIONS;
+    let mut response = next.run(request).await;
+    if asks {
+        let headers = response.headers_mut();
+        headers.insert(ACCEPT_POST, HeaderValue::from_static(SDP));
+        headers.insert(ACCEPT_PATCH, HeaderValue::from_static(SDP_FRAGMENT));
     }
-    if sessions.with(|sessions| sessions.len() >= MAX_SESSIONS) {
-        return reply::error(StatusCode::SERVICE_UNAVAILABLE, "too many sessions: try again later");
-    }
-    match begin(&sessions, body).await {
-        Ok((id, answer)) => (
-            StatusCode::CREATED,
-            [
-                (header::CONTENT_TYPE, SDP.to_owned()),
-                (header::LOCATION, format!("/whip/echo/{id}")),
-                (header::ETAG, etag(&answer)),
-            ],
-            answer.sdp,
-        )
-            .into_response(),
-        Err(error) => reply::error(StatusCode::BAD_REQUEST, error),
-    }
+    response
 }
 
-/// Answers the offer and registers the session, which leaves the table when its peer ends.
-async fn begin(sessions: &Sessions, offer: String) -> Result<(String, SessionDescription), Failure> {
-    let pc = echo::new_peer().await?;
-    echo::answer(&pc, SessionDescription::offer(offer))?;
-    // "The WHIP endpoint SHALL gather all the ICE candidates for the media server before responding" (RFC 9725 §4.3.2).
-    let _ = tokio::time::timeout(GATHERING, pc.gathering_complete()).await;
-    let answer = pc.local_description().ok_or("the session has ended")?;
-    let id = session_id();
-    sessions.with(|sessions| sessions.insert(id.clone(), pc.clone()));
+/// "WHIP endpoints and sessions MUST return a 2XX successful response with no content when a GET request is received"
+/// (RFC 9725 §4.1).
+async fn nothing_to_get() -> StatusCode {
+    StatusCode::NO_CONTENT
+}
+
+async fn look(State(whip): State<Whip>, Path(id): Path<String>) -> Result<StatusCode, Response> {
+    whip.sessions.find(&id).map(|_| StatusCode::NO_CONTENT)
+}
+
+async fn create(
+    State(whip): State<Whip>,
+    headers: HeaderMap,
+    body: Result<String, StringRejection>,
+) -> Result<Response, Response> {
+    let offer = text(&headers, SDP, body)?;
+    let visitor = whip.visitors.admit().await.map_err(reply::unavailable)?;
+    echo::answer(&visitor.pc, SessionDescription::offer(offer)).map_err(|error| refusal(&visitor.pc, &error))?;
+    let answer = complete_answer(&visitor.pc).await?;
+    let parsed = parse(&answer)?;
+    let Some(media) = parsed.media.iter().find(|media| !media.is_rejected()) else {
+        let text = "nothing in the offer can be served: the echo peer takes data channels (m=application)";
+        return Err(reply::error(StatusCode::UNPROCESSABLE_ENTITY, text));
+    };
+    if media.candidates().next().is_none() {
+        return Err(reply::unavailable("no UDP socket could be opened for this session"));
+    }
+    let etag = fragment::etag(&parsed);
+    let id = register(&whip.sessions, visitor);
+    let headers = [
+        (header::CONTENT_TYPE, SDP.to_owned()),
+        (header::LOCATION, format!("/whip/echo/{id}")),
+        (header::ETAG, etag),
+    ];
+    Ok((StatusCode::CREATED, headers, answer.sdp).into_response())
+}
+
+/// Gives the session a name, under which it can be found until its peer ends.
+fn register(sessions: &Sessions, visitor: Visitor) -> String {
+    // 128 random bits: whoever knows a session's location may change and end it.
+    let id = format!("{:032x}", rand::random::<u128>());
+    let session = Session {
+        pc: visitor.pc.clone(),
+        patching: tokio::sync::Mutex::default(),
+    };
+    sessions.with(|sessions| sessions.insert(id.clone(), Arc::new(session)));
     tokio::spawn({
         let (sessions, id) = (sessions.clone(), id.clone());
         async move {
-            echo::serve_alone(&pc).await;
-            pc.close();
+            visitor.serve_alone().await;
             sessions.with(|sessions| sessions.remove(&id));
         }
     });
-    Ok((id, answer))
+    id
 }
 
-/// 128 random bits: whoever knows a session's location may change and end it.
-fn session_id() -> String {
-    format!("{:032x}", rand::random::<u128>())
-}
-
-/// A strong entity-tag for the ICE generation: its username fragment is unique (RFC 9725 §4.3.1).
-fn etag(answer: &SessionDescription) -> String {
-    let ufrag = answer
-        .sdp
-        .lines()
-        .find_map(|line| line.strip_prefix("a=ice-ufrag:"))
-        .unwrap_or_default();
-    format!("\"{ufrag}\"")
-}
-
-async fn trickle(
-    State(sessions): State<Sessions>,
+async fn update(
+    State(whip): State<Whip>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    body: String,
+    body: Result<String, StringRejection>,
 ) -> Result<Response, Response> {
-    let pc = sessions.find(&id)?;
-    if !has_content_type(&headers, SDP_FRAGMENT) {
-        let text = format!("the fragment's Content-Type must be {SDP_FRAGMENT}");
-        return Err(reply::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
-    }
-    // "428 Precondition Required" for a missing entity tag, and "412 Precondition Failed" for a non-matching one (§4.3.1).
-    let current = pc.local_description().map(|answer| etag(&answer)).unwrap_or_default();
-    let Some(tag) = headers.get(header::IF_MATCH).and_then(|tag| tag.to_str().ok()) else {
-        return Err(reply::error(
-            StatusCode::PRECONDITION_REQUIRED,
-            "give the session's ETag in If-Match",
-        ));
+    let session = whip.sessions.find(&id)?;
+    let body = text(&headers, SDP_FRAGMENT, body)?;
+    let Session { pc, patching } = &*session;
+    let _turn = patching.lock().await;
+    let offer = parse(&pc.remote_description().ok_or_else(no_session)?)?;
+    let answer = parse(&pc.local_description().ok_or_else(no_session)?)?;
+    let update = fragment::Update::parse(&body, &offer).map_err(|text| reply::error(StatusCode::BAD_REQUEST, text))?;
+    check_precondition(&headers, &fragment::etag(&answer))?;
+    let Some(restarted) = &update.restarted_offer else {
+        add_candidates(pc, &update);
+        return Ok(StatusCode::NO_CONTENT.into_response());
     };
-    let fragment = Fragment::parse(&body).map_err(|error| {
-        reply::error(
-            StatusCode::BAD_REQUEST,
-            format!("the fragment cannot be parsed: {error}"),
-        )
-    })?;
-    // "any WHIP session receiving an updated ice-pwd and ice-ufrag … MUST consider the request as performing an ICE restart",
-    // which "MUST contain an If-Match header field with a field-value *" (RFC 9725 §4.3.3).
-    if tag == "*" {
-        return restart(&pc, &fragment)
-            .await
-            .map_err(|error| reply::error(StatusCode::BAD_REQUEST, error));
-    }
-    if tag != current {
-        return Err(reply::error(
-            StatusCode::PRECONDITION_FAILED,
-            "the ETag in If-Match is not the session's",
-        ));
-    }
-    add_candidates(&pc, &fragment).map_err(|error| reply::error(StatusCode::BAD_REQUEST, error))?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    echo::answer(pc, SessionDescription::offer(restarted.to_string())).map_err(|error| refusal(pc, &error))?;
+    add_candidates(pc, &update);
+    let answer = parse(&complete_answer(pc).await?)?;
+    let headers = [
+        (header::CONTENT_TYPE, SDP_FRAGMENT.to_owned()),
+        (header::ETAG, fragment::etag(&answer)),
+    ];
+    Ok((StatusCode::OK, headers, fragment::describe(&answer)).into_response())
 }
 
-/// Adds what a fragment trickles.
-fn add_candidates(pc: &PeerConnection, fragment: &Fragment) -> Result<(), peerline::Error> {
-    for (mid, candidate) in fragment.candidates() {
-        // "If the WHIP session does not support a candidate …, it MUST silently discard the candidate" (RFC 9725 §4.3.2).
-        let Ok(candidate) = candidate else { continue };
-        pc.add_ice_candidate(Some(IceCandidate {
-            candidate: format!("candidate:{candidate}"),
-            sdp_mid: mid.map(str::to_owned),
-            sdp_m_line_index: mid.is_none().then_some(0),
-            username_fragment: None,
-        }))?;
+/// "A '428 Precondition Required' response for a missing entity tag, and a '412 Precondition Failed' response for a
+/// non-matching entity tag" (RFC 9725 §4.3.1). `*` matches every session (RFC 9110 §13.1.1).
+fn check_precondition(headers: &HeaderMap, current: &str) -> Result<(), Response> {
+    let mut given = headers.get_all(header::IF_MATCH).iter().peekable();
+    if given.peek().is_none() {
+        let text = "give the session's ETag in If-Match, or * to restart ICE";
+        return Err(reply::error(StatusCode::PRECONDITION_REQUIRED, text));
     }
-    if fragment.has::<EndOfCandidates>() || fragment.media.iter().any(|media| media.has::<EndOfCandidates>()) {
-        pc.add_ice_candidate(None)?;
+    let matches = given
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|tag| matches!(tag.trim(), tag if tag == "*" || tag == current));
+    if !matches {
+        let text = "the ETag in If-Match is not the session's: ICE was restarted since";
+        return Err(reply::error(StatusCode::PRECONDITION_FAILED, text));
     }
     Ok(())
 }
 
-/// Restarts ICE: the client's offer stands, with the fragment's credentials and candidates in it.
-async fn restart(pc: &PeerConnection, fragment: &Fragment) -> Result<Response, Failure> {
-    let pseudo = fragment.media.first().ok_or("the fragment has no m= section")?;
-    let ice = fragment
-        .ice_parameters(pseudo)?
-        .ok_or("a restart needs a new ice-ufrag and ice-pwd")?;
-    let offer = pc.remote_description().ok_or("the session has ended")?;
-    let mut offer = peerline_sdp::SessionDescription::parse(&offer.sdp)?;
-    for media in offer.media.iter_mut().filter(|media| media.has::<IceUfrag>()) {
-        media.set(&IceUfrag::new(&ice.ufrag)).set(&IcePwd::new(&ice.pwd));
-        media.remove::<Candidate>();
-        media.remove::<EndOfCandidates>();
+/// "If the WHIP session does not support a candidate transport or is not able to resolve the connection address, it MUST
+/// silently discard the candidate and continue processing the rest of the request normally" (RFC 9725 §4.3.2).
+fn add_candidates(pc: &PeerConnection, update: &fragment::Update) {
+    for candidate in &update.candidates {
+        if let Err(error) = pc.add_ice_candidate(candidate.clone()) {
+            tracing::debug!("a candidate was discarded: {error}");
+        }
     }
-    echo::answer(pc, SessionDescription::offer(offer.to_string()))?;
-    add_candidates(pc, fragment)?;
-    let _ = tokio::time::timeout(GATHERING, pc.gathering_complete()).await;
-    let answer = pc.local_description().ok_or("the session has ended")?;
-    let parsed = peerline_sdp::SessionDescription::parse(&answer.sdp)?;
-    let media = parsed
-        .media
-        .iter()
-        .find(|media| !media.is_rejected())
-        .ok_or("nothing is left in the session")?;
-    let mut reply = Fragment::about(&parsed, media);
-    for candidate in media.candidates() {
-        reply.media[0].push(&candidate?);
-    }
-    reply.media[0].push(&EndOfCandidates);
-    let headers = [
-        (header::CONTENT_TYPE, SDP_FRAGMENT.to_owned()),
-        (header::ETAG, etag(&answer)),
-    ];
-    Ok((StatusCode::OK, headers, reply.to_string()).into_response())
 }
 
-async fn end(State(sessions): State<Sessions>, Path(id): Path<String>) -> Result<Response, Response> {
-    let pc = sessions.find(&id)?;
-    pc.close();
-    sessions.with(|sessions| sessions.remove(&id));
+async fn end(State(whip): State<Whip>, Path(id): Path<String>) -> Result<Response, Response> {
+    let session = whip
+        .sessions
+        .with(|sessions| sessions.remove(&id))
+        .ok_or_else(no_session)?;
+    session.pc.close();
     Ok(StatusCode::OK.into_response())
+}
+
+/// The answer with every candidate: "the WHIP endpoint SHALL gather all the ICE candidates for the media server before
+/// responding to the client request" (RFC 9725 §4.3.2).
+async fn complete_answer(pc: &PeerConnection) -> Result<SessionDescription, Response> {
+    let _ = tokio::time::timeout(GATHERING, pc.gathering_complete()).await;
+    pc.local_description().ok_or_else(no_session)
+}
+
+/// A description of our own, or one that was accepted.
+fn parse(description: &SessionDescription) -> Result<peerline_sdp::SessionDescription, Response> {
+    peerline_sdp::SessionDescription::parse(&description.sdp)
+        .map_err(|error| reply::error(StatusCode::INTERNAL_SERVER_ERROR, error))
+}
+
+/// What the peer says to an offer is the client's to mend, unless the peer has ended.
+fn refusal(pc: &PeerConnection, error: &Error) -> Response {
+    match pc.connection_state() {
+        ConnectionState::Closed => no_session(),
+        _ => reply::error(StatusCode::BAD_REQUEST, error),
+    }
+}
+
+/// The body, if it is text of the expected type.
+fn text(headers: &HeaderMap, expected: &str, body: Result<String, StringRejection>) -> Result<String, Response> {
+    let given = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("missing");
+    let media_type = given.split(';').next().unwrap_or_default().trim();
+    if !media_type.eq_ignore_ascii_case(expected) {
+        let text = format!("the Content-Type must be {expected}, but is {given}");
+        return Err(reply::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
+    }
+    let body = body.map_err(|rejection| reply::bad_body(&rejection))?;
+    if body.len() > MAX_BODY {
+        return Err(reply::too_large());
+    }
+    Ok(body)
 }

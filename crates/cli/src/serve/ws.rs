@@ -3,89 +3,156 @@
 //! Both ways: `{"description": RTCSessionDescriptionInit}` and `{"candidate": RTCIceCandidateInit | null}`; from the
 //! server also `{"error": "…"}`, after which the conversation goes on.
 
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::response::Response;
-use peerline::{IceCandidate, PeerConnection, PeerEvent, SdpType, SessionDescription};
-use serde_json::{Value, json};
+use std::time::Duration;
 
-use super::{MAX_BODY, echo};
+use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
+use axum::http::StatusCode;
+use axum::response::Response;
+use peerline::{ConnectionState, IceCandidate, PeerConnection, PeerEvent, SdpType, SessionDescription};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::echo::{self, End, Visitor, Visitors};
+use super::{MAX_BODY, MAX_READ, reply};
+
+/// A visitor that does not read for this long is not there any more.
+const SENDING: Duration = Duration::from_secs(10);
 
 /// Upgrades to a WebSocket and serves it.
-pub(super) async fn upgrade(upgrade: WebSocketUpgrade) -> Response {
-    upgrade.max_message_size(MAX_BODY).on_upgrade(|socket| async {
-        if let Err(error) = converse(socket).await {
-            tracing::warn!("a visitor could not be served: {error}");
+pub(super) async fn upgrade(
+    State(visitors): State<Visitors>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => {
+            // Where a method is wrong, so is the status: everything else about the request comes second.
+            let status = match rejection.status() {
+                StatusCode::METHOD_NOT_ALLOWED => StatusCode::BAD_REQUEST,
+                status => status,
+            };
+            let text = format!("this is a WebSocket: {}", rejection.body_text());
+            return reply::error(status, text);
         }
-    })
+    };
+    let visitor = match visitors.admit().await {
+        Ok(visitor) => visitor,
+        Err(refusal) => return reply::unavailable(refusal),
+    };
+    upgrade
+        .max_message_size(MAX_READ)
+        .max_frame_size(MAX_READ)
+        .on_upgrade(|socket| serve(socket, visitor))
 }
 
-/// Signals until either side hangs up; then serves the peer until it ends by itself.
-async fn converse(mut socket: WebSocket) -> Result<(), peerline::Error> {
-    let pc = echo::new_peer().await?;
-    loop {
-        tokio::select! {
-            event = pc.next_event() => match echo::handle(event) {
-                echo::Outcome::Ended => return Ok(()),
-                echo::Outcome::Goes(Some(PeerEvent::IceCandidate(candidate))) => {
-                    if send(&mut socket, &json!({ "candidate": candidate })).await.is_err() {
-                        break;
-                    }
-                }
-                echo::Outcome::Goes(_) => {}
-            },
-            message = socket.recv() => {
-                let text = match message {
-                    Some(Ok(Message::Text(text))) => text,
-                    Some(Ok(Message::Binary(_))) => "".into(),
-                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-                    None | Some(Ok(Message::Close(_)) | Err(_)) => break,
-                };
-                let reply = match handle(&pc, &text) {
-                    Ok(None) => continue,
-                    Ok(Some(reply)) => reply,
-                    Err(text) => json!({ "error": text }),
-                };
-                if send(&mut socket, &reply).await.is_err() {
-                    break;
-                }
+/// Serves a visitor until its peer ends, also after it has left the WebSocket.
+async fn serve(mut socket: WebSocket, mut visitor: Visitor) {
+    match converse(&mut socket, &mut visitor).await {
+        Leaving::Socket => {
+            drop(socket);
+            // Nobody can describe a connection any more that was never begun.
+            if visitor.pc.connection_state() == ConnectionState::New {
+                visitor.leave().await;
+            } else {
+                visitor.serve_alone().await;
             }
         }
+        Leaving::Peer(end) => {
+            let _ = timeout(SENDING, say_goodbye(&mut socket, end)).await;
+            drop(socket);
+            visitor.leave().await;
+        }
     }
-    echo::serve_alone(&pc).await;
-    Ok(())
 }
 
-async fn send(socket: &mut WebSocket, message: &Value) -> Result<(), axum::Error> {
-    socket.send(Message::Text(message.to_string().into())).await
+/// What came first.
+enum Leaving {
+    /// The signalling ended.
+    Socket,
+    /// The peer ended.
+    Peer(End),
+}
+
+async fn converse(socket: &mut WebSocket, visitor: &mut Visitor) -> Leaving {
+    loop {
+        let reply = tokio::select! {
+            event = visitor.next() => match event {
+                Ok(PeerEvent::IceCandidate(candidate)) => Some(json!({ "candidate": candidate })),
+                Ok(_) => None,
+                Err(end) => return Leaving::Peer(end),
+            },
+            message = socket.recv() => match message {
+                Some(Ok(Message::Text(text))) => match handle(&visitor.pc, &text) {
+                    Ok(reply) => reply,
+                    Err(text) => Some(json!({ "error": text })),
+                },
+                Some(Ok(Message::Binary(_))) => Some(json!({ "error": "this is binary: send JSON as text" })),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => None,
+                None | Some(Ok(Message::Close(_)) | Err(_)) => return Leaving::Socket,
+            },
+        };
+        let Some(reply) = reply else { continue };
+        // While this waits nobody reads: the visitor's own pace limits what is done for it.
+        let sending = socket.send(Message::Text(reply.to_string().into()));
+        let Ok(Ok(())) = timeout(SENDING, sending).await else {
+            return Leaving::Socket;
+        };
+    }
+}
+
+/// Tells why the peer ended, unless the visitor itself closed it, and closes the WebSocket.
+async fn say_goodbye(socket: &mut WebSocket, end: End) -> Result<(), axum::Error> {
+    let code = match end {
+        End::Closed => close_code::NORMAL,
+        End::ProgramEnds => close_code::AWAY,
+        End::Failed | End::NotConnected => {
+            let text = reply::error_json(end);
+            socket.send(Message::Text(text.into())).await?;
+            close_code::POLICY
+        }
+    };
+    let frame = CloseFrame {
+        code,
+        reason: end.to_string().into(),
+    };
+    socket.send(Message::Close(Some(frame))).await
 }
 
 /// One message of the visitor: the reply to it, if it wants one, or what was wrong with it.
 fn handle(pc: &PeerConnection, text: &str) -> Result<Option<Value>, String> {
+    if text.len() > MAX_BODY {
+        return Err(format!("the message is larger than {MAX_BODY} bytes"));
+    }
     let message: Value = serde_json::from_str(text).map_err(|error| format!("this is not JSON: {error}"))?;
     let Value::Object(mut message) = message else {
         return Err("expected an object with \"description\" or \"candidate\"".into());
     };
-    if let Some(description) = message.remove("description") {
-        let description: SessionDescription = serde_json::from_value(description)
-            .map_err(|error| format!("this is no RTCSessionDescriptionInit: {error}"))?;
-        return match description.kind {
-            SdpType::Offer => {
-                let answer = echo::answer(pc, description).map_err(|error| error.to_string())?;
-                Ok(Some(json!({ "description": answer })))
-            }
-            _ => pc
-                .set_remote_description(description)
-                .map(|()| None)
-                .map_err(|error| error.to_string()),
-        };
+    match (message.remove("description"), message.remove("candidate")) {
+        (Some(description), None) => describe(pc, description),
+        (None, Some(candidate)) => add_candidate(pc, candidate).map(|()| None),
+        (Some(_), Some(_)) => Err("send \"description\" and \"candidate\" one after the other".into()),
+        (None, None) => Err("expected \"description\" or \"candidate\"".into()),
     }
-    if let Some(candidate) = message.remove("candidate") {
-        let candidate: Option<IceCandidate> =
-            serde_json::from_value(candidate).map_err(|error| format!("this is no RTCIceCandidateInit: {error}"))?;
-        return pc
-            .add_ice_candidate(candidate)
-            .map(|()| None)
-            .map_err(|error| error.to_string());
+}
+
+/// `{"description": …}`: an offer is answered.
+fn describe(pc: &PeerConnection, description: Value) -> Result<Option<Value>, String> {
+    let description: SessionDescription = serde_json::from_value(description)
+        .map_err(|error| format!("\"description\" is no RTCSessionDescriptionInit: {error}"))?;
+    if description.kind == SdpType::Offer {
+        let answer = echo::answer(pc, description).map_err(|error| error.to_string())?;
+        return Ok(Some(json!({ "description": answer })));
     }
-    Err("expected \"description\" or \"candidate\"".into())
+    pc.set_remote_description(description)
+        .map_err(|error| error.to_string())?;
+    Ok(None)
+}
+
+/// `{"candidate": …}`, where `null` says that there are no more.
+fn add_candidate(pc: &PeerConnection, candidate: Value) -> Result<(), String> {
+    let candidate: Option<IceCandidate> = serde_json::from_value(candidate)
+        .map_err(|error| format!("\"candidate\" is no RTCIceCandidateInit: {error}"))?;
+    pc.add_ice_candidate(candidate).map_err(|error| error.to_string())
 }
