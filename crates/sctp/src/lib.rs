@@ -17,7 +17,7 @@
 //! let mut a = Association::new(Config { rng_seed: [1; 32], ..Config::default() });
 //! let mut b = Association::new(Config { rng_seed: [2; 32], ..Config::default() });
 //! a.connect(now);
-//! a.send(now, StreamId(0), Message::new(Ppid::STRING, "hello"), SendOptions::default())?;
+//! a.send(now, StreamId(0), Message::new(Ppid::STRING, "hello"), SendOptions::default()).unwrap();
 //!
 //! // In place of DTLS and a network: what one wants to send, the other receives.
 //! let mut packet = Vec::new();
@@ -32,7 +32,6 @@
 //! assert_eq!(b.poll_event(), Some(Event::Connected));
 //! assert_eq!(b.poll_event(), Some(Event::Readable(StreamId(0))));
 //! assert_eq!(b.recv(StreamId(0)).unwrap().payload, "hello");
-//! # Ok::<(), peerline_sctp::SendError>(())
 //! ```
 //!
 //! # The map
@@ -74,3 +73,8 @@ pub use error::{ResetError, SendError};
 pub use event::{CloseReason, Event, ResetResult};
 pub use message::{Message, Ppid, Reliability, SendOptions, StreamId};
 pub use stats::Stats;
+
+/// The README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
