@@ -56,3 +56,8 @@ pub use stats::{
 };
 
 pub use peerline_dtls::{Certificate, CryptoProvider, default_provider};
+
+/// The README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -75,3 +75,8 @@ pub use rustls::crypto::CryptoProvider;
 pub use stats::Stats;
 pub use wire::alert::AlertDescription;
 pub use wire::{CipherSuite, NamedGroup, ProtocolVersion, SrtpProfile};
+
+/// The README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

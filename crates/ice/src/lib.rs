@@ -79,3 +79,8 @@ pub use error::AddCandidateError;
 pub use event::{Event, GatheringState, Role, State};
 pub use pair::{PairId, PairState};
 pub use stats::{CandidatePair, CandidatePairStats, DropCounters, PairCounters};
+
+/// The README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -58,3 +58,13 @@ pub use peerline_connection::{
     OfferOptions, SdpType, SessionDescription, SignalingState, StatsReport,
 };
 pub use peerline_dtls::{Certificate, CertificateError, CryptoProvider};
+
+/// The README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+/// The examples of the project's README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct ProjectReadme;

@@ -63,3 +63,8 @@ pub use parameters::{DtlsParameters, IceParameters};
 pub use parse::{MAX_LENGTH, MAX_LINE_LENGTH, MAX_LINES};
 pub use section::Section;
 pub use session::SessionDescription;
+
+/// The README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -73,3 +73,8 @@ pub mod reexports {
     pub use bytes;
     pub use peerline_wire;
 }
+
+/// The README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

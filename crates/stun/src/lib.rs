@@ -54,3 +54,8 @@ pub use error::{AttributeError, FingerprintError, IntegrityError, ParseError};
 pub use header::{Class, Method, TransactionId, is_stun};
 pub use key::{Algorithm, Integrity, Key};
 pub use message::{Attributes, Message, RawAttributes};
+
+/// The README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -41,3 +41,8 @@ mod socket;
 pub use inbox::{Batch, Inbox};
 pub use outbox::{Counters, Outbox};
 pub use socket::Socket;
+
+/// The README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

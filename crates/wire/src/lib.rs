@@ -30,3 +30,8 @@ pub use reader::{Reader, Truncated};
 pub use replay::ReplayWindow;
 pub use serial::{Serial16, Serial32};
 pub use writer::Writer;
+
+/// The README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
