@@ -53,7 +53,7 @@ async fn ids_are_used_again(browser: Browser) {
             .create(Side::Rust, &label, DataChannelInit::default())
             .expect("Rust has it at once");
         opened(&channel).await;
-        // Firefox never tells its page of a channel that closes before the page could see it.
+        // Firefox does not answer the reset of a channel that its page has not seen yet.
         session.page.call("lab.channel", &[json!(label)]);
         let before = channel.id();
         match closer {
@@ -70,6 +70,7 @@ async fn ids_are_used_again(browser: Browser) {
             .create(Side::Rust, &format!("after {label}"), DataChannelInit::default())
             .expect("at once");
         opened(&next).await;
+        session.page.call("lab.channel", &[json!(next.label())]);
         assert_eq!(next.id(), before);
         next.close();
         within("the channel to close", next.closed()).await;

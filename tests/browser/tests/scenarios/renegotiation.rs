@@ -158,5 +158,5 @@ async fn another_channel_opens(session: &mut Session) {
 
 pub(crate) async fn echo(channel: &DataChannel, text: &str) {
     channel.send(text).await.expect("the channel is open");
-    assert_eq!(receive(channel).await, Message::from(text));
+    assert_eq!(receive(channel).await, Message::from(text), "{text}");
 }

@@ -110,6 +110,11 @@ impl Session {
 
     /// One offer and one answer.
     pub(crate) async fn negotiate(&mut self, offerer: Side) {
+        if self.pc.remote_description().is_some() {
+            // A candidate that comes after its generation has ended is rightly refused.
+            self.page.eval("lab.gathered()");
+            self.carry_candidates().await;
+        }
         match offerer {
             Side::Page => {
                 let offer = self.page_description("lab.offer()").await;
