@@ -1,6 +1,6 @@
 //! [`Connection`]: one whole peer, without I/O.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
@@ -12,6 +12,7 @@ use peerline_wire::{Datagram, Transmit, Transport};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use crate::channels::ChannelId;
 use crate::config::Config;
 use crate::demux::{Protocol, demux};
 use crate::error::Error;
@@ -38,6 +39,8 @@ pub struct Connection {
     pub(crate) events: VecDeque<Event>,
     pub(crate) gathering: Gathering,
     pub(crate) counters: Counters,
+    /// Those that count as closed once they are.
+    open_channels: HashSet<ChannelId>,
     /// DTLS that came before its role was known: the answer is on its way, and the peer already has ours or sent its own.
     early: VecDeque<BytesMut>,
     dtls_state: DtlsTransportState,
@@ -150,6 +153,7 @@ impl Connection {
             events: VecDeque::new(),
             gathering: Gathering::new(),
             counters: Counters::default(),
+            open_channels: HashSet::new(),
             early: VecDeque::new(),
             dtls_state: DtlsTransportState::New,
             ice_connection_state: IceConnectionState::New,
@@ -175,7 +179,7 @@ impl Connection {
                 match &mut self.dtls {
                     Some(dtls) => dtls.handle_datagram(now, datagram.payload),
                     None if self.early.len() < self.config.max_early_datagrams => {
-                        self.early.push_back(datagram.payload)
+                        self.early.push_back(datagram.payload);
                     }
                     None => self.counters.dropped += 1,
                 }
@@ -269,7 +273,7 @@ impl Connection {
         }
         self.closing = Closing::Sctp;
         self.channels.abort(now, "Close called");
-        self.end(now);
+        self.end();
     }
 
     /// True once [`close`](Self::close) was called, or the peer closed.
@@ -335,11 +339,11 @@ impl Connection {
     /// Carries news between the layers until all are quiet.
     pub(crate) fn settle(&mut self, now: Instant) {
         while let Some(event) = self.ice.poll_event() {
-            self.on_ice_event(now, event);
+            self.on_ice_event(event);
         }
         self.settle_dtls(now);
         while let Some(event) = self.channels.poll_event() {
-            self.on_channel_event(now, event);
+            self.on_channel_event(&event);
         }
         self.tell_candidates();
         self.update_states();
@@ -368,7 +372,7 @@ impl Connection {
         }
     }
 
-    fn on_ice_event(&mut self, now: Instant, event: ice::Event) {
+    fn on_ice_event(&mut self, event: ice::Event) {
         match event {
             ice::Event::LocalCandidate(candidate) => self.gathering.newest.candidates.push(candidate),
             ice::Event::GatheringStateChange(_) | ice::Event::StateChange(_) | ice::Event::RoleChange(_) => {}
@@ -377,35 +381,39 @@ impl Connection {
             // A kind of news that this version does not know changes nothing here.
             _ => {}
         }
-        let _ = now;
     }
 
-    fn on_channel_event(&mut self, now: Instant, event: datachannel::Event) {
+    fn on_channel_event(&mut self, event: &datachannel::Event) {
         if self.is_closed() {
             return;
         }
-        let event = match event {
+        let event = match *event {
             datachannel::Event::Incoming(id) => {
-                self.counters.channels_opened += 1;
+                self.on_channel_open(id);
                 Event::DataChannel(id)
             }
             datachannel::Event::Opened(id) => {
-                self.counters.channels_opened += 1;
+                self.on_channel_open(id);
                 Event::ChannelOpen(id)
             }
             datachannel::Event::Readable(id) => Event::ChannelReadable(id),
             datachannel::Event::BufferedAmountLow(id) => Event::BufferedAmountLow(id),
             datachannel::Event::Closing(id) => Event::ChannelClosing(id),
             datachannel::Event::Closed(id) => {
-                self.counters.channels_closed += 1;
+                if self.open_channels.remove(&id) {
+                    self.counters.channels_closed += 1;
+                }
                 Event::ChannelClosed(id)
             }
             datachannel::Event::Error(id, _) => Event::ChannelError(id),
-            datachannel::Event::AssociationConnected => return,
-            datachannel::Event::AssociationClosed(_) => return,
+            datachannel::Event::AssociationConnected | datachannel::Event::AssociationClosed(_) => return,
         };
-        let _ = now;
         self.events.push_back(event);
+    }
+
+    fn on_channel_open(&mut self, id: ChannelId) {
+        self.counters.channels_opened += 1;
+        self.open_channels.insert(id);
     }
 
     fn on_dtls_closed(&mut self, now: Instant, reason: &dtls::CloseReason) {
@@ -413,8 +421,9 @@ impl Connection {
         match reason {
             // "closed: the transport has been closed intentionally via receipt of a close_notify alert" (webrtc-pc §5.5.1).
             dtls::CloseReason::CloseNotify => {
-                self.closing = Closing::Done;
-                self.end(now);
+                // DTLS has its own `close_notify` to send in reply.
+                self.closing = Closing::Dtls;
+                self.end();
             }
             dtls::CloseReason::Local => self.dtls_state = DtlsTransportState::Closed,
             _ => self.dtls_state = DtlsTransportState::Failed,
@@ -422,9 +431,9 @@ impl Connection {
     }
 
     /// The states of a closed connection, and the last event.
-    fn end(&mut self, now: Instant) {
+    fn end(&mut self) {
         while let Some(event) = self.channels.poll_event() {
-            self.on_channel_event(now, event);
+            self.on_channel_event(&event);
         }
         self.negotiation.close();
         self.dtls_state = DtlsTransportState::Closed;
@@ -433,9 +442,6 @@ impl Connection {
         self.early.clear();
         self.events
             .push_back(Event::ConnectionStateChange(ConnectionState::Closed));
-        if self.closing == Closing::Done {
-            self.ice.close(now);
-        }
     }
 
     /// Takes the next step of a close, once the layer before has nothing left to send; false when there is none.
