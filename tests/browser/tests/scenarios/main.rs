@@ -15,7 +15,6 @@ mod session;
 mod statistics;
 mod vanishing;
 
-use peerline_browser_tests::Browser;
 use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio::time::{sleep, timeout};
@@ -59,12 +58,4 @@ fn run(scenario: impl Future<Output = ()>) {
 
 fn tasks() -> usize {
     Handle::current().metrics().num_alive_tasks()
-}
-
-/// Evaluates to the value that fits the browser.
-fn by_browser<T>(browser: Browser, chromium: T, firefox: T) -> T {
-    match browser {
-        Browser::Chromium => chromium,
-        Browser::Firefox => firefox,
-    }
 }
