@@ -140,7 +140,9 @@ async function showPair(mine) {
     if (pair) {
       const local = stats.get(pair.localCandidateId), remote = stats.get(pair.remoteCandidateId);
       $('pair').textContent = `${describeEnd(local)} ↔ ${describeEnd(remote)} (${local?.protocol ?? 'udp'})`;
-      if (pair.currentRoundTripTime !== undefined) $('rtt').textContent = (pair.currentRoundTripTime * 1000).toFixed(1);
+      // Chromium counts whole milliseconds.
+      const rtt = pair.currentRoundTripTime;
+      if (rtt !== undefined) $('rtt').textContent = rtt > 0 ? (rtt * 1000).toFixed(1) : '< 1';
     }
     const version = transport?.tlsVersion?.toUpperCase();
     if (version) $('dtls').textContent = { FEFD: '1.2', FEFC: '1.3' }[version] ?? version;
@@ -151,7 +153,7 @@ async function showPair(mine) {
 function describeEnd(candidate) {
   if (!candidate) return '?';
   // Browsers hide addresses that the page has no business to know.
-  const address = candidate.address || candidate.ip || 'hidden address';
+  const address = candidate.address || candidate.ip || '(hidden)';
   return `${candidate.candidateType} ${address.includes(':') ? `[${address}]` : address}:${candidate.port}`;
 }
 
@@ -220,6 +222,7 @@ async function sendFile(file) {
       const bytes = new Uint8Array(await file.slice(start, start + READ_AHEAD).arrayBuffer());
       for (let at = 0; at === 0 || at < bytes.length; at += piece) {
         if (channel.bufferedAmount > READ_AHEAD) await happens('bufferedamountlow');
+        if (channel.readyState !== 'open') await lost;
         const part = bytes.subarray(at, at + piece);
         channel.send(part);
         there.update(part);

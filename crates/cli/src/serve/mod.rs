@@ -22,7 +22,7 @@ const MAX_BODY: usize = 256 * 1024;
 const MAX_READ: usize = 1024 * 1024;
 
 /// How long requests under way may take when the program ends.
-const FAREWELL: Duration = Duration::from_secs(3);
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Serves until interrupted.
 pub(crate) async fn run(listen: SocketAddr) -> Result<(), Box<dyn std::error::Error>> {

@@ -1,61 +1,73 @@
 //! Errors as every interface gives them: a status that says whose fault it is, and JSON that says what was wrong.
 
 use axum::extract::rejection::StringRejection;
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
 
 use super::MAX_BODY;
 
 /// `{"error": …}`, the one shape of all errors.
-pub(super) fn error_json(text: impl ToString) -> String {
-    serde_json::json!({ "error": text.to_string() }).to_string()
+pub(super) fn error_json(text: &str) -> Value {
+    json!({ "error": text })
 }
 
-/// An error response.
-pub(super) fn error(status: StatusCode, text: impl ToString) -> Response {
-    (status, [(header::CONTENT_TYPE, "application/json")], error_json(text)).into_response()
+/// Why a request was refused.
+#[derive(Debug)]
+pub(super) struct Refused {
+    status: StatusCode,
+    text: String,
 }
 
-/// `503`: the server's trouble, which may pass.
-pub(super) fn unavailable(text: impl ToString) -> Response {
-    let mut response = error(StatusCode::SERVICE_UNAVAILABLE, text);
-    response
-        .headers_mut()
-        .insert(header::RETRY_AFTER, header::HeaderValue::from_static("30"));
-    response
+impl Refused {
+    pub(super) fn new(status: StatusCode, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { status, text }
+    }
+
+    /// `413`: more than anybody needs.
+    pub(super) fn too_large() -> Self {
+        let text = format!("the body is larger than {MAX_BODY} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, text)
+    }
+
+    /// `503`: the server's trouble, which may pass.
+    pub(super) fn unavailable(text: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, text)
+    }
+
+    /// A body that is no text, or was not read.
+    pub(super) fn body(rejection: &StringRejection) -> Self {
+        match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Self::too_large(),
+            status => Self::new(status, rejection.body_text()),
+        }
+    }
 }
 
-/// `413`: more than anybody needs.
-pub(super) fn too_large() -> Response {
-    error(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        format!("the body is larger than {MAX_BODY} bytes"),
-    )
-}
-
-/// A body that is no text, or was not read.
-pub(super) fn bad_body(rejection: &StringRejection) -> Response {
-    match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
-        status => error(status, rejection.body_text()),
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let headers = [(header::CONTENT_TYPE, "application/json")];
+        let mut response = (self.status, headers, error_json(&self.text).to_string()).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            let seconds = HeaderValue::from_static("30");
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        response
     }
 }
 
 /// `404` for whatever is not in the router.
-pub(super) async fn not_found(uri: Uri) -> Response {
-    error(
-        StatusCode::NOT_FOUND,
-        format!("there is no {}: the page is at /", uri.path()),
-    )
+pub(super) async fn not_found(uri: Uri) -> Refused {
+    let text = format!("there is no {}: the page is at /", uri.path());
+    Refused::new(StatusCode::NOT_FOUND, text)
 }
 
 /// `405`; axum adds `Allow`.
-pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Response {
-    error(
-        StatusCode::METHOD_NOT_ALLOWED,
-        format!(
-            "{} does not take {method}: the header Allow has what it takes",
-            uri.path()
-        ),
-    )
+pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Refused {
+    let text = format!(
+        "{} does not take {method}: the header Allow has what it takes",
+        uri.path()
+    );
+    Refused::new(StatusCode::METHOD_NOT_ALLOWED, text)
 }

@@ -17,8 +17,9 @@ use axum::routing::get;
 use peerline::{ConnectionState, Error, PeerConnection, SessionDescription};
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
+use super::MAX_BODY;
 use super::echo::{self, Visitor, Visitors};
-use super::{MAX_BODY, reply};
+use super::reply::{self, Refused};
 
 mod fragment;
 
@@ -85,13 +86,13 @@ impl Sessions {
         use_them(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn find(&self, id: &str) -> Result<Arc<Session>, Response> {
+    fn find(&self, id: &str) -> Result<Arc<Session>, Refused> {
         self.with(|sessions| sessions.get(id).cloned()).ok_or_else(no_session)
     }
 }
 
-fn no_session() -> Response {
-    reply::error(StatusCode::NOT_FOUND, "no such session: it ended, or never was")
+fn no_session() -> Refused {
+    Refused::new(StatusCode::NOT_FOUND, "no such session: it ended, or never was")
 }
 
 /// "The '200 OK' response to any OPTIONS request SHOULD include an 'Accept-Post' header" (RFC 9725 §4.2).
@@ -112,7 +113,7 @@ async fn nothing_to_get() -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-async fn look(State(whip): State<Whip>, Path(id): Path<String>) -> Result<StatusCode, Response> {
+async fn look(State(whip): State<Whip>, Path(id): Path<String>) -> Result<StatusCode, Refused> {
     whip.sessions.find(&id).map(|_| StatusCode::NO_CONTENT)
 }
 
@@ -120,18 +121,22 @@ async fn create(
     State(whip): State<Whip>,
     headers: HeaderMap,
     body: Result<String, StringRejection>,
-) -> Result<Response, Response> {
+) -> Result<Response, Refused> {
     let offer = text(&headers, SDP, body)?;
-    let visitor = whip.visitors.admit().await.map_err(reply::unavailable)?;
+    let visitor = whip
+        .visitors
+        .admit()
+        .await
+        .map_err(|refusal| Refused::unavailable(refusal.to_string()))?;
     echo::answer(&visitor.pc, SessionDescription::offer(offer)).map_err(|error| refusal(&visitor.pc, &error))?;
     let answer = complete_answer(&visitor.pc).await?;
     let parsed = parse(&answer)?;
     let Some(media) = parsed.media.iter().find(|media| !media.is_rejected()) else {
         let text = "nothing in the offer can be served: the echo peer takes data channels (m=application)";
-        return Err(reply::error(StatusCode::UNPROCESSABLE_ENTITY, text));
+        return Err(Refused::new(StatusCode::UNPROCESSABLE_ENTITY, text));
     };
     if media.candidates().next().is_none() {
-        return Err(reply::unavailable("no UDP socket could be opened for this session"));
+        return Err(Refused::unavailable("no UDP socket could be opened for this session"));
     }
     let etag = fragment::etag(&parsed);
     let id = register(&whip.sessions, visitor);
@@ -167,14 +172,14 @@ async fn update(
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Result<String, StringRejection>,
-) -> Result<Response, Response> {
+) -> Result<Response, Refused> {
     let session = whip.sessions.find(&id)?;
     let body = text(&headers, SDP_FRAGMENT, body)?;
     let Session { pc, patching } = &*session;
     let _turn = patching.lock().await;
     let offer = parse(&pc.remote_description().ok_or_else(no_session)?)?;
     let answer = parse(&pc.local_description().ok_or_else(no_session)?)?;
-    let update = fragment::Update::parse(&body, &offer).map_err(|text| reply::error(StatusCode::BAD_REQUEST, text))?;
+    let update = fragment::Update::parse(&body, &offer).map_err(|text| Refused::new(StatusCode::BAD_REQUEST, text))?;
     check_precondition(&headers, &fragment::etag(&answer))?;
     let Some(restarted) = &update.restarted_offer else {
         add_candidates(pc, &update);
@@ -192,11 +197,11 @@ async fn update(
 
 /// "A '428 Precondition Required' response for a missing entity tag, and a '412 Precondition Failed' response for a
 /// non-matching entity tag" (RFC 9725 §4.3.1). `*` matches every session (RFC 9110 §13.1.1).
-fn check_precondition(headers: &HeaderMap, current: &str) -> Result<(), Response> {
+fn check_precondition(headers: &HeaderMap, current: &str) -> Result<(), Refused> {
     let mut given = headers.get_all(header::IF_MATCH).iter().peekable();
     if given.peek().is_none() {
         let text = "give the session's ETag in If-Match, or * to restart ICE";
-        return Err(reply::error(StatusCode::PRECONDITION_REQUIRED, text));
+        return Err(Refused::new(StatusCode::PRECONDITION_REQUIRED, text));
     }
     let matches = given
         .filter_map(|value| value.to_str().ok())
@@ -204,7 +209,7 @@ fn check_precondition(headers: &HeaderMap, current: &str) -> Result<(), Response
         .any(|tag| matches!(tag.trim(), tag if tag == "*" || tag == current));
     if !matches {
         let text = "the ETag in If-Match is not the session's: ICE was restarted since";
-        return Err(reply::error(StatusCode::PRECONDITION_FAILED, text));
+        return Err(Refused::new(StatusCode::PRECONDITION_FAILED, text));
     }
     Ok(())
 }
@@ -219,7 +224,7 @@ fn add_candidates(pc: &PeerConnection, update: &fragment::Update) {
     }
 }
 
-async fn end(State(whip): State<Whip>, Path(id): Path<String>) -> Result<Response, Response> {
+async fn end(State(whip): State<Whip>, Path(id): Path<String>) -> Result<Response, Refused> {
     let session = whip
         .sessions
         .with(|sessions| sessions.remove(&id))
@@ -230,27 +235,27 @@ async fn end(State(whip): State<Whip>, Path(id): Path<String>) -> Result<Respons
 
 /// The answer with every candidate: "the WHIP endpoint SHALL gather all the ICE candidates for the media server before
 /// responding to the client request" (RFC 9725 §4.3.2).
-async fn complete_answer(pc: &PeerConnection) -> Result<SessionDescription, Response> {
+async fn complete_answer(pc: &PeerConnection) -> Result<SessionDescription, Refused> {
     let _ = tokio::time::timeout(GATHERING, pc.gathering_complete()).await;
     pc.local_description().ok_or_else(no_session)
 }
 
 /// A description of our own, or one that was accepted.
-fn parse(description: &SessionDescription) -> Result<peerline_sdp::SessionDescription, Response> {
+fn parse(description: &SessionDescription) -> Result<peerline_sdp::SessionDescription, Refused> {
     peerline_sdp::SessionDescription::parse(&description.sdp)
-        .map_err(|error| reply::error(StatusCode::INTERNAL_SERVER_ERROR, error))
+        .map_err(|error| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
 
 /// What the peer says to an offer is the client's to mend, unless the peer has ended.
-fn refusal(pc: &PeerConnection, error: &Error) -> Response {
+fn refusal(pc: &PeerConnection, error: &Error) -> Refused {
     match pc.connection_state() {
         ConnectionState::Closed => no_session(),
-        _ => reply::error(StatusCode::BAD_REQUEST, error),
+        _ => Refused::new(StatusCode::BAD_REQUEST, error.to_string()),
     }
 }
 
 /// The body, if it is text of the expected type.
-fn text(headers: &HeaderMap, expected: &str, body: Result<String, StringRejection>) -> Result<String, Response> {
+fn text(headers: &HeaderMap, expected: &str, body: Result<String, StringRejection>) -> Result<String, Refused> {
     let given = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -258,11 +263,11 @@ fn text(headers: &HeaderMap, expected: &str, body: Result<String, StringRejectio
     let media_type = given.split(';').next().unwrap_or_default().trim();
     if !media_type.eq_ignore_ascii_case(expected) {
         let text = format!("the Content-Type must be {expected}, but is {given}");
-        return Err(reply::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
+        return Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
     }
-    let body = body.map_err(|rejection| reply::bad_body(&rejection))?;
+    let body = body.map_err(|rejection| Refused::body(&rejection))?;
     if body.len() > MAX_BODY {
-        return Err(reply::too_large());
+        return Err(Refused::too_large());
     }
     Ok(body)
 }

@@ -8,14 +8,14 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
-use axum::http::StatusCode;
 use axum::response::Response;
 use peerline::{ConnectionState, IceCandidate, PeerConnection, PeerEvent, SdpType, SessionDescription};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::echo::{self, End, Visitor, Visitors};
-use super::{MAX_BODY, MAX_READ, reply};
+use super::reply::{self, Refused};
+use super::{MAX_BODY, MAX_READ};
 
 /// A visitor that does not read for this long is not there any more.
 const SENDING: Duration = Duration::from_secs(10);
@@ -24,27 +24,15 @@ const SENDING: Duration = Duration::from_secs(10);
 pub(super) async fn upgrade(
     State(visitors): State<Visitors>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Response {
-    let upgrade = match upgrade {
-        Ok(upgrade) => upgrade,
-        Err(rejection) => {
-            // Where a method is wrong, so is the status: everything else about the request comes second.
-            let status = match rejection.status() {
-                StatusCode::METHOD_NOT_ALLOWED => StatusCode::BAD_REQUEST,
-                status => status,
-            };
-            let text = format!("this is a WebSocket: {}", rejection.body_text());
-            return reply::error(status, text);
-        }
-    };
-    let visitor = match visitors.admit().await {
-        Ok(visitor) => visitor,
-        Err(refusal) => return reply::unavailable(refusal),
-    };
-    upgrade
-        .max_message_size(MAX_READ)
-        .max_frame_size(MAX_READ)
-        .on_upgrade(|socket| serve(socket, visitor))
+) -> Result<Response, Refused> {
+    let upgrade = upgrade.map_err(|rejection| {
+        let text = format!("this is a WebSocket: {}", rejection.body_text());
+        Refused::new(rejection.status(), text)
+    })?;
+    let visitor = visitors.admit().await;
+    let visitor = visitor.map_err(|refusal| Refused::unavailable(refusal.to_string()))?;
+    let upgrade = upgrade.max_message_size(MAX_READ).max_frame_size(MAX_READ);
+    Ok(upgrade.on_upgrade(|socket| serve(socket, visitor)))
 }
 
 /// Serves a visitor until its peer ends, also after it has left the WebSocket.
@@ -86,9 +74,9 @@ async fn converse(socket: &mut WebSocket, visitor: &mut Visitor) -> Leaving {
             message = socket.recv() => match message {
                 Some(Ok(Message::Text(text))) => match handle(&visitor.pc, &text) {
                     Ok(reply) => reply,
-                    Err(text) => Some(json!({ "error": text })),
+                    Err(text) => Some(reply::error_json(&text)),
                 },
-                Some(Ok(Message::Binary(_))) => Some(json!({ "error": "this is binary: send JSON as text" })),
+                Some(Ok(Message::Binary(_))) => Some(reply::error_json("this is binary: send JSON as text")),
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => None,
                 None | Some(Ok(Message::Close(_)) | Err(_)) => return Leaving::Socket,
             },
@@ -108,7 +96,7 @@ async fn say_goodbye(socket: &mut WebSocket, end: End) -> Result<(), axum::Error
         End::Closed => close_code::NORMAL,
         End::ProgramEnds => close_code::AWAY,
         End::Failed | End::NotConnected => {
-            let text = reply::error_json(end);
+            let text = reply::error_json(&end.to_string()).to_string();
             socket.send(Message::Text(text.into())).await?;
             close_code::POLICY
         }

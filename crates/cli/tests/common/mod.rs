@@ -12,11 +12,11 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-pub const SDP: &str = "application/sdp";
-pub const SDP_FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+pub(crate) const SDP: &str = "application/sdp";
+pub(crate) const SDP_FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
 /// Fails instead of waiting forever.
-pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     let Ok(result) = tokio::time::timeout(Duration::from_secs(20), future).await else {
         panic!("too late: {what}");
     };
@@ -24,7 +24,7 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 }
 
 /// Looks again and again until `look` is satisfied. Another process cannot be awaited.
-pub async fn until(what: &str, mut look: impl FnMut() -> Result<(), String>) {
+pub(crate) async fn until(what: &str, mut look: impl FnMut() -> Result<(), String>) {
     let mut last = String::new();
     for _ in 0..400 {
         match look() {
@@ -37,13 +37,13 @@ pub async fn until(what: &str, mut look: impl FnMut() -> Result<(), String>) {
 }
 
 /// The program, serving on a free port. Dropping it ends it.
-pub struct Server {
-    pub process: Child,
-    pub address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) process: Child,
+    pub(crate) address: SocketAddr,
 }
 
 impl Server {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         use std::io::BufRead as _;
         let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_peerline"))
             .args(["serve", "--listen", "127.0.0.1:0"])
@@ -64,24 +64,30 @@ impl Server {
     }
 
     /// Sockets and other files that it has open.
-    pub fn open_files(&self) -> usize {
+    pub(crate) fn open_files(&self) -> usize {
         let files = std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).expect("it runs");
         files.count()
     }
 
-    pub fn threads(&self) -> usize {
+    pub(crate) fn threads(&self) -> usize {
         let threads = std::fs::read_dir(format!("/proc/{}/task", self.process.id())).expect("it runs");
         threads.count()
     }
 
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let status = std::process::Command::new("kill")
             .args([format!("-{name}"), self.process.id().to_string()])
             .status();
         assert!(status.expect("kill runs").success());
     }
 
-    pub async fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Reply {
+    pub(crate) async fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl AsRef<[u8]>,
+    ) -> Reply {
         let body = body.as_ref();
         let mut request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n",
@@ -99,12 +105,12 @@ impl Server {
         Reply::parse(&String::from_utf8(reply).expect("it answers in text"))
     }
 
-    pub async fn post_offer(&self, offer: &str) -> Reply {
+    pub(crate) async fn post_offer(&self, offer: &str) -> Reply {
         self.request("POST", "/whip/echo", &[("Content-Type", SDP)], offer)
             .await
     }
 
-    pub async fn patch(&self, location: &str, if_match: &str, fragment: &str) -> Reply {
+    pub(crate) async fn patch(&self, location: &str, if_match: &str, fragment: &str) -> Reply {
         let headers = [("Content-Type", SDP_FRAGMENT), ("If-Match", if_match)];
         self.request("PATCH", location, &headers, fragment).await
     }
@@ -119,10 +125,10 @@ impl Drop for Server {
 
 /// An HTTP response.
 #[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
     headers: Vec<(String, String)>,
-    pub body: String,
+    pub(crate) body: String,
 }
 
 impl Reply {
@@ -145,26 +151,26 @@ impl Reply {
         }
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(given, _)| given == name);
         found.map(|(_, value)| value.as_str())
     }
 
     /// What was wrong, if this is an error as all interfaces give them.
-    pub fn error(&self) -> String {
+    pub(crate) fn error(&self) -> String {
         assert_eq!(self.header("content-type"), Some("application/json"), "{self:?}");
         error_of(&serde_json::from_str(&self.body).expect("JSON"))
     }
 }
 
-pub fn error_of(message: &Value) -> String {
+pub(crate) fn error_of(message: &Value) -> String {
     message["error"]
         .as_str()
         .unwrap_or_else(|| panic!("no error: {message}"))
         .to_owned()
 }
 
-pub async fn peer() -> PeerConnection {
+pub(crate) async fn peer() -> PeerConnection {
     let configuration = Configuration {
         loopback: true,
         ..Configuration::default()
@@ -173,7 +179,7 @@ pub async fn peer() -> PeerConnection {
 }
 
 /// A peer and its channel, not connected yet.
-pub async fn caller() -> (PeerConnection, DataChannel) {
+pub(crate) async fn caller() -> (PeerConnection, DataChannel) {
     let pc = peer().await;
     let channel = pc
         .create_data_channel("chat", DataChannelInit::default())
@@ -182,23 +188,23 @@ pub async fn caller() -> (PeerConnection, DataChannel) {
 }
 
 /// An offer with all candidates, set as local description.
-pub async fn complete_offer(pc: &PeerConnection) -> String {
+pub(crate) async fn complete_offer(pc: &PeerConnection) -> String {
     pc.set_local_description(None).expect("an offer");
     soon("gathering", pc.gathering_complete()).await;
     pc.local_description().expect("it was set").sdp
 }
 
 /// A peer connected through WHIP.
-pub struct WhipCall {
-    pub pc: PeerConnection,
-    pub channel: DataChannel,
-    pub location: String,
-    pub etag: String,
-    pub answer: String,
+pub(crate) struct WhipCall {
+    pub(crate) pc: PeerConnection,
+    pub(crate) channel: DataChannel,
+    pub(crate) location: String,
+    pub(crate) etag: String,
+    pub(crate) answer: String,
 }
 
 impl WhipCall {
-    pub async fn start(server: &Server) -> Self {
+    pub(crate) async fn start(server: &Server) -> Self {
         let (pc, channel) = caller().await;
         let reply = server.post_offer(&complete_offer(&pc).await).await;
         assert_eq!(reply.status, 201, "{reply:?}");
@@ -217,29 +223,29 @@ impl WhipCall {
 }
 
 /// A peer and its WebSocket.
-pub struct WsCall {
-    pub pc: PeerConnection,
-    pub channel: DataChannel,
-    pub socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+pub(crate) struct WsCall {
+    pub(crate) pc: PeerConnection,
+    pub(crate) channel: DataChannel,
+    pub(crate) socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
 
 impl WsCall {
     /// Nothing is said yet.
-    pub async fn new(server: &Server) -> Self {
+    pub(crate) async fn new(server: &Server) -> Self {
         let (pc, channel) = caller().await;
         let url = format!("ws://{}/ws", server.address);
         let (socket, _) = soon("upgrading", connect_async(url)).await.expect("a WebSocket");
         Self { pc, channel, socket }
     }
 
-    pub async fn start(server: &Server) -> Self {
+    pub(crate) async fn start(server: &Server) -> Self {
         let mut call = Self::new(server).await;
         call.connect().await;
         call
     }
 
     /// Offers and trickles both ways until the channel is open.
-    pub async fn connect(&mut self) {
+    pub(crate) async fn connect(&mut self) {
         self.pc.set_local_description(None).expect("an offer");
         let offer = self.pc.local_description().expect("it was set");
         self.say(&json!({ "description": offer })).await;
@@ -278,22 +284,22 @@ impl WsCall {
         }
     }
 
-    pub async fn say(&mut self, message: &Value) {
+    pub(crate) async fn say(&mut self, message: &Value) {
         self.send(Frame::text(message.to_string())).await;
     }
 
-    pub async fn send(&mut self, frame: Frame) {
+    pub(crate) async fn send(&mut self, frame: Frame) {
         self.socket.send(frame).await.expect("the program reads");
     }
 
-    pub async fn hear(&mut self) -> Value {
+    pub(crate) async fn hear(&mut self) -> Value {
         let message = soon("a message", self.socket.next()).await.expect("an open WebSocket");
         serde_json::from_str(message.expect("a frame").to_text().expect("text")).expect("JSON")
     }
 }
 
 /// Sends messages of every kind, and expects each back as it was.
-pub async fn expect_echo(channel: &DataChannel) {
+pub(crate) async fn expect_echo(channel: &DataChannel) {
     let messages = [
         Message::from("hello"),
         Message::from("grüß dich, 世界 🦀"),
