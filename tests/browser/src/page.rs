@@ -116,6 +116,17 @@ impl Page {
             .unwrap_or_else(|error| panic!("{:?}: {expression:.200}: {error}", self.browser))
     }
 
+    /// Waits until a JavaScript expression is true.
+    ///
+    /// # Panics
+    /// If it throws, or is not true within 20 seconds.
+    #[track_caller]
+    pub fn wait_for(&self, condition: &str) {
+        self.eval(&format!(
+            "(async () => {{ while (!({condition})) await new Promise(done => setTimeout(done, 10)); }})()"
+        ));
+    }
+
     /// Calls `function`, an expression, with `arguments`; otherwise [`eval`](Self::eval).
     ///
     /// # Panics

@@ -145,8 +145,8 @@ impl Session {
     async fn page_description(&self, expression: &str) -> SessionDescription {
         let description = self.page.eval(expression);
         match self.trickle {
-            Trickle::Yes => from_json(description),
-            Trickle::No => from_json(self.page.eval("lab.gathered()")),
+            Trickle::Yes => from_json(&description),
+            Trickle::No => from_json(&self.page.eval("lab.gathered()")),
         }
     }
 
@@ -176,7 +176,7 @@ impl Session {
     }
 
     async fn carry_candidates(&mut self) {
-        let candidates: Vec<Option<IceCandidate>> = from_json(self.page.eval("lab.take()"));
+        let candidates: Vec<Option<IceCandidate>> = from_json(&self.page.eval("lab.take()"));
         for candidate in candidates {
             if self.trickle == Trickle::Yes {
                 self.pc
@@ -239,8 +239,8 @@ fn to_json(value: impl serde::Serialize) -> Value {
     serde_json::to_value(value).expect("it is JSON")
 }
 
-fn from_json<T: DeserializeOwned>(value: Value) -> T {
-    serde_json::from_value(value.clone()).unwrap_or_else(|error| panic!("{error}: {value}"))
+fn from_json<T: DeserializeOwned>(value: &Value) -> T {
+    T::deserialize(value).unwrap_or_else(|error| panic!("{error}: {value}"))
 }
 
 /// As `createDataChannel` takes it.
