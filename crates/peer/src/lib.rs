@@ -54,8 +54,10 @@ pub use peer_connection::{PeerConnection, PeerEvent};
 
 pub use bytes::Bytes;
 pub use peerline_connection::{
-    ConnectionState, DataChannelInit, DataChannelState, IceCandidate, IceConnectionState, IceGatheringState, Message,
-    OfferOptions, SdpType, SessionDescription, SignalingState, StatsReport,
+    CandidatePairStats, CandidateStats, ChannelFault, ConnectionState, DataChannelInit, DataChannelState,
+    DataChannelStats, DtlsTransportState, Error as Refusal, IceCandidate, IceConnectionState, IceGatheringState,
+    Message, OfferOptions, PeerConnectionStats, SdpFault, SdpType, SessionDescription, SignalingState, Stats,
+    StatsKind, StatsReport, TransportStats,
 };
 pub use peerline_dtls::{Certificate, CertificateError, CryptoProvider};
 

@@ -4,6 +4,7 @@ use crate::renegotiation::echo;
 use crate::session::{Session, Side};
 use peerline_browser_tests::Browser;
 use serde_json::json;
+use std::time::Duration;
 
 crate::scenarios! {
     statistics_agree
@@ -44,13 +45,7 @@ async fn statistics_agree(browser: Browser) {
         pair.responses_received > 0 && pair.current_round_trip_time.is_some(),
         "{pair:?}"
     );
-    // Each side's remote port is the other's local one.
-    let port = |id: &str| {
-        let json = serde_json::to_value(report.get(id)).expect("it is JSON");
-        json["port"].clone()
-    };
-    assert_eq!(port(&pair.local_candidate_id), theirs["remote"]["port"]);
-    assert_eq!(port(&pair.remote_candidate_id), theirs["local"]["port"]);
+    paths_agree(&session).await;
 
     let transport = report.transport().expect("there is one");
     assert_eq!(transport.tls_version.as_deref(), Some("FEFD"), "DTLS 1.2");
@@ -58,4 +53,24 @@ async fn statistics_agree(browser: Browser) {
         transport.packets_received > 0 && transport.bytes_received > pair.bytes_received,
         "{transport:?}"
     );
+}
+
+/// Waits until each side's remote port is the other's local one: while pairs are still being nominated, each may send its
+/// own way (RFC 8445 §12.1).
+async fn paths_agree(session: &Session) {
+    let mut seen = Vec::new();
+    for _ in 0..40 {
+        let report = session.pc.stats();
+        let theirs = session.page.eval("stats()");
+        let pair = report.selected_candidate_pair().expect("data has a path");
+        let port = |id: &str| serde_json::to_value(report.get(id)).expect("it is JSON")["port"].clone();
+        let ours = (port(&pair.local_candidate_id), port(&pair.remote_candidate_id));
+        let theirs = (theirs["remote"]["port"].clone(), theirs["local"]["port"].clone());
+        if ours == theirs {
+            return;
+        }
+        seen.push((ours, theirs));
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    panic!("the paths never agreed: {seen:?}");
 }
