@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use peerline_connection::{
     Certificate, ChannelId, Config, Connection, ConnectionState, DataChannelInit, Event, IceCandidate, Message,
-    OfferOptions, SessionDescription, default_provider,
+    OfferOptions, SessionDescription, SignalingState, default_provider,
 };
 use peerline_sim::{HostId, Link, Network, many_paths, seed_bytes};
 use peerline_wire::Transport;
@@ -199,6 +199,10 @@ impl Lab {
             Signal::Candidate(candidate) => drop(peer.add_ice_candidate(now, candidate)),
             Signal::Description(description) => {
                 let is_offer = description.kind == peerline_connection::SdpType::Offer;
+                // Perfect negotiation: of two offers that meet, peer 0 ignores the other's, and peer 1 takes its own back.
+                if is_offer && who == 0 && peer.signaling_state() == SignalingState::HaveLocalOffer {
+                    return;
+                }
                 peer.set_remote_description(now, description)
                     .expect("the description fits");
                 if is_offer {
