@@ -316,7 +316,7 @@ fn a_certificate_that_was_not_announced_is_refused() {
     });
     // Somebody in the middle of signalling changes one byte of the fingerprint.
     let at = offer.sdp.find("a=fingerprint:sha-256 ").expect("it is there") + 22;
-    let mut forged = offer.sdp.clone();
+    let mut forged = offer.sdp;
     let byte = if &forged[at..at + 2] == "00" { "01" } else { "00" };
     forged.replace_range(at..at + 2, byte);
     let answer = lab.with_peer(1, |peer, now| {
@@ -326,7 +326,7 @@ fn a_certificate_that_was_not_announced_is_refused() {
         peer.local_description().expect("it was set")
     });
     lab.with_peer(0, |peer, now| {
-        peer.set_remote_description(now, answer).expect("the answer fits")
+        peer.set_remote_description(now, answer).expect("the answer fits");
     });
     lab.expect_event(1, &Event::ConnectionStateChange(ConnectionState::Failed));
     assert_eq!(lab.peer(1).dtls_transport_state(), DtlsTransportState::Failed);
@@ -439,7 +439,7 @@ fn the_peer_may_use_another_sctp_port() {
         peer.local_description().expect("it was set")
     });
     lab.with_peer(0, |peer, now| {
-        peer.set_remote_description(now, answer).expect("the answer fits")
+        peer.set_remote_description(now, answer).expect("the answer fits");
     });
     // DTLS comes up, but nobody listens on the port that was announced.
     lab.expect_event(1, &Event::ConnectionStateChange(ConnectionState::Connected));

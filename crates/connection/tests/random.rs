@@ -43,12 +43,10 @@ impl Run {
                 self.channels.entry(label).or_default().ids[who] = Some(id);
             }
             1 => self.close_one(who),
-            2 => {
-                if self.lab.peer(who).signaling_state() == SignalingState::Stable {
-                    let ice_restart = self.rng.random_bool(0.5);
-                    self.restarts += u32::from(ice_restart);
-                    self.lab.offer(who, OfferOptions { ice_restart });
-                }
+            2 if self.lab.peer(who).signaling_state() == SignalingState::Stable => {
+                let ice_restart = self.rng.random_bool(0.5);
+                self.restarts += u32::from(ice_restart);
+                self.lab.offer(who, OfferOptions { ice_restart });
             }
             3 => {
                 // An offer that is never signalled, and taken back.

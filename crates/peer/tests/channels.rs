@@ -173,7 +173,9 @@ async fn a_hundred_channels_at_once() {
 async fn channels_that_come_and_go_leave_nothing_behind() {
     let Pair { alice, bob, a, b } = pair().await;
     for _ in 0..50 {
-        let near = alice.create_data_channel("passing", DataChannelInit::default()).unwrap();
+        let near = alice
+            .create_data_channel("passing", DataChannelInit::default())
+            .unwrap();
         let far = next_channel(&bob).await;
         near.send("hello").await.unwrap();
         assert_eq!(soon("the message", far.recv()).await, Some(Message::from("hello")));
@@ -182,8 +184,16 @@ async fn channels_that_come_and_go_leave_nothing_behind() {
         soon("closed there", far.closed()).await;
     }
     for pc in [&alice, &bob] {
-        let labels: Vec<_> = pc.stats().data_channels().map(|channel| channel.label.clone()).collect();
-        assert_eq!(labels.iter().filter(|label| *label == "passing").count(), 0, "{labels:?}");
+        let labels: Vec<_> = pc
+            .stats()
+            .data_channels()
+            .map(|channel| channel.label.clone())
+            .collect();
+        assert_eq!(
+            labels.iter().filter(|label| *label == "passing").count(),
+            0,
+            "{labels:?}"
+        );
     }
     drop((a, b));
 }

@@ -29,13 +29,21 @@ impl FiveTuple {
     /// A five-tuple over UDP.
     #[must_use]
     pub fn udp(local: SocketAddr, remote: SocketAddr) -> Self {
-        Self { local, remote, transport: Transport::Udp }
+        Self {
+            local,
+            remote,
+            transport: Transport::Udp,
+        }
     }
 
     /// The same path as the other side names it.
     #[must_use]
     pub fn reversed(self) -> Self {
-        Self { local: self.remote, remote: self.local, transport: self.transport }
+        Self {
+            local: self.remote,
+            remote: self.local,
+            transport: self.transport,
+        }
     }
 }
 

@@ -115,7 +115,8 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Truncated`] if fewer than six bytes are left.
     pub fn u48(&mut self) -> Result<u64, Truncated> {
-        self.array().map(|[a, b, c, d, e, f]| u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+        self.array()
+            .map(|[a, b, c, d, e, f]| u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
     }
 
     /// A 64-bit number.

@@ -89,7 +89,10 @@ impl<'a> Writer<'a> {
         fill(&mut Writer { out: self.out });
         let len = (self.out.len() - start - N).to_be_bytes();
         let (overflow, low) = len.split_at(len.len() - N);
-        assert!(overflow.iter().all(|&byte| byte == 0), "the vector fits its {N}-byte length");
+        assert!(
+            overflow.iter().all(|&byte| byte == 0),
+            "the vector fits its {N}-byte length"
+        );
         self.out[start..start + N].copy_from_slice(low);
     }
 }

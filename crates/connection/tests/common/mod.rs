@@ -163,7 +163,7 @@ impl Lab {
                     match event {
                         Event::Gather => self.gather(who),
                         Event::IceCandidate(candidate) if self.trickle => {
-                            self.signal(who, Signal::Candidate(candidate))
+                            self.signal(who, Signal::Candidate(candidate));
                         }
                         Event::IceCandidate(_) => {}
                         event => self.events[who].push(event),
@@ -213,7 +213,7 @@ impl Lab {
                         match event {
                             Event::Gather => self.gather(who),
                             Event::IceCandidate(candidate) if self.trickle => {
-                                self.signal(who, Signal::Candidate(candidate))
+                                self.signal(who, Signal::Candidate(candidate));
                             }
                             Event::IceCandidate(_) => {}
                             event => self.events[who].push(event),
