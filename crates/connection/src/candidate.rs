@@ -5,8 +5,6 @@ use std::net::SocketAddr;
 use peerline_ice as ice;
 use peerline_sdp::attribute as sdp;
 use peerline_wire::Transport;
-use rand::RngExt;
-use rand::rngs::StdRng;
 
 /// A candidate as it is signalled, with the username fragment that tells its generation (RFC 8838 §15).
 pub(crate) fn to_sdp(candidate: &ice::Candidate, ufrag: &str) -> sdp::Candidate {
@@ -76,18 +74,4 @@ pub(crate) fn from_sdp(candidate: &sdp::Candidate) -> Option<ice::Candidate> {
             sdp::TcpType::So => ice::TcpType::SimultaneousOpen,
         }),
     })
-}
-
-/// New credentials: 48 and 144 random bits (RFC 8445 §5.3 asks for 24 and 128).
-pub(crate) fn random_credentials(rng: &mut StdRng) -> ice::Credentials {
-    const ICE_CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = |len| {
-        (0..len)
-            .map(|_| char::from(ICE_CHARS[rng.random_range(0..ICE_CHARS.len())]))
-            .collect()
-    };
-    ice::Credentials {
-        ufrag: text(8),
-        pwd: text(24),
-    }
 }

@@ -1,20 +1,7 @@
-//! The fuzzers' corpora, replayed.
+//! What fuzzing has found interesting, replayed.
 
 use peerline_dtls::fuzzing;
-
-fn replay(target: &str, body: fn(&[u8])) {
-    let folder = format!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/{}"), target);
-    let mut files: Vec<_> = std::fs::read_dir(&folder)
-        .expect(&folder)
-        .map(|file| file.unwrap().path())
-        .collect();
-    files.sort();
-    assert!(!files.is_empty(), "{folder} is empty");
-    for file in files {
-        println!("{}", file.display());
-        body(&std::fs::read(&file).unwrap());
-    }
-}
+use peerline_sim::replay;
 
 #[test]
 fn dtls_record() {

@@ -22,8 +22,9 @@ impl Credentials {
     /// attribute.
     pub const MAX_LEN: usize = 256;
 
-    /// Six random bits a character: 48 bits in the fragment, 144 in the password.
-    pub(crate) fn random(rng: &mut StdRng) -> Self {
+    /// New ones, six random bits a character: 48 bits in the fragment, 144 in the password.
+    #[must_use]
+    pub fn random(rng: &mut StdRng) -> Self {
         Self {
             ufrag: ice_chars(rng, 8),
             pwd: ice_chars(rng, 24),

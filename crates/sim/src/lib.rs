@@ -6,6 +6,7 @@
 //! - [`Pair`] connects two machines with two [`Link`]s and lets virtual time run,
 //! - [`Network`] does the same for any number of hosts with addresses,
 //! - [`laws::Laws`] checks a machine against the laws under random calls and hostile input,
+//! - [`replay`] runs the body of a fuzz target over its corpus,
 //! - [`every_loss`] lists each choice of lost datagrams, [`for_each_seed`] repeats a test and names the seed that failed.
 //!
 //! Nothing sleeps and nothing is random but the seed: a run of an hour takes milliseconds and happens the same way again.
@@ -54,6 +55,7 @@
 //!     .check();
 //! ```
 
+mod corpus;
 mod link;
 mod machine;
 mod network;
@@ -62,6 +64,7 @@ mod time;
 
 pub mod laws;
 
+pub use corpus::{replay, replay_folder};
 pub use link::{Link, LinkStats, Wire};
 pub use machine::{Machine, only_path};
 pub use network::{HostId, Network};

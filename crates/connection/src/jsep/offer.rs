@@ -6,10 +6,10 @@ use peerline_sdp::attribute::{Group, SctpPort, Setup};
 use peerline_sdp::{MediaDescription, Section as _};
 
 use super::{Applied, Created, LOCAL_SCTP_PORT, Negotiation, rejected};
+use crate::Connection;
 use crate::description::{SdpType, SessionDescription};
 use crate::error::Error;
 use crate::state::SignalingState;
-use crate::{Connection, candidate};
 
 /// What `createOffer` is asked (`RTCOfferOptions`).
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,7 +36,7 @@ impl Connection {
         let wanted = options.ice_restart || self.negotiation.restart_wanted;
         // There is nothing to restart before the first exchange, nor twice in one offer.
         let restart = (wanted && self.negotiation.current.local.is_some() && !self.negotiation.pending_restart)
-            .then(|| candidate::random_credentials(&mut self.rng));
+            .then(|| ice::Credentials::random(&mut self.rng));
         let credentials = restart.as_ref().unwrap_or(self.ice.local_credentials());
         let applied = Applied::new(SdpType::Offer, self.negotiation.offer(credentials));
         let description = applied.description();

@@ -8,10 +8,7 @@ use std::time::Duration;
 
 #[test]
 fn dcep() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/dcep");
-    let files = std::fs::read_dir(folder).expect(folder);
-    let replayed = files.map(|file| fuzzing::dcep(&std::fs::read(file.expect("a file").path()).expect("its bytes")));
-    assert_ne!(replayed.count(), 0, "{folder} is empty");
+    peerline_sim::replay("dcep", fuzzing::dcep);
 }
 
 fn reliability() -> impl Strategy<Value = Reliability> {
