@@ -10,6 +10,7 @@
 mod bench;
 mod ci;
 mod fuzz;
+mod network;
 mod shell;
 mod summary;
 mod test;

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every test of the workspace, with everything it needs.
 
 use crate::summary::Summary;
-use crate::{shell, tools};
+use crate::{network, shell, tools};
 
 /// Every package but the comparison with other stacks, which has no tests and takes longest to build. (Clippy reads it.)
 const TESTED: [&str; 3] = ["--workspace", "--exclude", "peerline-versus"];
@@ -29,20 +29,28 @@ pub(crate) fn run() -> Result<Report, String> {
         summary: Summary::default(),
         success: true,
     };
+    let doctests = [&["test", "--doc", "--no-fail-fast"][..], &TESTED].concat();
     if shell::succeeds("cargo", &["nextest", "--version"]) {
-        report.add(&[&["nextest", "run", "--no-fail-fast"][..], &TESTED].concat())?;
+        // Its configuration says that one failure does not end the run.
+        report.build_and_run(&[&["nextest", "run"][..], &TESTED].concat())?;
         // nextest leaves these out.
-        report.add(&[&["test", "--doc", "--no-fail-fast"][..], &TESTED].concat())?;
+        report.add(&doctests)?;
     } else {
-        report.add(&[&["test", "--no-fail-fast"][..], &TESTED].concat())?;
+        report.build_and_run(&[&["test", "--no-fail-fast"][..], &TESTED].concat())?;
     }
     Ok(report)
 }
 
 impl Report {
+    /// Builds with the machine's network, in which cargo may fetch, and runs without it.
+    fn build_and_run(&mut self, runner: &[&str]) -> Result<(), String> {
+        shell::run(&mut shell::cargo(&[runner, &["--no-run"]].concat()))?;
+        self.add(runner)
+    }
+
     fn add(&mut self, runner: &[&str]) -> Result<(), String> {
         let mut closed = false;
-        let success = shell::run_lines(&mut shell::cargo(runner), |line| {
+        let success = shell::run_lines(&mut network::isolated(shell::cargo(runner)), |line| {
             eprintln!("{line}");
             if let Some(summary) = Summary::from_closing_line(line) {
                 self.summary += summary;

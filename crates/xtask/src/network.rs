@@ -1,0 +1,37 @@
+//! A network of the tests' own, where the machine allows one: nothing that they send leaves it, multicast included.
+
+use crate::shell;
+use std::path::Path;
+use std::process::Command;
+
+/// Makes loopback, and a link that looks like the machine's: some addresses are to be found beside loopback's.
+const SET_UP: &str = "
+    PATH=$PATH:/usr/sbin:/sbin
+    ip link set lo up &&
+    ip link add peerline0 type veth peer name peerline1 &&
+    ip address add 192.0.2.2/24 dev peerline0 &&
+    ip -6 address add fd00::2/64 dev peerline0 nodad &&
+    ip link set peerline1 up && ip link set peerline0 up &&
+    ip route add default dev peerline0 && ip -6 route add default dev peerline0 &&
+    exec \"$@\"
+";
+
+/// The command in a network namespace of its own (cargo is then offline: everything must be built or fetched), or as it
+/// is, with a line that says so, where none can be made.
+pub(crate) fn isolated(command: Command) -> Command {
+    if !shell::succeeds("unshare", &["--net", "--", "sh", "-c", SET_UP, "sh", "true"]) {
+        eprintln!(
+            "No network namespace can be made here (it takes root): the tests use this machine's own interfaces."
+        );
+        return command;
+    }
+    let mut isolated = Command::new("unshare");
+    isolated
+        .args(["--net", "--", "sh", "-c", SET_UP, "sh"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .env("CARGO_NET_OFFLINE", "true")
+        .current_dir(command.get_current_dir().unwrap_or(Path::new(".")));
+    isolated
+}
