@@ -14,14 +14,14 @@ impl Summary {
     /// The counts in a closing line of `cargo test` or `cargo nextest`; `None` for any other line.
     pub(crate) fn from_closing_line(line: &str) -> Option<Self> {
         let line = without_colours(line);
-        let line = line.trim();
+        // At the start of the line only: nextest repeats, indented, what a failed test's own runner said.
         // test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s
         if let Some(rest) = line.strip_prefix("test result:") {
             let (_, counts) = rest.split_once(". ")?;
             return Some(Self::sum(counts.split(';')));
         }
         // Summary [   0.003s] 4 tests run: 2 passed (1 slow), 1 failed, 1 timed out, 0 skipped
-        let (_, rest) = line.strip_prefix("Summary")?.split_once(']')?;
+        let (_, rest) = line.trim_start().strip_prefix("Summary")?.split_once(']')?;
         let (_, counts) = rest.split_once("run:")?;
         Some(Self::sum(counts.split(',')))
     }
@@ -105,6 +105,7 @@ mod tests {
             "Summary",
             "        PASS [   0.003s] x tests::passed",
             "test result",
+            "    test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 11 filtered out",
         ] {
             assert_eq!(counts(line), None, "{line}");
         }

@@ -139,7 +139,8 @@ pub struct Settings<'a> {
 pub struct OpenSsl {
     child: Child,
     stdin: Option<ChildStdin>,
-    output: Arc<Mutex<String>>,
+    /// Standard output and errors, apart: their lines come in any order, and a certificate takes many.
+    outputs: [Arc<Mutex<String>>; 2],
     _folder: Folder,
 }
 
@@ -198,20 +199,23 @@ impl OpenSsl {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| missing(&error));
-        let output = Arc::new(Mutex::new(String::new()));
-        collect(child.stdout.take().expect("piped"), output.clone());
-        collect(child.stderr.take().expect("piped"), output.clone());
+        let outputs = [
+            collect(child.stdout.take().expect("piped")),
+            collect(child.stderr.take().expect("piped")),
+        ];
         Self {
             stdin: child.stdin.take(),
             child,
-            output,
+            outputs,
             _folder: folder,
         }
     }
 
-    /// Both its outputs so far.
+    /// Both its outputs so far, one behind the other.
     pub fn output(&self) -> String {
-        self.output.lock().expect("no reader panics").clone()
+        let [output, errors] = &self.outputs;
+        let text = |of: &Mutex<String>| of.lock().expect("no reader panics").clone();
+        text(output) + &text(errors)
     }
 
     fn wait_for(&self, mut done: impl FnMut(&str) -> bool) {
@@ -252,7 +256,9 @@ impl Drop for OpenSsl {
     }
 }
 
-fn collect(from: impl Read + Send + 'static, into: Arc<Mutex<String>>) {
+fn collect(from: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+    let text = Arc::new(Mutex::new(String::new()));
+    let into = text.clone();
     thread::spawn(move || {
         let mut from = BufReader::new(from);
         let mut line = Vec::new();
@@ -263,4 +269,5 @@ fn collect(from: impl Read + Send + 'static, into: Arc<Mutex<String>>) {
             line.clear();
         }
     });
+    text
 }
