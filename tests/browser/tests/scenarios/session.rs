@@ -179,9 +179,11 @@ impl Session {
         let candidates: Vec<Option<IceCandidate>> = from_json(&self.page.eval("lab.take()"));
         for candidate in candidates {
             if self.trickle == Trickle::Yes {
-                self.pc
-                    .add_ice_candidate(candidate)
-                    .expect("the page's candidates are fine");
+                match self.pc.add_ice_candidate(candidate) {
+                    // Candidates and the page's goodbye take different ways here: some come after it.
+                    Ok(()) | Err(peerline::Error::Refused(peerline::Refusal::Closed)) => {}
+                    Err(error) => panic!("the page's candidates are fine: {error}"),
+                }
             }
         }
         self.note_events(Duration::from_millis(10)).await;
