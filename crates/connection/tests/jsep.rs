@@ -350,6 +350,48 @@ fn candidates_are_checked() {
 }
 
 #[test]
+fn candidates_of_a_rejected_transport_are_left_out() {
+    let offer = sample("chromium-156.0.8078.79-avdc-offer.sdp");
+    let remote_candidates = |offer: String| {
+        let (mut peer, now) = connection();
+        peer.add_local_address(
+            now,
+            "192.0.2.1:1".parse().expect("an address"),
+            peerline_wire::Transport::Udp,
+        );
+        peer.set_remote_description(now, SessionDescription::offer(offer))
+            .expect("it fits");
+        peer.set_local_description(now, None).expect("an answer");
+        let trickled = IceCandidate {
+            candidate: "candidate:1 1 udp 2122260223 192.0.2.7 50000 typ host".into(),
+            sdp_m_line_index: Some(0),
+            ..IceCandidate::default()
+        };
+        peer.add_ice_candidate(now, Some(trickled)).expect("it is one");
+        let report = peer.stats(now);
+        report
+            .stats
+            .iter()
+            .filter(|stats| stats.id.contains("192.0.2.7"))
+            .count()
+    };
+    assert_eq!(
+        remote_candidates(offer.clone()),
+        1,
+        "audio is bundled with data: one transport"
+    );
+    let apart: String = offer
+        .split_inclusive("\r\n")
+        .filter(|line| !line.starts_with("a=group:BUNDLE"))
+        .collect();
+    assert_eq!(
+        remote_candidates(apart),
+        0,
+        "audio has a transport of its own, and is rejected"
+    );
+}
+
+#[test]
 fn channels_are_checked() {
     let (mut peer, now) = connection();
     let mut refusal = |label: &str, init| {

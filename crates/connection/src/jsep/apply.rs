@@ -9,7 +9,7 @@ use peerline_sdp as sdp;
 use peerline_sdp::attribute::{Candidate, EndOfCandidates, Setup};
 use peerline_sdp::{MediaDescription, Section as _};
 
-use super::remote::RemoteParameters;
+use super::remote::{RemoteParameters, share_transport};
 use super::signaling_state::{Side, transition};
 use super::{Applied, Created, Exchange, Negotiation, data_section};
 use crate::description::{IceCandidate, SdpType, SessionDescription};
@@ -107,6 +107,9 @@ impl Connection {
             (None, None) => None,
         };
         let section = section.ok_or(Error::UnknownMediaSection)?;
+        let has_our_transport = remote
+            .data_section()
+            .is_some_and(|(_, data)| share_transport(&remote.parsed, data, section));
         let parsed = match candidate.candidate.as_str() {
             "" => None,
             text => {
@@ -124,8 +127,10 @@ impl Connection {
             Some(Generation::Old) => return Ok(()),
             Some(Generation::Newest) | None => {}
         }
-        // Only the section that carries data, or the one that speaks for its bundle, has a transport here.
-        let _ = section;
+        // Other sections are rejected, and so are their transports, unless they share that of the data section.
+        if !has_our_transport {
+            return Ok(());
+        }
         match parsed {
             None => self.ice.end_of_candidates(now),
             Some(parsed) => self.add_remote_candidates(now, candidate::from_sdp(&parsed)),
@@ -374,16 +379,8 @@ impl Connection {
     /// Enters the state that a description led to.
     fn enter(&mut self, now: Instant, state: SignalingState) {
         if state == SignalingState::Stable && self.negotiation.pending.remote.is_some() {
-            if let Exchange {
-                local: Some(local),
-                remote: Some(remote),
-            } = std::mem::take(&mut self.negotiation.pending)
-            {
-                self.negotiation.current = Exchange {
-                    local: Some(local),
-                    remote: Some(remote),
-                };
-            }
+            // An exchange is whole once it is stable: whoever answered saw the other's offer.
+            self.negotiation.current = std::mem::take(&mut self.negotiation.pending);
             self.negotiation.pending_restart = false;
             self.negotiation.last_offer = None;
             self.negotiation.last_answer = None;

@@ -82,6 +82,20 @@ fn credentials(IceParameters { ufrag, pwd, .. }: IceParameters) -> Result<ice::C
     }
 }
 
+/// True if both are one section, or bundled with each other (RFC 9143 §7.1.1).
+pub(super) fn share_transport(
+    description: &sdp::SessionDescription,
+    one: &MediaDescription,
+    other: &MediaDescription,
+) -> bool {
+    let bundled = |(one, other)| {
+        description
+            .bundle_groups()
+            .any(|group| group.contains(one) && group.contains(other))
+    };
+    one == other || one.mid().zip(other.mid()).is_some_and(bundled)
+}
+
 /// The first section of the BUNDLE group that `section` is in, if it is another one.
 fn tagged_section<'a>(
     description: &'a sdp::SessionDescription,
