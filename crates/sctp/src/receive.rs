@@ -10,8 +10,9 @@ use crate::association::{Association, State};
 use crate::rx::reassembly::Violation;
 use crate::rx::tsn_tracker::Arrival;
 use crate::shutdown::{Phase, T2};
+use crate::tx::abandon::Abandoned;
+use crate::tx::acknowledge::Changes;
 use crate::tx::congestion::Acknowledged;
-use crate::tx::outstanding::{Abandoned, Changes};
 use crate::tx::send_queue::News;
 use crate::wire::{
     Cause, CauseCode, Causes, Chunk, ChunkType, Data, Errors, ForwardTsn, Header, Packet, RawChunk, Sack,

@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::association::{Association, CookieEchoed, Open, State};
 use crate::shutdown::{Phase, T2};
 use crate::tcb::Tcb;
-use crate::tx::outstanding::Abandoned;
+use crate::tx::abandon::Abandoned;
 use crate::tx::send_queue::News;
 use crate::wire::{Chunk, CookieEcho, Data, ForwardTsn, Header, Packet, Sack, Shutdown, write_checksum, write_header};
 

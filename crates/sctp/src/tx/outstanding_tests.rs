@@ -1,11 +1,14 @@
 //! Acknowledgements against a plain model, losses, and what is given up.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::Ppid;
+use crate::tx::acknowledge::{Changes, ImpossibleSack, difference};
+use crate::wire::{GapBlock, SkippedStream};
 
 const PACKET: usize = 1176;
 
