@@ -64,10 +64,12 @@ impl Header {
     }
 
     pub(crate) fn encode(self, w: &mut Writer<'_>) {
-        w.u16(self.class.bits() | self.method.message_type_bits());
-        w.u16(self.len);
-        w.u32(MAGIC_COOKIE);
-        w.bytes(&self.transaction_id.0);
+        let mut bytes = [0; HEADER_LEN];
+        bytes[..2].copy_from_slice(&(self.class.bits() | self.method.message_type_bits()).to_be_bytes());
+        bytes[2..4].copy_from_slice(&self.len.to_be_bytes());
+        bytes[4..8].copy_from_slice(&MAGIC_COOKIE.to_be_bytes());
+        bytes[8..].copy_from_slice(&self.transaction_id.0);
+        w.bytes(&bytes);
     }
 }
 

@@ -1,10 +1,9 @@
 //! [`Key`]: a credential turned into keyed HMACs (RFC 8489 §9.1.1, §9.2.2).
 
-use hmac::{Hmac, KeyInit, Mac};
+use crate::hmac::{Hmac, Sha1, Sha256};
 use md5::Md5;
-use sha1::Sha1;
+use sha2::Digest;
 use sha2::digest::Output;
-use sha2::{Digest, Sha256};
 use std::fmt;
 
 /// How a long-term password becomes a key (RFC 8489 §18.5).
@@ -27,7 +26,8 @@ pub enum Integrity {
     Sha256,
 }
 
-/// A key for message integrity. Making one runs the key through both HMACs; after that a message costs only its own bytes.
+/// A key for message integrity. Making one runs the credential through both hashes; after that a message costs only its own
+/// bytes, so keep one for each credential rather than make one for each message. It holds no allocation.
 ///
 /// User names, realms and passwords are taken as already prepared with the OpaqueString profile (RFC 8265 §4.2); ASCII is.
 #[derive(Clone)]
@@ -52,7 +52,7 @@ impl Key {
     /// The key of a long-term credential made with SHA-256 (RFC 8489 §9.2.2).
     #[must_use]
     pub fn long_term_sha256(username: &str, realm: &str, password: &str) -> Self {
-        Self::from_bytes(&joined::<Sha256>(&[username, realm, password]))
+        Self::from_bytes(&joined::<sha2::Sha256>(&[username, realm, password]))
     }
 
     /// The key of a long-term credential made with `algorithm`, or `None` if that is unknown here.
@@ -69,29 +69,18 @@ impl Key {
     #[must_use]
     pub fn from_bytes(key: &[u8]) -> Self {
         Self {
-            sha1: keyed(key),
-            sha256: keyed(key),
+            sha1: Hmac::new(key),
+            sha256: Hmac::new(key),
         }
     }
 
-    /// HMAC-SHA1 over `parts`.
-    pub(crate) fn sha1(&self, parts: &[&[u8]]) -> [u8; 20] {
-        over(&self.sha1, parts).finalize().into_bytes().into()
+    /// The HMACs, for MESSAGE-INTEGRITY and MESSAGE-INTEGRITY-SHA256.
+    pub(crate) fn sha1(&self) -> &Hmac<Sha1> {
+        &self.sha1
     }
 
-    /// HMAC-SHA256 over `parts`.
-    pub(crate) fn sha256(&self, parts: &[&[u8]]) -> [u8; 32] {
-        over(&self.sha256, parts).finalize().into_bytes().into()
-    }
-
-    /// True if `tag` begins HMAC-SHA1 over `parts`; takes the same time wherever they differ.
-    pub(crate) fn verify_sha1(&self, parts: &[&[u8]], tag: &[u8]) -> bool {
-        over(&self.sha1, parts).verify_truncated_left(tag).is_ok()
-    }
-
-    /// True if `tag` begins HMAC-SHA256 over `parts`; takes the same time wherever they differ.
-    pub(crate) fn verify_sha256(&self, parts: &[&[u8]], tag: &[u8]) -> bool {
-        over(&self.sha256, parts).verify_truncated_left(tag).is_ok()
+    pub(crate) fn sha256(&self) -> &Hmac<Sha256> {
+        &self.sha256
     }
 }
 
@@ -111,14 +100,4 @@ pub(crate) fn joined<D: Digest>(parts: &[&str]) -> Output<D> {
         hash.update(part);
     }
     hash.finalize()
-}
-
-fn keyed<M: KeyInit>(key: &[u8]) -> M {
-    M::new_from_slice(key).expect("HMAC takes keys of any length")
-}
-
-fn over<M: Mac + Clone>(keyed: &M, parts: &[&[u8]]) -> M {
-    let mut mac = keyed.clone();
-    parts.iter().for_each(|part| mac.update(part));
-    mac
 }

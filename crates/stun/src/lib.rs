@@ -31,7 +31,8 @@
 //! |---|---|
 //! | [`Message`] | the view: header, attributes, checks |
 //! | [`MessageBuilder`] | appends one message |
-//! | [`Key`] | the keyed HMAC of a credential, computed once |
+//! | [`Key`] | a credential, made ready for both integrity algorithms |
+//! | `hmac` | HMAC with the key's blocks hashed beforehand |
 //! | [`attribute`] | every attribute, typed, one file a family |
 //! | [`ChannelData`] | TURN's four-byte header (RFC 8656 §12.4) |
 
@@ -42,6 +43,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod header;
+mod hmac;
 mod key;
 mod message;
 #[cfg(test)]

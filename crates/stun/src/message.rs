@@ -51,11 +51,6 @@ impl<'a> Message<'a> {
         if r.remaining() > header.len.into() {
             return Err(ParseError::TrailingBytes);
         }
-        let mut walk = r.clone();
-        while !walk.is_empty() {
-            next_attribute(&mut walk).ok_or(ParseError::AttributeTruncated)?;
-        }
-
         let Header {
             class,
             method,
@@ -71,26 +66,28 @@ impl<'a> Message<'a> {
             integrity_sha256: None,
             fingerprint: None,
         };
-        message.locate_checks();
+        message.walk(r)?;
         Ok(message)
     }
 
-    fn locate_checks(&mut self) {
-        let mut attributes = self.attributes();
-        while let Some(attribute) = attributes.next() {
-            // A value lies in whole words behind its four bytes of type and length.
-            let start = self.bytes.len() - attributes.raw.rest.remaining() - 4 - padded(attribute.value.len());
-            let located = Some(Located {
-                start,
-                value: attribute.value,
-            });
-            match attribute.kind {
+    /// Sees that each attribute lies within the message, and remembers the checks that count.
+    fn walk(&mut self, mut rest: Reader<'a>) -> Result<(), ParseError> {
+        let mut last_check = None;
+        while !rest.is_empty() {
+            let start = self.bytes.len() - rest.remaining();
+            let RawAttribute { kind, value } = next_attribute(&mut rest).ok_or(ParseError::AttributeTruncated)?;
+            if !kind.is_check() || !counts_behind(last_check, kind) {
+                continue;
+            }
+            last_check = Some(kind);
+            let located = Some(Located { start, value });
+            match kind {
                 AttributeType::MESSAGE_INTEGRITY => self.integrity = located,
                 AttributeType::MESSAGE_INTEGRITY_SHA256 => self.integrity_sha256 = located,
-                AttributeType::FINGERPRINT => self.fingerprint = located,
-                _ => {}
+                _ => self.fingerprint = located,
             }
         }
+        Ok(())
     }
 
     /// Request, indication or response.
@@ -213,8 +210,8 @@ impl<'a> Message<'a> {
         if value.len() != 20 {
             return Err(IntegrityError::WrongLength);
         }
-        let (head, len, body) = self.up_to(start, value.len()).ok_or(IntegrityError::WrongLength)?;
-        if !key.verify_sha1(&[head, &len, body], value) {
+        let (covered, length) = self.up_to(start, value.len()).ok_or(IntegrityError::WrongLength)?;
+        if !key.sha1().verify(covered, length, value) {
             return Err(IntegrityError::Mismatch);
         }
         Ok(())
@@ -231,8 +228,8 @@ impl<'a> Message<'a> {
         if !(min_len.clamp(16, 32)..=32).contains(&value.len()) || value.len() % 4 != 0 {
             return Err(IntegrityError::WrongLength);
         }
-        let (head, len, body) = self.up_to(start, value.len()).ok_or(IntegrityError::WrongLength)?;
-        if !key.verify_sha256(&[head, &len, body], value) {
+        let (covered, length) = self.up_to(start, value.len()).ok_or(IntegrityError::WrongLength)?;
+        if !key.sha256().verify(covered, length, value) {
             return Err(IntegrityError::Mismatch);
         }
         Ok(())
@@ -240,9 +237,9 @@ impl<'a> Message<'a> {
 
     /// What an integrity attribute at `start` covers: the bytes before it, with "the Length field in the STUN header
     /// [...] adjusted to point to the end of the MESSAGE-INTEGRITY attribute" (§14.5).
-    fn up_to(&self, start: usize, value_len: usize) -> Option<(&'a [u8], [u8; 2], &'a [u8])> {
-        let len = u16::try_from(start + 4 + value_len - HEADER_LEN).ok()?;
-        Some((self.bytes.get(..2)?, len.to_be_bytes(), self.bytes.get(4..start)?))
+    fn up_to(&self, start: usize, value_len: usize) -> Option<(&'a [u8], u16)> {
+        let length = u16::try_from(start + 4 + value_len - HEADER_LEN).ok()?;
+        Some((self.bytes.get(..start)?, length))
     }
 
     /// Checks FINGERPRINT (RFC 8489 §14.7).
@@ -287,21 +284,24 @@ impl<'a> Iterator for Attributes<'a> {
 
     fn next(&mut self) -> Option<RawAttribute<'a>> {
         let last_check = self.last_check;
-        let next = self.raw.find(|attribute| match last_check {
-            None => true,
-            Some(AttributeType::MESSAGE_INTEGRITY) => {
-                matches!(
-                    attribute.kind,
-                    AttributeType::MESSAGE_INTEGRITY_SHA256 | AttributeType::FINGERPRINT
-                )
-            }
-            Some(AttributeType::MESSAGE_INTEGRITY_SHA256) => attribute.kind == AttributeType::FINGERPRINT,
-            Some(_) => false,
-        })?;
+        let next = self.raw.find(|attribute| counts_behind(last_check, attribute.kind))?;
         if next.kind.is_check() {
             self.last_check = Some(next.kind);
         }
         Some(next)
+    }
+}
+
+/// Whether an attribute counts that stands behind this check, the last that did.
+fn counts_behind(last_check: Option<AttributeType>, kind: AttributeType) -> bool {
+    match last_check {
+        None => true,
+        Some(AttributeType::MESSAGE_INTEGRITY) => matches!(
+            kind,
+            AttributeType::MESSAGE_INTEGRITY_SHA256 | AttributeType::FINGERPRINT
+        ),
+        Some(AttributeType::MESSAGE_INTEGRITY_SHA256) => kind == AttributeType::FINGERPRINT,
+        Some(_) => false,
     }
 }
 
@@ -461,7 +461,8 @@ mod tests {
                     .attribute(MessageIntegritySha256(&vec![0; len]));
             });
             let start = 20 + 8;
-            let mac = key.sha256(&[&bytes[..start]]);
+            let length = u16::from_be_bytes([bytes[2], bytes[3]]);
+            let mac = key.sha256().over(&bytes[..start], length);
             let kept = len.min(mac.len());
             bytes[start + 4..start + 4 + kept].copy_from_slice(&mac[..kept]);
             let message = Message::parse(&bytes).unwrap();
