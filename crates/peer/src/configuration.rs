@@ -30,8 +30,8 @@ pub struct Configuration {
     pub link_local: bool,
     /// Which addresses may be used. Default `None`: all.
     pub address_filter: Option<AddressFilter>,
-    /// The UDP ports to bind, one for each address. Default `None`: the system chooses. When all are in use on an address, that
-    /// address is left out.
+    /// The UDP ports to choose from: all IPv4 addresses of a connection share one, and all IPv6 addresses one. Default `None`:
+    /// the system chooses. When all are in use for a family, its addresses are left out.
     pub port_range: Option<RangeInclusive<u16>>,
     /// How many local addresses are used at most. Default 16: each is paired with each of the peer's.
     pub max_local_addresses: usize,

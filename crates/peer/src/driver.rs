@@ -9,7 +9,7 @@
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use peerline_connection::ConnectionState;
 use peerline_dtls::{Certificate, CryptoProvider};
-use peerline_udp::{Inbox, Outbox, Socket};
+use peerline_udp::{Inbox, Outbox};
 use peerline_wire::Transport;
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
@@ -25,6 +25,7 @@ use tokio::time::Sleep;
 use crate::configuration::Network;
 use crate::error::Error;
 use crate::shared::{Phase, Shared, Wakes};
+use crate::sockets::Sockets;
 use crate::{interfaces, mdns};
 
 /// Rounds before other tasks get their turn.
@@ -62,7 +63,7 @@ pub(crate) async fn run(shared: Arc<Shared>, network: Network) {
     let mut driver = Driver {
         shared,
         network,
-        sockets: Vec::new(),
+        sockets: Sockets::default(),
         outbox: Outbox::new(),
         wakes: Wakes::default(),
         names: JoinSet::new(),
@@ -75,7 +76,7 @@ pub(crate) async fn run(shared: Arc<Shared>, network: Network) {
 struct Driver {
     shared: Arc<Shared>,
     network: Network,
-    sockets: Vec<Socket>,
+    sockets: Sockets,
     outbox: Outbox,
     wakes: Wakes,
     /// Names being resolved; dropped with the driver.
@@ -216,11 +217,12 @@ impl Driver {
     /// Sends what is in the outbox; false if some of it has to wait for a socket.
     fn send(&mut self, cx: &mut Context<'_>) -> bool {
         let Self { sockets, outbox, .. } = self;
-        let find = |local: SocketAddr| sockets.iter().find(|socket| socket.local_addr() == local);
-        while !outbox.flush(find) {
+        while !outbox.flush(|local| sockets.of(local)) {
             let mut ready = false;
             for &local in outbox.blocked() {
-                ready |= find(local).is_some_and(|socket| socket.poll_send_ready(cx).is_ready());
+                ready |= sockets
+                    .of(local)
+                    .is_some_and(|socket| socket.poll_send_ready(cx).is_ready());
             }
             if !ready {
                 return false;
@@ -229,17 +231,16 @@ impl Driver {
         true
     }
 
-    /// Binds a socket for each address of this host.
+    /// Binds sockets, and offers the addresses of this host that they serve.
     fn gather(&mut self) {
-        let bound: Vec<SocketAddr> = self.sockets.iter().map(Socket::local_addr).collect();
-        let new = interfaces::bind(&self.network, &bound);
-        let mut state = self.shared.lock();
         let now = now();
-        for socket in new {
-            state
-                .connection
-                .add_local_address(now, socket.local_addr(), Transport::Udp);
-            self.sockets.push(socket);
+        let wanted = interfaces::addresses(&self.network, now);
+        let (sockets, addresses) = Sockets::bind(&wanted, self.network.port_range.as_ref());
+        self.sockets = sockets;
+        let mut state = self.shared.lock();
+        for address in addresses {
+            // What comes to another address than these, on a wildcard socket, ICE takes for a stranger's.
+            state.connection.add_local_address(now, address, Transport::Udp);
         }
         state.connection.finish_gathering(now);
     }

@@ -1,23 +1,34 @@
-//! The addresses of this host, and a socket on each (RFC 8445 §5.1.1.1).
+//! The addresses of this host that a connection offers (RFC 8445 §5.1.1.1).
 
-use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use if_addrs::Interface;
-use peerline_udp::Socket;
 
 use crate::configuration::Network;
 
-/// Binds a UDP socket on each usable address that has none yet. Addresses that cannot be bound (tentative, no port free)
-/// are left out: there may be others, and ICE reports failure when there are none.
-pub(crate) fn bind(network: &Network, bound: &[SocketAddr]) -> Vec<Socket> {
-    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-    usable(&interfaces, network)
-        .into_iter()
-        .filter(|address| !bound.iter().any(|bound| bound.ip() == address.ip()))
-        .filter_map(|address| bind_in_range(address, network).ok())
-        .collect()
+/// How long the list of interfaces serves: to ask for it takes several system calls, and connections come in crowds.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// The addresses to use at `now`, with port 0.
+pub(crate) fn addresses(network: &Network, now: Instant) -> Vec<SocketAddr> {
+    usable(&interfaces(now), network)
+}
+
+/// The interfaces of this host, at most [`FRESH`] old.
+fn interfaces(now: Instant) -> Arc<[Interface]> {
+    static KNOWN: Mutex<Option<(Instant, Arc<[Interface]>)>> = Mutex::new(None);
+
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((since, interfaces)) = &*known
+        && now.saturating_duration_since(*since) < FRESH
+    {
+        return Arc::clone(interfaces);
+    }
+    let interfaces: Arc<[Interface]> = if_addrs::get_if_addrs().unwrap_or_default().into();
+    *known = Some((now, Arc::clone(&interfaces)));
+    interfaces
 }
 
 /// The addresses to use, with port 0.
@@ -61,25 +72,6 @@ fn address(interface: &Interface, network: &Network) -> Option<SocketAddr> {
         }
         IpAddr::V6(v6) => (!v6.is_unspecified()).then(|| SocketAddr::from((v6, 0))),
     }
-}
-
-fn bind_in_range(mut address: SocketAddr, network: &Network) -> io::Result<Socket> {
-    /// Where the next search for a port begins: ports just taken are not tried first.
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-
-    let Some(range) = &network.port_range else {
-        return Socket::bind(address);
-    };
-    let ports = range.clone().count();
-    let start = usize::from(NEXT.fetch_add(1, Ordering::Relaxed)) % ports.max(1);
-    for port in range.clone().cycle().skip(start).take(ports) {
-        address.set_port(port);
-        match Socket::bind(address) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
-            result => return result,
-        }
-    }
-    Err(io::ErrorKind::AddrInUse.into())
 }
 
 #[cfg(test)]
@@ -191,23 +183,5 @@ mod tests {
             ..Configuration::default()
         };
         assert_eq!(addresses(&host(), one), ["192.0.2.7:0"]);
-    }
-
-    #[tokio::test]
-    async fn ports_come_from_the_range_until_all_are_in_use() {
-        // A range of one port, which is free now that its socket is gone.
-        let port = Socket::bind("127.0.0.1:0".parse().unwrap())
-            .unwrap()
-            .local_addr()
-            .port();
-        let network = Configuration {
-            port_range: Some(port..=port),
-            ..Configuration::default()
-        }
-        .into();
-        let first = bind_in_range("127.0.0.1:0".parse().unwrap(), &network).unwrap();
-        assert_eq!(first.local_addr().port(), port);
-        let second = bind_in_range("127.0.0.1:0".parse().unwrap(), &network);
-        assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 }

@@ -46,6 +46,7 @@ mod interfaces;
 mod mdns;
 mod peer_connection;
 mod shared;
+mod sockets;
 
 pub use configuration::{AddressFilter, Configuration};
 pub use data_channel::DataChannel;

@@ -99,16 +99,27 @@ impl Iterator for Batch<'_> {
         } else {
             self.data.split_to(len)
         };
-        let mut local = self.local_addr;
-        if let (true, Some(ip)) = (local.ip().is_unspecified(), message.dst_ip) {
-            local.set_ip(ip);
-        }
         Some(Datagram {
-            five_tuple: FiveTuple::udp(local, message.addr),
+            five_tuple: FiveTuple::udp(local_addr(self.local_addr, &message), message.addr),
             ecn: message.ecn.map(ecn),
             payload,
         })
     }
+}
+
+/// The address that the datagram was sent to, on a socket bound to `bound`.
+fn local_addr(mut bound: SocketAddr, message: &RecvMeta) -> SocketAddr {
+    let Some(ip) = message.dst_ip.filter(|_| bound.ip().is_unspecified()) else {
+        return bound;
+    };
+    bound.set_ip(ip);
+    // A link-local address is on the link of whoever wrote to it.
+    if let (SocketAddr::V6(local), SocketAddr::V6(remote)) = (&mut bound, message.addr)
+        && local.ip().is_unicast_link_local()
+    {
+        local.set_scope_id(remote.scope_id());
+    }
+    bound
 }
 
 fn ecn(codepoint: EcnCodepoint) -> Ecn {

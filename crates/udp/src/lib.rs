@@ -35,6 +35,7 @@
 //! ```
 
 mod inbox;
+mod offload;
 mod outbox;
 mod socket;
 

@@ -171,7 +171,13 @@ fn send(socket: &Socket, first: &Transmit, contents: &[u8]) -> Outcome {
     match socket.send(path.local.ip(), path.remote, first.ecn, contents, first.len) {
         Ok(()) => Outcome::Sent,
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Outcome::Blocked,
-        Err(error) if several && may_be_segmentation(&error) => Outcome::Unsegmented,
+        Err(error) if several && may_be_segmentation(&error) => {
+            // A device without checksum offload: it will never segment. Other refusals may be about this path or this size.
+            if is_no_offload(&error) {
+                socket.disable_segmentation();
+            }
+            Outcome::Unsegmented
+        }
         Err(_) => Outcome::Dropped,
     }
 }
@@ -190,6 +196,12 @@ fn may_be_segmentation(error: &io::Error) -> bool {
             | E::NetworkDown
             | E::AddrNotAvailable
     )
+}
+
+/// EIO: "Some network adapters and drivers do not support GSO", and the kernel says it with this error.
+fn is_no_offload(error: &io::Error) -> bool {
+    const EIO: i32 = 5;
+    cfg!(unix) && error.raw_os_error() == Some(EIO)
 }
 
 /// How many datagrams at the front may leave with one system call, and their bytes.

@@ -2,13 +2,16 @@
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use peerline_wire::Ecn;
-use quinn_udp::{EcnCodepoint, RecvMeta, UdpSocketState};
-use socket2::{Domain, Protocol, SockAddr, Type};
+use quinn_udp::{EcnCodepoint, RecvMeta};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
+
+use crate::offload::Offload;
 
 /// What is asked for as `SO_RCVBUF` and `SO_SNDBUF`. The default of most systems, some 200 KiB, is less than two
 /// milliseconds at 1 Gbit/s: bursts that arrive while the task waits for a processor would be lost.
@@ -22,7 +25,9 @@ const BUFFER_SIZE: usize = 4 << 20;
 #[derive(Debug)]
 pub struct Socket {
     io: UdpSocket,
-    state: UdpSocketState,
+    offload: Offload,
+    /// How many datagrams one system call may send.
+    max_segments: AtomicUsize,
     local_addr: SocketAddr,
 }
 
@@ -54,14 +59,15 @@ impl Socket {
     /// Outside of a tokio runtime with I/O enabled.
     pub fn from_std(socket: std::net::UdpSocket) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        let state = UdpSocketState::new((&socket).into())?;
+        let offload = Offload::enable(&socket)?;
         // Best effort: without privileges the kernel caps the request (net.core.rmem_max), some containers refuse it.
-        let _ = state.set_recv_buffer_size((&socket).into(), BUFFER_SIZE);
-        let _ = state.set_send_buffer_size((&socket).into(), BUFFER_SIZE);
+        let _ = SockRef::from(&socket).set_recv_buffer_size(BUFFER_SIZE);
+        let _ = SockRef::from(&socket).set_send_buffer_size(BUFFER_SIZE);
         let local_addr = socket.local_addr()?;
         Ok(Self {
             io: UdpSocket::from_std(socket)?,
-            state,
+            max_segments: AtomicUsize::new(offload.max_segments()),
+            offload,
             local_addr,
         })
     }
@@ -75,7 +81,12 @@ impl Socket {
     /// How many datagrams one system call may send; 1 without segmentation offload.
     #[must_use]
     pub fn max_segments(&self) -> usize {
-        self.state.max_gso_segments().max(1)
+        self.max_segments.load(Ordering::Relaxed)
+    }
+
+    /// The device cannot segment: from now on datagrams leave one by one.
+    pub(crate) fn disable_segmentation(&self) {
+        self.max_segments.store(1, Ordering::Relaxed);
     }
 
     /// The size of the kernel's buffers for receiving and sending, in bytes as the kernel counts them.
@@ -83,10 +94,16 @@ impl Socket {
     /// # Errors
     /// When the system does not tell.
     pub fn buffer_sizes(&self) -> io::Result<(usize, usize)> {
-        Ok((
-            self.state.recv_buffer_size((&self.io).into())?,
-            self.state.send_buffer_size((&self.io).into())?,
-        ))
+        let socket = SockRef::from(&self.io);
+        Ok((socket.recv_buffer_size()?, socket.send_buffer_size()?))
+    }
+
+    /// Waits until something may be sent. Any number of tasks may wait.
+    ///
+    /// # Errors
+    /// When the runtime is shutting down.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.io.writable().await
     }
 
     /// Waits until something may be received.
@@ -115,8 +132,9 @@ impl Socket {
 
     /// One `recvmmsg`: fills some of the buffers, tells how many.
     pub(crate) fn recv(&self, buffers: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta]) -> io::Result<usize> {
+        let state = self.offload.state(None);
         self.io
-            .try_io(Interest::READABLE, || self.state.recv((&self.io).into(), buffers, meta))
+            .try_io(Interest::READABLE, || state.recv((&self.io).into(), buffers, meta))
     }
 
     /// One `sendmsg` of datagrams of `segment_size` bytes, of which the last may be shorter.
@@ -136,12 +154,13 @@ impl Socket {
             // A socket bound to one address has no choice to make.
             src_ip: (self.local_addr.ip().is_unspecified() && !local.is_unspecified()).then_some(local),
         };
-        match self.state.try_send((&self.io).into(), &transmit) {
+        let state = self.offload.state(ecn);
+        match state.try_send((&self.io).into(), &transmit) {
             // Only through tokio does it learn that it has to tell when there is room again. Asking it first would be wrong:
             // it believes a new socket to be full until its reactor ran.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self
                 .io
-                .try_io(Interest::WRITABLE, || self.state.try_send((&self.io).into(), &transmit)),
+                .try_io(Interest::WRITABLE, || state.try_send((&self.io).into(), &transmit)),
             result => result,
         }
     }

@@ -195,6 +195,26 @@ async fn what_cannot_be_sent_is_dropped_and_the_rest_goes_on() {
     assert_eq!(outbox.counters().dropped + outbox.counters().sent, 7);
 }
 
+/// A peer may name candidates to which no datagram can leave: that must not cost others their offloads.
+#[tokio::test]
+async fn a_hopeless_path_spoils_nothing_for_others() {
+    let (server, client) = (bind("0.0.0.0:0"), bind("127.0.0.1:0"));
+    let segments = server.max_segments();
+    let local = SocketAddr::from(([127, 0, 0, 1], server.local_addr().port()));
+    let (mut outbox, mut inbox) = (Outbox::new(), Inbox::new());
+    // From loopback to the world (an address of documentation), alone and in a run; then as if nothing had happened.
+    let hopeless = FiveTuple::udp(local, "203.0.113.1:9".parse().unwrap());
+    for ecn in [None, Some(Ecn::Ect0)] {
+        push(&mut outbox, hopeless, ecn, b"check");
+        push(&mut outbox, hopeless, ecn, b"check");
+        assert!(outbox.flush(|_| Some(&server)));
+    }
+    assert_eq!(server.max_segments(), segments);
+    push(&mut outbox, FiveTuple::udp(local, client.local_addr()), None, b"hello");
+    assert!(outbox.flush(|_| Some(&server)));
+    assert_eq!(receive(&client, &mut inbox, 1).await[0].payload, b"hello"[..]);
+}
+
 #[tokio::test]
 async fn larger_buffers_are_asked_for() {
     let plain = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -1,0 +1,136 @@
+//! The sockets of one connection: one for each family of addresses, whatever the number of addresses.
+//!
+//! A socket is bound to the wildcard when several addresses of its family are used; each datagram then says where it came to,
+//! and is told where to leave from. That costs a host with many addresses no more descriptors, kernel memory and wake-ups
+//! than one with a single address. The families have a socket each: one for both would do on Linux, but it would name
+//! IPv4 addresses in IPv6, and other systems do not tell its datagrams' ECN codepoint or address.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use peerline_udp::Socket;
+
+/// The sockets of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Sockets {
+    v4: Option<Socket>,
+    v6: Option<Socket>,
+}
+
+impl Sockets {
+    /// Binds what these addresses need, of whose ports nothing is expected, and tells those that can be used, with their
+    /// ports. A family that cannot be bound (no port free, or its only address not ready) is left out: there may be
+    /// another, and ICE reports failure when there is none.
+    pub(crate) fn bind(addresses: &[SocketAddr], ports: Option<&RangeInclusive<u16>>) -> (Self, Vec<SocketAddr>) {
+        let (v4, v6): (Vec<_>, Vec<_>) = addresses.iter().copied().partition(SocketAddr::is_ipv4);
+        let sockets = Self {
+            v4: bind_family(&v4, Ipv4Addr::UNSPECIFIED.into(), ports),
+            v6: bind_family(&v6, Ipv6Addr::UNSPECIFIED.into(), ports),
+        };
+        let usable = addresses
+            .iter()
+            .filter_map(|&address| {
+                let port = sockets.of(address)?.local_addr().port();
+                Some(with_port(address, port))
+            })
+            .collect();
+        (sockets, usable)
+    }
+
+    /// The socket from which datagrams with this local address leave.
+    pub(crate) fn of(&self, local: SocketAddr) -> Option<&Socket> {
+        match local {
+            SocketAddr::V4(_) => self.v4.as_ref(),
+            SocketAddr::V6(_) => self.v6.as_ref(),
+        }
+    }
+
+    /// Keeps the sockets for which `keep` is true.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&Socket) -> bool) {
+        for socket in [&mut self.v4, &mut self.v6] {
+            socket.take_if(|socket| !keep(socket));
+        }
+    }
+}
+
+/// The socket for these addresses of one family: bound to the one address, or to the wildcard for several.
+fn bind_family(addresses: &[SocketAddr], wildcard: IpAddr, ports: Option<&RangeInclusive<u16>>) -> Option<Socket> {
+    let address = match addresses {
+        [] => return None,
+        [one] => *one,
+        _ => SocketAddr::new(wildcard, 0),
+    };
+    bind_in_range(address, ports).ok()
+}
+
+fn bind_in_range(address: SocketAddr, ports: Option<&RangeInclusive<u16>>) -> io::Result<Socket> {
+    /// Where the next search for a port begins: ports just taken are not tried first.
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+
+    let Some(range) = ports else {
+        return Socket::bind(address);
+    };
+    let ports = range.clone().count();
+    let start = usize::from(NEXT.fetch_add(1, Ordering::Relaxed)) % ports.max(1);
+    for port in range.clone().cycle().skip(start).take(ports) {
+        match Socket::bind(with_port(address, port)) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            result => return result,
+        }
+    }
+    Err(io::ErrorKind::AddrInUse.into())
+}
+
+fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
+    address.set_port(port);
+    address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn one_address_is_bound_itself() {
+        let (sockets, usable) = Sockets::bind(&addresses(&["127.0.0.1:0", "[::1]:0"]), None);
+        for address in usable {
+            assert_eq!(sockets.of(address).unwrap().local_addr(), address);
+        }
+    }
+
+    #[tokio::test]
+    async fn several_addresses_share_a_socket_and_its_port() {
+        let (sockets, usable) = Sockets::bind(&addresses(&["127.0.0.1:0", "127.0.0.2:0", "127.0.0.3:0"]), None);
+        let socket = sockets.of(usable[0]).unwrap().local_addr();
+        assert!(socket.ip().is_unspecified() && socket.port() != 0);
+        let expected = ["127.0.0.1", "127.0.0.2", "127.0.0.3"].map(|ip| format!("{ip}:{}", socket.port()));
+        assert_eq!(usable, addresses(&expected.each_ref().map(String::as_str)));
+        assert!(sockets.of("[::1]:1".parse().unwrap()).is_none());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_bound_is_left_out() {
+        // An address of documentation (RFC 5737), which is nobody's.
+        let (sockets, usable) = Sockets::bind(&addresses(&["198.51.100.77:0"]), None);
+        assert!(usable.is_empty() && sockets.of("198.51.100.77:1".parse().unwrap()).is_none());
+    }
+
+    #[tokio::test]
+    async fn ports_come_from_the_range_until_all_are_in_use() {
+        // A range of one port, which is free now that its socket is gone.
+        let port = Socket::bind("127.0.0.1:0".parse().unwrap())
+            .unwrap()
+            .local_addr()
+            .port();
+        let first = bind_in_range("127.0.0.1:0".parse().unwrap(), Some(&(port..=port))).unwrap();
+        assert_eq!(first.local_addr().port(), port);
+        let second = bind_in_range("127.0.0.1:0".parse().unwrap(), Some(&(port..=port)));
+        assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+}
