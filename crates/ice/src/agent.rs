@@ -38,7 +38,7 @@ pub struct Agent {
     sessions: Vec<Session>,
     sessions_made: u32,
     /// The last session that carried data, and until when it answers.
-    retired: Option<(Session, Instant)>,
+    retired: Option<Box<(Session, Instant)>>,
     responses: Responses,
     pacer: Pacer,
     /// The latest time given.
@@ -167,7 +167,7 @@ impl Agent {
         let Some(path) = self.canonical(five_tuple) else {
             return false;
         };
-        let retired = self.retired.as_ref().map(|(session, _)| session);
+        let retired = self.retired.as_ref().map(|retired| &retired.0);
         self.sessions.iter().chain(retired).any(|session| {
             let proved = session
                 .list
@@ -405,7 +405,7 @@ impl Agent {
             // A keep-alive (RFC 8445 §11), which has kept what it was sent for alive by coming here.
             Class::Indication => {}
             Class::Request => {
-                let retired = self.retired.iter_mut().map(|(session, _)| session);
+                let retired = self.retired.iter_mut().map(|retired| &mut retired.0);
                 let sessions = self.sessions.iter_mut().rev().chain(retired);
                 server::handle_request(&mut self.ctx, &mut self.responses, sessions, now, path, &message);
             }
@@ -439,7 +439,7 @@ impl Agent {
         for session in &mut self.sessions {
             session.handle_timeout(&mut self.ctx, now);
         }
-        self.retired.take_if(|&mut (_, until)| now >= until);
+        self.retired.take_if(|retired| now >= retired.1);
         self.settle(now);
     }
 
@@ -495,7 +495,7 @@ impl Agent {
         if self.closed {
             return None;
         }
-        let retired = self.retired.as_ref().map(|&(_, until)| until);
+        let retired = self.retired.as_ref().map(|retired| retired.1);
         let sessions = self
             .sessions
             .iter()
@@ -604,7 +604,7 @@ impl Agent {
         };
         for session in self.sessions.drain(..selected) {
             if session.sending().is_some() {
-                self.retired = Some((session.retire(), now + self.ctx.timings.retirement));
+                self.retired = Some(Box::new((session.retire(), now + self.ctx.timings.retirement)));
             }
         }
     }

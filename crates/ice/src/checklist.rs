@@ -3,12 +3,13 @@
 //! Every question is answered by an index, so that a peer that trickles candidates costs the logarithm of the table for
 //! each, and never a walk through it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use peerline_wire::FiveTuple;
 
 use crate::Role;
 use crate::pair::{Foundation, Pair, PairId, PairState};
+use crate::sorted::{SortedMap, SortedSet};
 
 /// By priority, then by age.
 type Ranked = (u64, PairId);
@@ -17,17 +18,17 @@ type Ranked = (u64, PairId);
 pub(crate) struct Checklist {
     role: Role,
     limit: usize,
-    pairs: BTreeMap<PairId, Pair>,
-    by_path: HashMap<FiveTuple, PairId>,
+    pairs: SortedMap<PairId, Box<Pair>>,
+    by_path: SortedMap<FiveTuple, PairId>,
     /// Pairs in the Waiting state, but for those in the triggered-check queue.
-    waiting: BTreeSet<Ranked>,
+    waiting: SortedSet<Ranked>,
     /// Frozen, Waiting and In-Progress pairs.
-    unresolved: BTreeSet<Ranked>,
+    unresolved: SortedSet<Ranked>,
     /// The valid list: Succeeded pairs, by the priority of the valid pair.
-    valid: BTreeSet<Ranked>,
+    valid: SortedSet<Ranked>,
     /// All pairs, those first that go first when the list is full.
-    expendable: BTreeSet<(Worth, u64, PairId)>,
-    foundations: BTreeMap<Foundation, Group>,
+    expendable: SortedSet<(Worth, u64, PairId)>,
+    foundations: SortedMap<Foundation, Group>,
     /// The triggered-check queue (§6.1.4.1).
     triggered: VecDeque<PairId>,
 }
@@ -38,7 +39,7 @@ struct Group {
     /// How many are Waiting or In-Progress.
     active: usize,
     succeeded: usize,
-    frozen: BTreeSet<Ranked>,
+    frozen: SortedSet<Ranked>,
 }
 
 /// What keeps a pair in a full list.
@@ -57,27 +58,27 @@ impl Checklist {
         Self {
             role,
             limit,
-            pairs: BTreeMap::new(),
-            by_path: HashMap::new(),
-            waiting: BTreeSet::new(),
-            unresolved: BTreeSet::new(),
-            valid: BTreeSet::new(),
-            expendable: BTreeSet::new(),
-            foundations: BTreeMap::new(),
+            pairs: SortedMap::default(),
+            by_path: SortedMap::default(),
+            waiting: SortedSet::default(),
+            unresolved: SortedSet::default(),
+            valid: SortedSet::default(),
+            expendable: SortedSet::default(),
+            foundations: SortedMap::default(),
             triggered: VecDeque::new(),
         }
     }
 
     pub(crate) fn get(&self, id: PairId) -> Option<&Pair> {
-        self.pairs.get(&id)
+        self.pairs.get(&id).map(|pair| &**pair)
     }
 
     pub(crate) fn find(&self, path: &FiveTuple) -> Option<&Pair> {
-        self.pairs.get(self.by_path.get(path)?)
+        self.get(*self.by_path.get(path)?)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Pair> {
-        self.pairs.values()
+        self.pairs.values().map(|pair| &**pair)
     }
 
     /// Changes what no index depends on.
@@ -96,9 +97,9 @@ impl Checklist {
 
     /// Adds a pair whose path is not in the list, in the state where its foundation stands. Returns the pair that had to
     /// make room, or `Err` if this one is the least useful of all.
-    pub(crate) fn insert(&mut self, mut pair: Pair) -> Result<Option<Pair>, Full> {
+    pub(crate) fn insert(&mut self, mut pair: Box<Pair>) -> Result<Option<Box<Pair>>, Full> {
         let evicted = self.make_room(&pair)?;
-        let group = self.foundations.entry(pair.foundation).or_default();
+        let group = self.foundations.entry(pair.foundation);
         // "For each foundation, the agent sets the state of exactly one candidate pair to the Waiting state" (§6.1.2.6),
         // and once a pair has succeeded, those "with the same foundation" need not wait for it (§7.2.5.3.3).
         if pair.state == PairState::Frozen && (group.active == 0 || group.succeeded > 0) {
@@ -113,7 +114,7 @@ impl Checklist {
 
     /// "[...] an agent MUST limit the total number of connectivity checks [...] by discarding the lower-priority candidate
     /// pairs" (§6.1.2.5). Pairs that the peer has just used are kept rather than those nobody has tried.
-    fn make_room(&mut self, pair: &Pair) -> Result<Option<Pair>, Full> {
+    fn make_room(&mut self, pair: &Pair) -> Result<Option<Box<Pair>>, Full> {
         if self.pairs.len() < self.limit {
             return Ok(None);
         }
@@ -127,7 +128,7 @@ impl Checklist {
         if gives_way { Ok(self.remove(id)) } else { Err(Full) }
     }
 
-    pub(crate) fn remove(&mut self, id: PairId) -> Option<Pair> {
+    pub(crate) fn remove(&mut self, id: PairId) -> Option<Box<Pair>> {
         self.unindex(id);
         let pair = self.pairs.remove(&id)?;
         self.by_path.remove(&pair.path);
@@ -202,7 +203,7 @@ impl Checklist {
 
     pub(crate) fn best_valid(&self) -> Option<&Pair> {
         let &(_, id) = self.valid.last()?;
-        self.pairs.get(&id)
+        self.get(id)
     }
 
     /// "[...] the ICE agent MUST remove all candidate pairs for the same component from the checklist and from the
@@ -212,8 +213,23 @@ impl Checklist {
             self.update(id, |pair| pair.queued = false);
         }
         let settled = |pair: &&Pair| pair.state != PairState::Succeeded;
-        let rest: Vec<PairId> = self.pairs.values().filter(settled).map(|pair| pair.id).collect();
-        rest.into_iter().filter_map(|id| self.remove(id)).collect()
+        let rest: Vec<PairId> = self.iter().filter(settled).map(|pair| pair.id).collect();
+        let removed = rest
+            .into_iter()
+            .filter_map(|id| self.remove(id))
+            .map(|pair| *pair)
+            .collect();
+        self.shrink();
+        removed
+    }
+
+    /// Gives back the room for pairs that are gone.
+    fn shrink(&mut self) {
+        self.pairs.shrink();
+        self.by_path.shrink();
+        self.foundations.shrink();
+        self.valid.shrink();
+        self.expendable.shrink();
     }
 
     /// "A role switch requires an agent to recompute pair priorities" (§7.2.5.1).
@@ -241,7 +257,7 @@ impl Checklist {
     fn index(&mut self, id: PairId) {
         let Some(pair) = self.pairs.get(&id) else { return };
         let ranked = (pair.priority(self.role), id);
-        let group = self.foundations.entry(pair.foundation).or_default();
+        let group = self.foundations.entry(pair.foundation);
         match pair.state {
             PairState::Frozen => {
                 group.frozen.insert(ranked);
@@ -269,7 +285,7 @@ impl Checklist {
         let ranked = (pair.priority(self.role), id);
         if let Some(group) = self.foundations.get_mut(&pair.foundation) {
             match pair.state {
-                PairState::Frozen => drop(group.frozen.remove(&ranked)),
+                PairState::Frozen => group.frozen.remove(&ranked),
                 PairState::Waiting | PairState::InProgress => group.active -= 1,
                 PairState::Succeeded => group.succeeded -= 1,
                 PairState::Failed => {}
@@ -295,9 +311,9 @@ mod tests {
     use crate::PairCounters;
     use crate::remote::RemoteId;
 
-    fn pair(number: u16, priority: u32, foundation: u32) -> Pair {
+    fn pair(number: u16, priority: u32, foundation: u32) -> Box<Pair> {
         let remote = std::net::SocketAddr::from(([192, 0, 2, 1], number));
-        Pair {
+        Box::new(Pair {
             id: PairId(number.into()),
             path: FiveTuple::udp(([192, 0, 2, 2], 1).into(), remote),
             local: 0,
@@ -318,10 +334,10 @@ mod tests {
             consent_at: None,
             alive_at: None,
             counters: PairCounters::default(),
-        }
+        })
     }
 
-    fn list(limit: usize, pairs: impl IntoIterator<Item = Pair>) -> Checklist {
+    fn list(limit: usize, pairs: impl IntoIterator<Item = Box<Pair>>) -> Checklist {
         let mut list = Checklist::new(Role::Controlling, limit);
         pairs
             .into_iter()
@@ -396,7 +412,7 @@ mod tests {
     #[test]
     fn a_full_list_drops_failed_pairs_then_the_lowest_priority() {
         let mut list = list(3, [pair(1, 10, 1), pair(2, 20, 2), pair(3, 30, 3)]);
-        let evicted = |result: Result<Option<Pair>, Full>| result.map(|pair| pair.map(|pair| pair.id));
+        let evicted = |result: Result<Option<Box<Pair>>, Full>| result.map(|pair| pair.map(|pair| pair.id));
         assert_eq!(evicted(list.insert(pair(4, 5, 4))), Err(Full));
         assert_eq!(evicted(list.insert(pair(5, 15, 5))), Ok(Some(PairId(1))));
         list.set_state(PairId(3), PairState::Failed);

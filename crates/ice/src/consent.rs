@@ -1,6 +1,5 @@
 //! Consent freshness (RFC 7675): whether the peer still wants what we send, asked on the pair that carries data.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
@@ -22,7 +21,7 @@ pub(crate) struct Consent {
     next: Option<Instant>,
     /// Requests without a response yet, oldest first. "All outstanding STUN consent transactions for a candidate pair MUST
     /// be discarded when consent expires" (§5.1).
-    asked: VecDeque<Asked>,
+    asked: Vec<Asked>,
     /// True while the peer has not been heard for [`disconnected_after`](crate::Timings::disconnected_after).
     missed: bool,
 }
@@ -59,7 +58,7 @@ impl Session {
             self.consent = Consent {
                 pair,
                 next,
-                asked: VecDeque::new(),
+                asked: Vec::new(),
                 missed: false,
             };
         }
@@ -94,9 +93,11 @@ impl Session {
         let transaction = ctx.transaction_id();
         let len = write_request(self.remote.as_ref()?, says, transaction, out)?;
         if self.consent.asked.len() >= Consent::MAX_ASKED {
-            self.consent.asked.pop_front();
+            self.consent.asked.remove(0);
         }
-        self.consent.asked.push_back(Asked {
+        // One at a time, if the peer answers.
+        self.consent.asked.reserve_exact(1);
+        self.consent.asked.push(Asked {
             id: transaction,
             at: now,
             path,
@@ -132,6 +133,7 @@ impl Session {
             return false;
         }
         index.map(|index| self.consent.asked.remove(index));
+        self.consent.asked.shrink_to_fit();
         let Some(id) = self.consent.pair else { return true };
         let round_trip = now.saturating_duration_since(asked.at);
         self.list.touch(id, |pair| {

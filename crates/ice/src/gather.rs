@@ -66,6 +66,7 @@ impl Gatherer {
             preference,
             foundation,
         };
+        self.hosts.reserve_exact(1);
         self.hosts.push(local.clone());
         Some(local)
     }

@@ -51,6 +51,7 @@
 //! | `server` | connectivity checks: the server's side; role conflicts |
 //! | `nomination` | which valid pair is used |
 //! | `consent` | whether the peer still wants it |
+//! | `sorted` | tables of few entries |
 
 mod agent;
 mod candidate;
@@ -69,6 +70,7 @@ mod pair;
 mod remote;
 mod server;
 mod session;
+mod sorted;
 mod stats;
 
 pub use agent::Agent;

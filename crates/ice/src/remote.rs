@@ -1,9 +1,10 @@
 //! [`Remotes`]: the peer's candidates, signalled or discovered, found by address.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::candidate::{COMPONENT, is_sendable, plain};
+use crate::sorted::SortedMap;
 use crate::{AddCandidateError, Candidate, CandidateAddress, CandidateKind};
 
 use peerline_wire::Transport;
@@ -25,13 +26,13 @@ pub(crate) struct Remote {
 
 #[derive(Debug, Default)]
 pub(crate) struct Remotes {
-    by_id: BTreeMap<RemoteId, Remote>,
-    by_address: HashMap<SocketAddr, RemoteId>,
+    by_id: SortedMap<RemoteId, Box<Remote>>,
+    by_address: SortedMap<SocketAddr, RemoteId>,
     /// Candidates whose names are being resolved.
     unresolved: BTreeMap<String, Vec<Candidate>>,
     /// How many were signalled, those being resolved included.
     signalled: usize,
-    foundations: HashMap<String, u32>,
+    foundations: SortedMap<String, u32>,
     /// Counts candidates and foundations.
     last_number: u32,
 }
@@ -49,7 +50,7 @@ pub(crate) enum Added {
 
 impl Remotes {
     pub(crate) fn get(&self, id: RemoteId) -> Option<&Remote> {
-        self.by_id.get(&id)
+        self.by_id.get(&id).map(|remote| &**remote)
     }
 
     pub(crate) fn find(&self, address: SocketAddr) -> Option<RemoteId> {
@@ -61,7 +62,7 @@ impl Remotes {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Remote> {
-        self.by_id.values()
+        self.by_id.values().map(|remote| &**remote)
     }
 
     /// Takes a candidate with an address.
@@ -159,12 +160,12 @@ impl Remotes {
         self.by_address.insert(plain(address), id);
         self.by_id.insert(
             id,
-            Remote {
+            Box::new(Remote {
                 candidate,
                 address,
                 foundation,
                 pairs: 0,
-            },
+            }),
         );
         id
     }

@@ -31,12 +31,10 @@ pub(crate) struct EarlyCheck {
     pub(crate) check: PeerCheck,
 }
 
-/// Responses waiting to be polled: their lengths, and their bytes end to end.
+/// Responses waiting to be polled.
 #[derive(Debug, Default)]
 pub(crate) struct Responses {
-    queue: VecDeque<(FiveTuple, usize)>,
-    bytes: VecDeque<u8>,
-    scratch: Vec<u8>,
+    queue: VecDeque<(FiveTuple, Vec<u8>)>,
 }
 
 impl Responses {
@@ -45,19 +43,22 @@ impl Responses {
     }
 
     fn push(&mut self, path: FiveTuple, write: impl FnOnce(&mut Vec<u8>)) {
-        self.scratch.clear();
-        write(&mut self.scratch);
-        self.bytes.extend(&self.scratch);
-        self.queue.push_back((path, self.scratch.len()));
+        let mut bytes = Vec::new();
+        write(&mut bytes);
+        self.queue.push_back((path, bytes));
     }
 
     pub(crate) fn pop(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
-        let (five_tuple, len) = self.queue.pop_front()?;
-        out.extend(self.bytes.drain(..len));
+        let (five_tuple, bytes) = self.queue.pop_front()?;
+        // Mostly there is nothing to answer, and nothing is kept for it.
+        if self.queue.is_empty() {
+            self.queue = VecDeque::new();
+        }
+        out.extend_from_slice(&bytes);
         Some(Transmit {
             five_tuple,
             ecn: None,
-            len,
+            len: bytes.len(),
         })
     }
 

@@ -207,6 +207,8 @@ impl Session {
     }
 
     pub(crate) fn add_local(&mut self, ctx: &mut Context, local: Local) {
+        // Sockets are few, and come one at a time.
+        self.locals.reserve_exact(1);
         self.locals.push(local);
         let index = self.locals.len() - 1;
         for remote in self.remotes.ids() {
@@ -336,7 +338,7 @@ impl Session {
         let (our, their) = (self.locals.get(local)?, self.remotes.get(remote)?);
         self.last_pair = self.last_pair.wrapping_add(1);
         let id = PairId(u64::from(self.id) << 32 | u64::from(self.last_pair));
-        let pair = Pair {
+        let pair = Box::new(Pair {
             id,
             path,
             local,
@@ -357,7 +359,7 @@ impl Session {
             consent_at: None,
             alive_at: None,
             counters: PairCounters::default(),
-        };
+        });
         let Ok(evicted) = self.list.insert(pair) else {
             self.remotes.forget_unpaired(remote);
             return None;
