@@ -1,6 +1,11 @@
-//! The AEADs that protect records (RFC 5288, RFC 7905), by `ring`, in place.
+//! The AEADs that protect records (RFC 5288, RFC 7905), by `ring` or, as a feature, `aws-lc-rs`, in place.
 
-use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
+#[cfg(feature = "aws-lc-rs")]
+use aws_lc_rs::aead;
+#[cfg(not(feature = "aws-lc-rs"))]
+use ring::aead;
+
+use aead::{AES_128_GCM, AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 
 use crate::wire::CipherSuite;
 use crate::wire::record::RecordHeader;

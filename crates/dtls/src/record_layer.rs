@@ -2,7 +2,7 @@
 //!
 //! DTLS 1.2 has two epochs: plaintext, and the keys of the one handshake.
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use peerline_wire::{ReplayWindow, Writer};
 
 use crate::cipher::Cipher;
@@ -152,7 +152,7 @@ impl RecordLayer {
         // RFC 6347 §4.1.2.6: "the receive window is updated only if the MAC verification succeeds."
         window.accept(header.sequence_number);
         payload.truncate(plaintext.end);
-        let _ = payload.split_to(plaintext.start);
+        payload.advance(plaintext.start);
         Ok(payload)
     }
 }

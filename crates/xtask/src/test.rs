@@ -6,6 +6,9 @@ use crate::{network, shell, tools};
 /// Every package but the comparison with other stacks, which has no tests and takes longest to build. (Clippy reads it.)
 const TESTED: [&str; 3] = ["--workspace", "--exclude", "peerline-versus"];
 
+/// The records of DTLS once more, protected by the other provider of AEADs.
+const OTHER_AEADS: [&str; 4] = ["--package", "peerline-dtls", "--features", "aws-lc-rs"];
+
 /// What the tests said: their counts, and whether every runner was content.
 pub(crate) struct Report {
     pub(crate) summary: Summary,
@@ -33,10 +36,12 @@ pub(crate) fn run() -> Result<Report, String> {
     if shell::succeeds("cargo", &["nextest", "--version"]) {
         // Its configuration says that one failure does not end the run.
         report.build_and_run(&[&["nextest", "run"][..], &TESTED].concat())?;
+        report.build_and_run(&[&["nextest", "run"][..], &OTHER_AEADS].concat())?;
         // nextest leaves these out.
         report.add(&doctests)?;
     } else {
         report.build_and_run(&[&["test", "--no-fail-fast"][..], &TESTED].concat())?;
+        report.build_and_run(&[&["test", "--no-fail-fast"][..], &OTHER_AEADS].concat())?;
     }
     Ok(report)
 }

@@ -1,6 +1,6 @@
 //! Records (RFC 6347 §4.1): the envelope of everything DTLS sends.
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use peerline_wire::{Reader, Writer};
 
 use super::{ParseError, ProtocolVersion, number};
@@ -67,11 +67,12 @@ impl RecordHeader {
 
     /// Appends the header.
     pub fn encode(&self, w: &mut Writer<'_>) {
-        w.u8(self.content_type.0);
-        w.u16(self.version.0);
-        w.u16(self.epoch);
-        w.u48(self.sequence_number);
-        w.u16(self.length);
+        let mut bytes = [0; Self::LEN];
+        bytes[0] = self.content_type.0;
+        bytes[1..3].copy_from_slice(&self.version.0.to_be_bytes());
+        bytes[3..11].copy_from_slice(&self.sequence_u64().to_be_bytes());
+        bytes[11..].copy_from_slice(&self.length.to_be_bytes());
+        w.bytes(&bytes);
     }
 
     /// Epoch and sequence number as the 64-bit number that the AEADs know as `seq_num` (RFC 6347 §4.1.2.1).
@@ -110,8 +111,13 @@ impl Record {
         if datagram.len() < RecordHeader::LEN + length {
             return Err(ParseError::Truncated);
         }
-        let mut payload = datagram.split_to(RecordHeader::LEN + length);
-        let _ = payload.split_to(RecordHeader::LEN);
+        // Most datagrams are one record: nothing is left that would have to share their buffer.
+        let mut payload = if datagram.len() == RecordHeader::LEN + length {
+            std::mem::take(datagram)
+        } else {
+            datagram.split_to(RecordHeader::LEN + length)
+        };
+        payload.advance(RecordHeader::LEN);
         Ok(Self { header, payload })
     }
 }
