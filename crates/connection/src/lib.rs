@@ -3,7 +3,7 @@
 //!
 //! The map: `connection` is the public type and the path of a packet; `demux` tells protocols apart; `jsep` is offers and
 //! answers; `channels` the data channels; `stats` the report; `state`, `description`, `event`, `config` and `error` are the
-//! vocabulary. A driver (the package `peerline` is one, on tokio) owns the sockets and the clock.
+//! vocabulary. `router` serves a shared socket: it tells which of many connections a datagram is for. A driver (the package `peerline` is one, on tokio) owns the sockets and the clock.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -37,6 +37,7 @@ mod event;
 #[doc(hidden)]
 pub mod fuzzing;
 mod jsep;
+mod router;
 mod state;
 mod stats;
 
@@ -47,6 +48,7 @@ pub use description::{IceCandidate, SdpType, SessionDescription};
 pub use error::{ChannelFault, Error, SdpFault};
 pub use event::Event;
 pub use jsep::OfferOptions;
+pub use router::{RouteId, Router, RouterDrops, may_teach};
 pub use state::{
     ConnectionState, DataChannelState, DtlsTransportState, IceConnectionState, IceGatheringState, SignalingState,
 };

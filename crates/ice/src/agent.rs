@@ -177,6 +177,23 @@ impl Agent {
         })
     }
 
+    /// How the checks of a path fare, in the newest session that has a pair for it; `None` if there is none.
+    #[must_use]
+    pub fn pair_state(&self, five_tuple: &FiveTuple) -> Option<PairState> {
+        let path = self.canonical(five_tuple)?;
+        let mut sessions = self.sessions.iter().rev();
+        sessions.find_map(|session| session.list.find(&path).map(|pair| pair.state))
+    }
+
+    /// The username fragments that the peer's checks may name: those of every session that still answers.
+    pub fn local_ufrags(&self) -> impl Iterator<Item = &str> + Clone {
+        let retired = self.retired.iter().map(|retired| &retired.0);
+        self.sessions
+            .iter()
+            .chain(retired)
+            .map(|session| session.credentials.ufrag.as_str())
+    }
+
     fn current(&self) -> &Session {
         self.sessions
             .last()

@@ -1,0 +1,749 @@
+//! [`Router`]: one UDP port for many connections.
+
+use std::borrow::Borrow;
+use std::collections::VecDeque;
+use std::hash::Hash;
+use std::net::{SocketAddr, SocketAddrV6};
+
+use ahash::{HashMap, HashMapExt};
+use peerline_ice as ice;
+use peerline_stun::attribute::Username;
+use peerline_stun::{Class, Message, TransactionId};
+use peerline_wire::FiveTuple;
+
+use crate::Connection;
+use crate::demux::{Protocol, demux};
+
+/// How many paths of one connection are known at most: a checklist has a hundred pairs. The least useful goes first.
+const MAX_PATHS: usize = 128;
+
+/// How many of a connection's last checks on other connections' paths are remembered.
+const MAX_CONTESTED: usize = 16;
+
+/// Tells which connection a datagram on a shared socket is for, in constant time: by its five-tuple, or, for a connectivity
+/// check, by the username fragment that it names (RFC 8445 §7.2.2). `T` is whatever stands for a connection.
+///
+/// - *Membership*: [`insert`](Self::insert), [`remove`](Self::remove); [`refresh`](Self::refresh) whenever the connection may have
+///   begun or ended an ICE session ([`IceConnectionStateChange`](crate::Event::IceConnectionStateChange), a local description).
+/// - *For each datagram that comes*: [`route`](Self::route), then the connection's
+///   [`handle_datagram`](Connection::handle_datagram), then [`learn`](Self::learn) if it was STUN ([`may_teach`]).
+/// - *For each datagram that leaves*: [`on_transmit`](Self::on_transmit) if it is STUN.
+///
+/// # Who owns a five-tuple
+/// Checks and handshakes can be forged or misdirected, by strangers and by peers of other connections on the same port, who
+/// may name anybody's address as their candidate. So a claim to a path has one of three degrees: the connection has *sent* a
+/// check there; it has *heard* an authenticated check from there; it has *proved* the path, since a check of its own was
+/// answered from there, which only who receives at that address can do. A path is the connection's with the higher claim, and
+/// among equals that one's which had it first; but a new proof beats any claim: a client that comes back from the same port is
+/// a new connection at once. ICE-lite agents send no checks: to them each authenticated check is a new proof.
+///
+/// What a connection sends on a path that another one owns is remembered by its transaction, so that its answers
+/// arrive and it can prove itself. Two connections between the same two ports cannot be told apart once both carry data: the
+/// newer one has it.
+///
+/// ```
+/// use peerline_connection::{Connection, Router, may_teach};
+/// use peerline_wire::Datagram;
+/// # use std::time::Instant;
+///
+/// fn on_datagram(router: &mut Router<usize>, connections: &mut [Connection], now: Instant, datagram: Datagram) {
+///     let Some((id, &index)) = router.route(&datagram.five_tuple, &datagram.payload) else { return };
+///     let (path, teaches) = (datagram.five_tuple, may_teach(&datagram.payload));
+///     connections[index].handle_datagram(now, datagram);
+///     if teaches {
+///         router.learn(id, &connections[index], &path);
+///     }
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Router<T> {
+    slots: Vec<Option<Slot<T>>>,
+    free: Vec<usize>,
+    /// Counts insertions, so that an old id means nobody.
+    inserted: u64,
+    ufrags: HashMap<Box<str>, usize>,
+    paths: HashMap<FiveTuple, usize>,
+    /// Checks sent on paths that are others'.
+    contested: HashMap<TransactionId, usize>,
+    drops: RouterDrops,
+}
+
+/// Names a connection in a [`Router`], and after its removal nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RouteId {
+    slot: usize,
+    number: u64,
+}
+
+/// What a [`Router`] knew no connection for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RouterDrops {
+    /// Checks that name no connection's username fragment, or are malformed.
+    pub unknown_ufrags: u64,
+    /// Other datagrams on paths that are no connection's.
+    pub unknown_paths: u64,
+}
+
+/// How well a connection's claim to a path is founded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Standing {
+    /// It has sent a check there.
+    Sent,
+    /// An authenticated check has come from there.
+    Heard,
+    /// A check of its own was answered from there.
+    Proved,
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    number: u64,
+    value: T,
+    ufrags: Vec<Box<str>>,
+    /// Every path it has a claim to, also those that another one owns; oldest first.
+    claims: Vec<Claim>,
+    /// Its keys in `contested`, oldest first.
+    contested: VecDeque<TransactionId>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Claim {
+    path: FiveTuple,
+    standing: Standing,
+}
+
+/// True for datagrams after which a connection is to be asked what it has [learned](Router::learn): those of STUN.
+#[must_use]
+pub fn may_teach(payload: &[u8]) -> bool {
+    demux(payload) == Some(Protocol::Stun)
+}
+
+impl<T> Router<T> {
+    /// A router that knows nobody.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            inserted: 0,
+            ufrags: HashMap::new(),
+            paths: HashMap::new(),
+            contested: HashMap::new(),
+            drops: RouterDrops::default(),
+        }
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// No connection is there.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What was for nobody so far.
+    #[must_use]
+    pub fn drops(&self) -> RouterDrops {
+        self.drops
+    }
+
+    /// Every connection.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().flatten().map(|slot| &slot.value)
+    }
+
+    // Membership.
+
+    /// Takes a connection, which nothing reaches before [`refresh`](Self::refresh).
+    pub fn insert(&mut self, value: T) -> RouteId {
+        self.inserted += 1;
+        let entry = Some(Slot {
+            number: self.inserted,
+            value,
+            ufrags: Vec::new(),
+            claims: Vec::new(),
+            contested: VecDeque::new(),
+        });
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => {
+                self.slots.push(None);
+                self.slots.len() - 1
+            }
+        };
+        if let Some(place) = self.slots.get_mut(slot) {
+            *place = entry;
+        }
+        RouteId {
+            slot,
+            number: self.inserted,
+        }
+    }
+
+    /// Forgets a connection and everything that led to it.
+    pub fn remove(&mut self, id: RouteId) -> Option<T> {
+        find(&mut self.slots, id)?;
+        let slot = self.slots.get_mut(id.slot)?.take()?;
+        self.free.push(id.slot);
+        for ufrag in &slot.ufrags {
+            remove_own(&mut self.ufrags, ufrag, id.slot);
+        }
+        for claim in &slot.claims {
+            remove_own(&mut self.paths, &claim.path, id.slot);
+        }
+        for transaction in &slot.contested {
+            remove_own(&mut self.contested, transaction, id.slot);
+        }
+        // What a crowd has needed, a few do not.
+        if self.is_empty() {
+            *self = Self {
+                inserted: self.inserted,
+                drops: self.drops,
+                ..Self::new()
+            };
+        }
+        Some(slot.value)
+    }
+
+    /// Takes the username fragments of the connection's ICE sessions, all of which lead to it, and forgets paths on which
+    /// it neither checks nor hears any more. A fragment that is another connection's already stays there.
+    pub fn refresh(&mut self, id: RouteId, connection: &Connection) {
+        self.set_ufrags(id, connection.ice.local_ufrags());
+        self.retain_paths(id, |path| {
+            let checked = |state| !matches!(state, ice::PairState::Failed);
+            connection.ice.accepts(path) || connection.ice.pair_state(path).is_some_and(checked)
+        });
+    }
+
+    fn set_ufrags<'u>(&mut self, id: RouteId, current: impl Iterator<Item = &'u str> + Clone) {
+        let Self { slots, ufrags, .. } = self;
+        let Some(slot) = find(slots, id) else { return };
+        slot.ufrags.retain(|known| {
+            let kept = current.clone().any(|ufrag| *ufrag == **known);
+            if !kept {
+                remove_own(ufrags, known, id.slot);
+            }
+            kept
+        });
+        for ufrag in current {
+            if !ufrags.contains_key(ufrag) {
+                ufrags.insert(ufrag.into(), id.slot);
+                slot.ufrags.push(ufrag.into());
+            }
+        }
+    }
+
+    fn retain_paths(&mut self, id: RouteId, mut keep: impl FnMut(&FiveTuple) -> bool) {
+        let Self { slots, paths, .. } = self;
+        let Some(slot) = find(slots, id) else { return };
+        slot.claims.retain(|claim| {
+            let kept = keep(&claim.path);
+            if !kept {
+                remove_own(paths, &claim.path, id.slot);
+            }
+            kept
+        });
+        slot.claims.shrink_to_fit();
+    }
+
+    // Datagrams.
+
+    /// Whom a datagram is for; `None`, and counted, if for nobody.
+    pub fn route(&mut self, five_tuple: &FiveTuple, payload: &[u8]) -> Option<(RouteId, &T)> {
+        let by_path = || self.paths.get(&normal(five_tuple));
+        let (slot, drops) = match destination(payload) {
+            // The name decides, whatever the path was used for before.
+            Destination::Ufrag(ufrag) => (self.ufrags.get(ufrag), &mut self.drops.unknown_ufrags),
+            Destination::Transaction(id) => {
+                let slot = self.contested.get(&id).or_else(by_path);
+                (slot, &mut self.drops.unknown_paths)
+            }
+            Destination::Path => (by_path(), &mut self.drops.unknown_paths),
+            Destination::Nobody => (None, &mut self.drops.unknown_ufrags),
+        };
+        let Some(&slot) = slot else {
+            *drops += 1;
+            return None;
+        };
+        let Slot { number, value, .. } = self.slots.get(slot)?.as_ref()?;
+        Some((RouteId { slot, number: *number }, value))
+    }
+
+    /// Asks a connection what its ICE now thinks of the path on which a datagram of STUN has come.
+    pub fn learn(&mut self, id: RouteId, connection: &Connection, five_tuple: &FiveTuple) {
+        let lite = connection.config.ice_lite;
+        let standing = match (
+            connection.ice.accepts(five_tuple),
+            connection.ice.pair_state(five_tuple),
+        ) {
+            (true, _) if lite => Standing::Proved,
+            (_, Some(ice::PairState::Succeeded)) => Standing::Proved,
+            (true, _) => Standing::Heard,
+            (false, _) => return,
+        };
+        // A proof that is not new is none against a newer one.
+        if lite || !self.has_proved(id, five_tuple) {
+            self.claim(id, five_tuple, standing);
+        }
+    }
+
+    /// Whether a connection has proved this path before, and it is somebody's.
+    fn has_proved(&mut self, id: RouteId, five_tuple: &FiveTuple) -> bool {
+        let path = normal(five_tuple);
+        self.paths.contains_key(&path)
+            && find(&mut self.slots, id).is_some_and(|slot| slot.standing(&path) == Some(Standing::Proved))
+    }
+
+    /// A connection has sent this. A check opens the path for its answer.
+    pub fn on_transmit(&mut self, id: RouteId, five_tuple: &FiveTuple, payload: &[u8]) {
+        if !may_teach(payload) {
+            return;
+        }
+        let Ok(message) = Message::parse(payload) else { return };
+        if message.class() != Class::Request {
+            return;
+        }
+        self.claim(id, five_tuple, Standing::Sent);
+        if self.paths.get(&normal(five_tuple)) != Some(&id.slot) {
+            self.contest(id, message.transaction_id());
+        }
+    }
+
+    /// Remembers a check on a path that another connection owns.
+    fn contest(&mut self, id: RouteId, transaction: TransactionId) {
+        let Self { slots, contested, .. } = self;
+        let Some(slot) = find(slots, id) else { return };
+        // A check is repeated with the same transaction.
+        if contested.insert(transaction, id.slot) == Some(id.slot) {
+            return;
+        }
+        slot.contested.push_back(transaction);
+        if slot.contested.len() > MAX_CONTESTED
+            && let Some(oldest) = slot.contested.pop_front()
+        {
+            remove_own(contested, &oldest, id.slot);
+        }
+    }
+
+    /// Takes a claim, and gives the path to it if it beats the owner's.
+    fn claim(&mut self, id: RouteId, five_tuple: &FiveTuple, standing: Standing) {
+        let claim = Claim {
+            path: normal(five_tuple),
+            standing,
+        };
+        let Some(evicted) = find(&mut self.slots, id).and_then(|slot| slot.note(claim)) else {
+            return;
+        };
+        if let Some(path) = evicted {
+            remove_own(&mut self.paths, &path, id.slot);
+        }
+        let owner = self
+            .paths
+            .get(&claim.path)
+            .and_then(|&owner| self.slots.get(owner)?.as_ref());
+        let owned = owner.and_then(|owner| owner.standing(&claim.path));
+        if standing == Standing::Proved || owned.is_none_or(|owned| standing > owned) {
+            self.paths.insert(claim.path, id.slot);
+        }
+    }
+}
+
+impl<T> Default for Router<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> Slot<T> {
+    fn standing(&self, path: &FiveTuple) -> Option<Standing> {
+        let claim = self.claims.iter().find(|claim| claim.path == *path)?;
+        Some(claim.standing)
+    }
+
+    /// Writes a claim down. `None` if there is no room, else the path that had to make room, if one had to.
+    fn note(&mut self, claim: Claim) -> Option<Option<FiveTuple>> {
+        if let Some(known) = self.claims.iter_mut().find(|known| known.path == claim.path) {
+            known.standing = known.standing.max(claim.standing);
+            return Some(None);
+        }
+        let mut evicted = None;
+        if self.claims.len() >= MAX_PATHS {
+            let (worst, _) = self
+                .claims
+                .iter()
+                .enumerate()
+                .filter(|(_, known)| known.standing <= claim.standing)
+                .min_by_key(|(_, known)| known.standing)?;
+            evicted = Some(self.claims.remove(worst).path);
+        }
+        self.claims.push(claim);
+        Some(evicted)
+    }
+}
+
+/// The connection with this id, if it is still there.
+fn find<T>(slots: &mut [Option<Slot<T>>], id: RouteId) -> Option<&mut Slot<T>> {
+    slots.get_mut(id.slot)?.as_mut().filter(|slot| slot.number == id.number)
+}
+
+/// Removes an entry that is this connection's.
+fn remove_own<K: Borrow<Q> + Hash + Eq, Q: Hash + Eq + ?Sized>(map: &mut HashMap<K, usize>, key: &Q, slot: usize) {
+    if map.get(key) == Some(&slot) {
+        map.remove(key);
+    }
+}
+
+/// What tells whom a datagram is for.
+enum Destination<'a> {
+    /// A check, for who has this username fragment.
+    Ufrag(&'a str),
+    /// An answer to a check.
+    Transaction(TransactionId),
+    /// Anything else.
+    Path,
+    Nobody,
+}
+
+fn destination(payload: &[u8]) -> Destination<'_> {
+    if !may_teach(payload) {
+        return Destination::Path;
+    }
+    let Ok(message) = Message::parse(payload) else {
+        return Destination::Nobody;
+    };
+    match message.class() {
+        // "The username [...] is formed by concatenating the username fragment provided by the peer with the username
+        // fragment of the ICE agent sending the request, separated by a colon" (RFC 8445 §7.2.2).
+        Class::Request => match message.get::<Username<'_>>() {
+            Ok(Some(Username(name))) => name
+                .split_once(':')
+                .map_or(Destination::Nobody, |(ours, _)| Destination::Ufrag(ours)),
+            _ => Destination::Nobody,
+        },
+        Class::SuccessResponse | Class::ErrorResponse => Destination::Transaction(message.transaction_id()),
+        Class::Indication => Destination::Path,
+    }
+}
+
+/// The five-tuple in one form, whether a socket or a candidate names it: without flow information, and with a scope only where
+/// it distinguishes addresses.
+fn normal(five_tuple: &FiveTuple) -> FiveTuple {
+    let plain = |address: SocketAddr| match address {
+        SocketAddr::V6(v6) => {
+            let scope = if v6.ip().is_unicast_link_local() {
+                v6.scope_id()
+            } else {
+                0
+            };
+            SocketAddrV6::new(*v6.ip(), v6.port(), 0, scope).into()
+        }
+        v4 => v4,
+    };
+    FiveTuple {
+        local: plain(five_tuple.local),
+        remote: plain(five_tuple.remote),
+        transport: five_tuple.transport,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use peerline_stun::{MessageBuilder, Method};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn path(remote: u16) -> FiveTuple {
+        FiveTuple::udp(([192, 0, 2, 1], 9).into(), ([203, 0, 113, 1], remote).into())
+    }
+
+    fn check(ufrag: &str, transaction: u8) -> Vec<u8> {
+        let (mut out, name) = (Vec::new(), format!("{ufrag}:theirs"));
+        MessageBuilder::new(
+            &mut out,
+            Class::Request,
+            Method::BINDING,
+            TransactionId([transaction; 12]),
+        )
+        .attribute(Username(&name))
+        .fingerprint();
+        out
+    }
+
+    fn answer(transaction: u8) -> Vec<u8> {
+        let (mut out, transaction) = (Vec::new(), TransactionId([transaction; 12]));
+        MessageBuilder::new(&mut out, Class::SuccessResponse, Method::BINDING, transaction).fingerprint();
+        out
+    }
+
+    const DTLS: &[u8] = &[22, 254, 253];
+
+    /// A router with connections `a`, `b`, …, each with its name as username fragment.
+    fn router<const N: usize>(names: [&'static str; N]) -> (Router<&'static str>, [RouteId; N]) {
+        let mut router = Router::new();
+        let ids = names.map(|name| {
+            let id = router.insert(name);
+            router.set_ufrags(id, [name].into_iter());
+            id
+        });
+        (router, ids)
+    }
+
+    fn routed(router: &mut Router<&'static str>, path: FiveTuple, payload: &[u8]) -> Option<&'static str> {
+        router.route(&path, payload).map(|(_, &name)| name)
+    }
+
+    #[test]
+    fn checks_are_routed_by_name_and_all_else_by_path() {
+        let (mut router, [a, _]) = router(["a", "b"]);
+        assert_eq!(routed(&mut router, path(1), DTLS), None);
+        assert_eq!(routed(&mut router, path(1), &check("b", 0)), Some("b"));
+        router.claim(a, &path(1), Standing::Proved);
+        assert_eq!(routed(&mut router, path(1), DTLS), Some("a"));
+        assert_eq!(routed(&mut router, path(1), &answer(0)), Some("a"));
+        // The name decides even on a path that is another's.
+        assert_eq!(routed(&mut router, path(1), &check("b", 0)), Some("b"));
+        assert_eq!(routed(&mut router, path(1), &check("nobody", 0)), None);
+        let drops = RouterDrops {
+            unknown_paths: 1,
+            unknown_ufrags: 1,
+        };
+        assert_eq!(router.drops(), drops);
+    }
+
+    #[test]
+    fn what_is_hostile_is_dropped_and_counted() {
+        let (mut router, [a]) = router(["a"]);
+        router.claim(a, &path(1), Standing::Proved);
+        let mut nameless = Vec::new();
+        MessageBuilder::new(&mut nameless, Class::Request, Method::BINDING, TransactionId([0; 12]));
+        let whole = check("a", 0);
+        for len in 0..whole.len() {
+            let expected = (len == 0).then_some("a");
+            assert_eq!(routed(&mut router, path(1), &whole[..len]), expected, "{len} bytes");
+        }
+        for name in ["", ":", "a", "A", "a\0", &"a".repeat(200)] {
+            let without_colon = name == "a";
+            let (mut out, spelled) = (Vec::new(), if without_colon { "a".into() } else { format!("{name}:x") });
+            MessageBuilder::new(&mut out, Class::Request, Method::BINDING, TransactionId([0; 12]))
+                .attribute(Username(&spelled))
+                .fingerprint();
+            assert_eq!(routed(&mut router, path(1), &out), None, "{spelled}");
+        }
+        assert_eq!(routed(&mut router, path(1), &nameless), None);
+        assert!(router.drops().unknown_ufrags >= whole.len() as u64);
+    }
+
+    #[test]
+    fn a_claim_gives_way_to_a_better_one_only() {
+        let (mut router, [a, b]) = router(["a", "b"]);
+        router.claim(a, &path(1), Standing::Sent);
+        router.claim(b, &path(1), Standing::Sent);
+        assert_eq!(routed(&mut router, path(1), DTLS), Some("a"));
+        router.claim(b, &path(1), Standing::Heard);
+        assert_eq!(routed(&mut router, path(1), DTLS), Some("b"));
+        router.claim(a, &path(1), Standing::Heard);
+        assert_eq!(routed(&mut router, path(1), DTLS), Some("b"));
+        router.claim(a, &path(1), Standing::Proved);
+        router.claim(b, &path(1), Standing::Heard);
+        assert_eq!(routed(&mut router, path(1), DTLS), Some("a"));
+        // A client is back, from the same port.
+        router.claim(b, &path(1), Standing::Proved);
+        assert_eq!(routed(&mut router, path(1), DTLS), Some("b"));
+        // Whoever remains may have it again.
+        router.remove(b);
+        assert_eq!(routed(&mut router, path(1), DTLS), None);
+        router.claim(a, &path(1), Standing::Sent);
+        assert_eq!(routed(&mut router, path(1), DTLS), Some("a"));
+    }
+
+    #[test]
+    fn an_answer_on_anothers_path_finds_who_asked() {
+        let (mut router, [a, b]) = router(["a", "b"]);
+        router.claim(a, &path(1), Standing::Proved);
+        router.on_transmit(a, &path(1), &check("x", 1));
+        for transaction in 2..30 {
+            router.on_transmit(b, &path(1), &check("y", transaction));
+            router.on_transmit(b, &path(1), &check("y", transaction));
+        }
+        assert_eq!(routed(&mut router, path(1), DTLS), Some("a"));
+        assert_eq!(routed(&mut router, path(1), &answer(1)), Some("a"));
+        assert_eq!(routed(&mut router, path(1), &answer(29)), Some("b"));
+        assert_eq!(routed(&mut router, path(1), &answer(2)), Some("a"), "too long ago");
+        assert_eq!(router.contested.len(), MAX_CONTESTED);
+        // Only checks open paths, not answers and not data.
+        router.on_transmit(b, &path(2), &answer(1));
+        router.on_transmit(b, &path(2), DTLS);
+        assert_eq!(routed(&mut router, path(2), DTLS), None);
+        router.remove(b);
+        assert!(router.contested.is_empty());
+    }
+
+    #[test]
+    fn paths_are_bounded_and_the_proved_one_stays() {
+        let (mut router, [a, b]) = router(["a", "b"]);
+        router.claim(a, &path(1), Standing::Proved);
+        for port in 2..1000 {
+            router.claim(a, &path(port), Standing::Sent);
+        }
+        assert_eq!(router.paths.len(), MAX_PATHS);
+        for port in 1000..2000 {
+            router.claim(a, &path(port), Standing::Heard);
+            router.claim(a, &path(port - 500), Standing::Sent);
+        }
+        assert_eq!(router.paths.len(), MAX_PATHS);
+        assert_eq!(routed(&mut router, path(1), DTLS), Some("a"));
+        assert_eq!(routed(&mut router, path(1999), DTLS), Some("a"));
+        router.retain_paths(a, |known| *known == path(1));
+        assert_eq!(router.paths.len(), 1);
+        router.claim(b, &path(1999), Standing::Sent);
+        assert_eq!(routed(&mut router, path(1999), DTLS), Some("b"));
+    }
+
+    #[test]
+    fn an_old_id_means_nobody() {
+        let (mut router, [a]) = router(["a"]);
+        assert_eq!(router.remove(a), Some("a"));
+        assert_eq!((router.remove(a), router.len()), (None, 0));
+        let b = router.insert("b");
+        router.set_ufrags(a, ["a"].into_iter());
+        router.claim(a, &path(1), Standing::Proved);
+        router.on_transmit(a, &path(1), &check("x", 1));
+        assert_eq!(routed(&mut router, path(1), &check("a", 0)), None);
+        assert_eq!(routed(&mut router, path(1), DTLS), None);
+        assert!(a != b && router.contested.is_empty());
+    }
+
+    #[test]
+    fn addresses_are_compared_without_what_does_not_count() {
+        let (mut router, [a]) = router(["a"]);
+        let v6 = |ip: &str, flow, scope| SocketAddr::from(SocketAddrV6::new(ip.parse().unwrap(), 9, flow, scope));
+        router.claim(
+            a,
+            &FiveTuple::udp(v6("2001:db8::1", 0, 3), v6("2001:db8::2", 0, 0)),
+            Standing::Sent,
+        );
+        let came = FiveTuple::udp(v6("2001:db8::1", 0, 0), v6("2001:db8::2", 7, 3));
+        assert_eq!(routed(&mut router, came, DTLS), Some("a"));
+        let link = |scope| FiveTuple::udp(v6("fe80::1", 0, scope), v6("fe80::2", 0, scope));
+        router.claim(a, &link(3), Standing::Sent);
+        assert_eq!(routed(&mut router, link(3), DTLS), Some("a"));
+        assert_eq!(routed(&mut router, link(4), DTLS), None);
+    }
+
+    /// What the router is to do, written down without regard to time: who owns a name or a path is searched.
+    #[derive(Default)]
+    struct Model {
+        connections: Vec<(RouteId, u32, Vec<Claim>)>,
+        names: BTreeMap<String, u32>,
+        owners: BTreeMap<FiveTuple, u32>,
+    }
+
+    #[derive(Clone, Debug)]
+    enum Operation {
+        Insert,
+        Remove(usize),
+        Rename(usize, Vec<u8>),
+        Claim(usize, u16, u8),
+        Retain(usize, u16),
+    }
+
+    fn operation() -> impl Strategy<Value = Operation> {
+        let who = || 0..8_usize;
+        prop_oneof![
+            2 => Just(Operation::Insert),
+            1 => who().prop_map(Operation::Remove),
+            3 => (who(), prop::collection::vec(0..6_u8, 0..4)).prop_map(|(who, names)| Operation::Rename(who, names)),
+            6 => (who(), 0..6_u16, 0..3_u8).prop_map(|(who, path, standing)| Operation::Claim(who, path, standing)),
+            1 => (who(), 0..6_u16).prop_map(|(who, path)| Operation::Retain(who, path)),
+        ]
+    }
+
+    impl Model {
+        fn claim(&mut self, index: usize, path: FiveTuple, standing: Standing) {
+            let (_, number, own) = &mut self.connections[index];
+            match own.iter_mut().find(|known| known.path == path) {
+                Some(known) => known.standing = standing.max(known.standing),
+                None => own.push(Claim { path, standing }),
+            }
+            let number = *number;
+            let rival = self.owners.get(&path).and_then(|owner| {
+                let (.., claims) = self.connections.iter().find(|known| known.1 == *owner)?;
+                claims.iter().find(|known| known.path == path)
+            });
+            let rival = rival.map(|rival| rival.standing);
+            if rival.is_none_or(|rival| standing > rival) || standing == Standing::Proved {
+                self.owners.insert(path, number);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_does_what_a_search_would(operations in prop::collection::vec(operation(), 0..200)) {
+            let (mut router, mut model, mut next) = (Router::new(), Model::default(), 0_u32);
+            for operation in operations {
+                let count = model.connections.len();
+                match operation {
+                    Operation::Insert if count < 8 => {
+                        model.connections.push((router.insert(next), next, Vec::new()));
+                        next += 1;
+                    }
+                    Operation::Remove(who) if who < count => {
+                        let (id, number, ..) = model.connections.remove(who);
+                        prop_assert_eq!(router.remove(id), Some(number));
+                        model.names.retain(|_, owner| *owner != number);
+                        model.owners.retain(|_, owner| *owner != number);
+                    }
+                    Operation::Rename(who, names) if who < count => {
+                        let names: Vec<String> = names.iter().map(u8::to_string).collect();
+                        let number = model.connections[who].1;
+                        router.set_ufrags(model.connections[who].0, names.iter().map(String::as_str));
+                        model.names.retain(|name, owner| *owner != number || names.contains(name));
+                        for name in names {
+                            model.names.entry(name).or_insert(number);
+                        }
+                    }
+                    Operation::Claim(who, port, standing) if who < count => {
+                        let standing = [Standing::Sent, Standing::Heard, Standing::Proved][usize::from(standing)];
+                        router.claim(model.connections[who].0, &path(port), standing);
+                        model.claim(who, path(port), standing);
+                    }
+                    Operation::Retain(who, port) if who < count => {
+                        let (id, number, claims) = &mut model.connections[who];
+                        router.retain_paths(*id, |known| *known != path(port));
+                        claims.retain(|known| known.path != path(port));
+                        model.owners.retain(|known, owner| *known != path(port) || owner != number);
+                    }
+                    _ => {}
+                }
+                prop_assert_eq!(router.len(), model.connections.len());
+                for port in 0..6 {
+                    let found = router.route(&path(port), DTLS).map(|(_, &number)| number);
+                    prop_assert_eq!(found, model.owners.get(&path(port)).copied());
+                }
+                for name in 0..6_u8 {
+                    let found = router.route(&path(99), &check(&name.to_string(), 0)).map(|(_, &number)| number);
+                    prop_assert_eq!(found, model.names.get(&name.to_string()).copied());
+                }
+            }
+            for (id, ..) in model.connections {
+                router.remove(id);
+            }
+            prop_assert!(router.is_empty() && router.paths.is_empty() && router.ufrags.is_empty());
+        }
+
+        #[test]
+        fn no_datagram_makes_it_panic(payload in prop::collection::vec(any::<u8>(), 0..80)) {
+            let (mut router, [a]) = router(["a"]);
+            router.on_transmit(a, &path(1), &payload);
+            router.route(&path(1), &payload);
+        }
+    }
+}
