@@ -29,7 +29,8 @@ use crate::wire::{CipherSuite, ProtocolVersion, SrtpProfile};
 /// - *Out*: [`poll_transmit`](Self::poll_transmit) for the handshake and alerts, [`poll_timeout`](Self::poll_timeout),
 ///   [`poll_event`](Self::poll_event). They may be called in any order, and any call may change what they return.
 /// - *Payload*: [`enclose`](Self::enclose) out, [`recv`](Self::recv) in.
-/// - *Commands*: [`set_remote_fingerprints`](Self::set_remote_fingerprints), [`close`](Self::close).
+/// - *Commands*: [`set_remote_fingerprints`](Self::set_remote_fingerprints), [`close`](Self::close),
+///   [`shrink_to_fit`](Self::shrink_to_fit).
 /// - The rest are getters. What the handshake negotiates is `None` until [`Event::Connected`], and, but for the
 ///   certificates, again after [`Event::Closed`].
 pub struct Connection {
@@ -245,6 +246,12 @@ impl Connection {
         if !self.is_closed() {
             self.end(CloseReason::Local, Some(Alert::warning(AlertDescription::CLOSE_NOTIFY)));
         }
+    }
+
+    /// Gives back the room that data took which has been read: for a connection that carries none for a while.
+    pub fn shrink_to_fit(&mut self) {
+        self.early.shrink_to_fit();
+        self.unread.shrink_to_fit();
     }
 
     // In.

@@ -53,12 +53,8 @@ pub(crate) struct Context {
     next_message_seq: u16,
     /// The last message of the peer's flight that the current flight answers: its retransmission asks for ours.
     pub(crate) answers: Option<u16>,
-    peer: Option<Peer>,
-}
-
-struct Peer {
-    der: Vec<u8>,
-    key: PublicKey,
+    /// The peer's certificate in DER, once its public key could be read.
+    peer_certificate: Option<Box<[u8]>>,
 }
 
 /// Where a message has brought the handshake.
@@ -94,13 +90,13 @@ impl Context {
             transcript: Vec::new(),
             next_message_seq: 0,
             answers: None,
-            peer: None,
+            peer_certificate: None,
             config,
         }
     }
 
     pub(crate) fn peer_certificate(&self) -> Option<&[u8]> {
-        self.peer.as_ref().map(|peer| &peer.der[..])
+        self.peer_certificate.as_deref()
     }
 
     /// Randomness from the provider.
@@ -159,22 +155,22 @@ impl Context {
         let certificate = Certificate::decode(&message.body)?;
         let der = certificate.chain.into_iter().next().ok_or(Fault::CertificateMissing)?;
         vouch(&self.config, &der)?;
-        let key = PublicKey::of_certificate(&der).ok_or(Fault::CertificateUnreadable)?;
-        self.peer = Some(Peer { der, key });
+        PublicKey::of_certificate(&der).ok_or(Fault::CertificateUnreadable)?;
+        self.peer_certificate = Some(der.into());
         Ok(())
     }
 
     /// Whether the peer's certificate has been vouched for.
     pub(crate) fn trust(&self) -> Result<Trust, Fault> {
-        let peer = self.peer.as_ref().ok_or(Fault::CertificateMissing)?;
-        vouch(&self.config, &peer.der)
+        let certificate = self.peer_certificate().ok_or(Fault::CertificateMissing)?;
+        vouch(&self.config, certificate)
     }
 
     /// Verifies the peer's signature over `message`.
     fn verify(&self, signed: &DigitallySigned, message: &[u8]) -> Result<(), Fault> {
-        let peer = self.peer.as_ref().ok_or(Fault::CertificateMissing)?;
-        peer.key
-            .verify(&self.config.provider, signed.scheme, message, &signed.signature)
+        let certificate = self.peer_certificate().ok_or(Fault::CertificateMissing)?;
+        let key = PublicKey::of_certificate(certificate).ok_or(Fault::CertificateUnreadable)?;
+        key.verify(&self.config.provider, signed.scheme, message, &signed.signature)
     }
 
     /// Signs `message` with one of the schemes that the peer verifies.
@@ -239,6 +235,10 @@ impl Context {
     fn conclude(&mut self) {
         self.transcript = Vec::new();
         self.reassembly.clear();
+        self.flight.shrink();
+        self.config.cipher_suites = Vec::new();
+        self.config.groups = Vec::new();
+        self.config.srtp_profiles = Vec::new();
     }
 }
 

@@ -95,7 +95,7 @@ impl Flight {
 
     /// Forgets the flight: it has been answered.
     pub(crate) fn finish(&mut self) {
-        self.parts.clear();
+        self.parts = Vec::new();
         self.deadline = None;
         self.rewind();
     }
@@ -111,6 +111,16 @@ impl Flight {
 
     pub(crate) fn push_change_cipher_spec(&mut self) {
         self.parts.push(Part::ChangeCipherSpec);
+    }
+
+    /// Nothing more is pushed: gives back the room for it.
+    pub(crate) fn shrink(&mut self) {
+        self.parts.shrink_to_fit();
+        for part in &mut self.parts {
+            if let Part::Message { body, .. } = part {
+                body.shrink_to_fit();
+            }
+        }
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).

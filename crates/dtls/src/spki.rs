@@ -10,16 +10,16 @@ use rustls::crypto::CryptoProvider;
 use crate::error::Fault;
 use crate::wire::SignatureScheme;
 
-/// A certificate's public key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PublicKey {
+/// A certificate's public key, where it stands in the certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PublicKey<'a> {
     /// The contents of the AlgorithmIdentifier.
-    algorithm: Vec<u8>,
+    algorithm: &'a [u8],
     /// The contents of the BIT STRING.
-    key: Vec<u8>,
+    key: &'a [u8],
 }
 
-impl PublicKey {
+impl<'a> PublicKey<'a> {
     /// The public key of a certificate in DER.
     ///
     /// ```text
@@ -28,7 +28,7 @@ impl PublicKey {
     ///                                validity SEQUENCE, subject SEQUENCE, subjectPublicKeyInfo SEQUENCE, … }
     /// SubjectPublicKeyInfo ::= SEQUENCE { algorithm SEQUENCE, subjectPublicKey BIT STRING }
     /// ```
-    pub(crate) fn of_certificate(der: &[u8]) -> Option<Self> {
+    pub(crate) fn of_certificate(der: &'a [u8]) -> Option<Self> {
         let mut certificate = Reader::new(der);
         let mut fields = element(&mut certificate, SEQUENCE)?;
         let mut tbs = element(&mut fields, SEQUENCE)?;
@@ -40,12 +40,12 @@ impl PublicKey {
             element(&mut tbs, SEQUENCE)?;
         }
         let mut spki = element(&mut tbs, SEQUENCE)?;
-        let algorithm = element(&mut spki, SEQUENCE)?.rest().to_vec();
+        let algorithm = element(&mut spki, SEQUENCE)?.rest();
         let mut bits = element(&mut spki, BIT_STRING)?;
         // A key fills whole bytes: the count of unused bits is 0.
         (bits.u8().ok()? == 0 && certificate.is_empty() && spki.is_empty() && !bits.is_empty()).then(|| Self {
             algorithm,
-            key: bits.rest().to_vec(),
+            key: bits.rest(),
         })
     }
 
@@ -57,7 +57,7 @@ impl PublicKey {
             let mut bits = element(&mut spki, BIT_STRING)?;
             (bits.u8() == Ok(0)).then(|| (algorithm, bits.rest()))
         };
-        parts() == Some((&self.algorithm, &self.key))
+        parts() == Some((self.algorithm, self.key))
     }
 
     /// Verifies a signature over `message`.
@@ -80,7 +80,7 @@ impl PublicKey {
             .find(|algorithm| algorithm.public_key_alg_id().as_ref() == self.algorithm)
             .ok_or(Fault::CertificateUnsupported)?;
         algorithm
-            .verify_signature(&self.key, message, signature)
+            .verify_signature(self.key, message, signature)
             .map_err(|_| Fault::BadSignature)
     }
 }
@@ -148,7 +148,7 @@ mod tests {
             0x30, 0x08, 0x30, 0x01, 0x55, 0x03, 0x03, 0x00, 0xab, 0xcd,
         ];
         let key = PublicKey::of_certificate(&der).unwrap();
-        assert_eq!((&key.algorithm[..], &key.key[..]), (&[0x55][..], &[0xab, 0xcd][..]));
+        assert_eq!((key.algorithm, key.key), (&[0x55][..], &[0xab, 0xcd][..]));
     }
 
     #[test]
