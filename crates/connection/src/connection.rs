@@ -1,8 +1,8 @@
 //! [`Connection`]: one whole peer, without I/O.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use peerline_dtls as dtls;
@@ -40,7 +40,7 @@ pub struct Connection {
     pub(crate) gathering: Gathering,
     pub(crate) counters: Counters,
     /// Those that count as closed once they are.
-    open_channels: HashSet<ChannelId>,
+    open_channels: BTreeSet<ChannelId>,
     /// DTLS that came before its role was known: the answer is on its way, and the peer already has ours or sent its own.
     early: VecDeque<BytesMut>,
     dtls_state: DtlsTransportState,
@@ -48,6 +48,8 @@ pub struct Connection {
     connection_state: ConnectionState,
     closing: Closing,
     pub(crate) born: Instant,
+    /// When it last gave back what it did not need.
+    rested: Instant,
 }
 
 /// The local side of ICE, as signalling sees it.
@@ -66,8 +68,7 @@ pub(crate) struct Gathering {
 pub(crate) struct Generation {
     /// A local description with the agent's credentials is set: candidates may be told.
     pub(crate) announced: bool,
-    pub(crate) candidates: Vec<ice::Candidate>,
-    /// How many of them were told.
+    /// How many of the agent's candidates were told.
     told: usize,
     /// The end of candidates was told.
     end_told: bool,
@@ -93,6 +94,9 @@ impl Gathering {
         self.newest = self.previous.take().unwrap_or_default();
     }
 }
+
+/// How often a connection rests. Where nothing else happens, the timer of consent (RFC 7675 §5.1) wakes it so often.
+const REST: Duration = Duration::from_secs(4);
 
 /// What is counted for [`stats`](Connection::stats).
 #[derive(Clone, Copy, Debug, Default)]
@@ -153,13 +157,14 @@ impl Connection {
             events: VecDeque::new(),
             gathering: Gathering::new(),
             counters: Counters::default(),
-            open_channels: HashSet::new(),
+            open_channels: BTreeSet::new(),
             early: VecDeque::new(),
             dtls_state: DtlsTransportState::New,
             ice_connection_state: IceConnectionState::New,
             connection_state: ConnectionState::New,
             closing: Closing::Open,
             born: now,
+            rested: now,
             config,
         }
     }
@@ -197,6 +202,19 @@ impl Connection {
         }
         self.channels.handle_timeout(now);
         self.settle(now);
+        if now.saturating_duration_since(self.rested) >= REST {
+            self.rested = now;
+            self.rest();
+        }
+    }
+
+    /// Gives back what a connection that carries nothing does not need. It takes up again what it needs then.
+    fn rest(&mut self) {
+        self.events.shrink_to_fit();
+        self.negotiation.rest();
+        if let Some(dtls) = &mut self.dtls {
+            dtls.shrink_to_fit();
+        }
     }
 
     /// Appends one datagram to `out` and says where it goes, or `None` and leaves `out` as it is.
@@ -325,7 +343,7 @@ impl Connection {
             ..dtls::Config::new(self.config.certificate.clone())
         };
         let mut dtls = dtls::Connection::new(config, role);
-        for datagram in self.early.drain(..) {
+        for datagram in std::mem::take(&mut self.early) {
             dtls.handle_datagram(now, datagram);
         }
         self.dtls = Some(dtls);
@@ -374,8 +392,10 @@ impl Connection {
 
     fn on_ice_event(&mut self, event: ice::Event) {
         match event {
-            ice::Event::LocalCandidate(candidate) => self.gathering.newest.candidates.push(candidate),
-            ice::Event::GatheringStateChange(_) | ice::Event::StateChange(_) | ice::Event::RoleChange(_) => {}
+            ice::Event::LocalCandidate(_)
+            | ice::Event::GatheringStateChange(_)
+            | ice::Event::StateChange(_)
+            | ice::Event::RoleChange(_) => {}
             ice::Event::SelectedPairChange(_) => self.counters.selected_pair_changes += 1,
             ice::Event::ResolveName(name) => self.events.push_back(Event::ResolveName(name)),
             // A kind of news that this version does not know changes nothing here.
@@ -476,7 +496,7 @@ impl Connection {
         if state == IceGatheringState::Gathering {
             self.set_gathering_state(state);
         }
-        while let Some(candidate) = self.gathering.newest.candidates.get(self.gathering.newest.told) {
+        for candidate in self.ice.local_candidates().skip(self.gathering.newest.told) {
             let told = self.negotiation.candidate_init(candidate, self.ice.local_credentials());
             self.gathering.newest.told += 1;
             self.events.push_back(Event::IceCandidate(Some(told)));

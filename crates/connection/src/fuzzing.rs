@@ -35,6 +35,9 @@ pub fn connection(bytes: &[u8]) {
                 let offer = SessionDescription::offer(String::from_utf8_lossy(step));
                 drop(pair.bob.set_remote_description(pair.now, offer));
                 drop(pair.bob.set_local_description(pair.now, None));
+                // What was set can be read again from its text.
+                pair.bob.negotiation.rest();
+                drop(pair.bob.local_description());
             }
             3 => {
                 let candidate = String::from_utf8_lossy(step).into_owned();

@@ -31,7 +31,7 @@ impl Connection {
                 state,
             });
         }
-        let applied = Applied::new(SdpType::Answer, self.negotiation.answer(self.ice.local_credentials())?);
+        let applied = Applied::written(SdpType::Answer, self.negotiation.answer(self.ice.local_credentials())?);
         let description = applied.description();
         self.negotiation.last_answer = Some(Created { applied, restart: None });
         Ok(description)
@@ -39,17 +39,25 @@ impl Connection {
 }
 
 impl Negotiation {
+    /// What the offer that waits for an answer says of its data section.
+    fn offered_parameters(&self) -> &RemoteParameters {
+        self.offered
+            .as_ref()
+            .expect("a data section was read when the offer was set")
+    }
+
     fn answer(&mut self, credentials: &ice::Credentials) -> Result<sdp::SessionDescription, Error> {
         let mut description = self.new_description();
-        let offer = &self
+        let offer = self
             .pending
             .remote
             .as_ref()
             .expect("the state says that an offer is pending")
-            .parsed;
+            .clone();
+        let offer = offer.parsed();
         description.media = offer.media.iter().map(rejected).collect();
         if let Some((index, section)) = data_section(offer) {
-            description.media[index] = self.data_answer(offer, section, credentials)?;
+            description.media[index] = self.data_answer(section, credentials)?;
             let bundled = |mid: &&str| offer.bundle_groups().any(|group| group.contains(mid));
             if let Some(mid) = section.mid().filter(bundled) {
                 description.push(&Group::bundle([mid]));
@@ -61,7 +69,6 @@ impl Negotiation {
     /// The data section accepted, in the form in which it was offered.
     fn data_answer(
         &self,
-        offer: &sdp::SessionDescription,
         section: &MediaDescription,
         credentials: &ice::Credentials,
     ) -> Result<MediaDescription, Error> {
@@ -69,7 +76,7 @@ impl Negotiation {
             // Where the association stays, so do the roles (RFC 8842 §5.3).
             Some((dtls::Role::Client, _)) => Setup::Active,
             Some((dtls::Role::Server, _)) => Setup::Passive,
-            None => match RemoteParameters::read(offer, section)?.setup {
+            None => match self.offered_parameters().setup {
                 // "the answerer … SHOULD use active" to save half a round trip (RFC 8842 §5.3).
                 Setup::ActPass | Setup::Passive => Setup::Active,
                 Setup::Active => Setup::Passive,

@@ -51,7 +51,7 @@ impl Connection {
                     self.create_answer()?;
                 }
                 let answer = take_created(&self.negotiation.last_answer, kind, &text)?;
-                self.apply_local_answer(now, answer)?;
+                self.apply_local_answer(now, answer.applied);
             }
         }
         self.enter(now, state);
@@ -71,7 +71,7 @@ impl Connection {
         } else {
             let parsed = sdp::SessionDescription::parse(&text).map_err(Error::SdpSyntax)?;
             let parameters = self.negotiation.check_remote(kind, &parsed)?;
-            let applied = Applied { kind, text, parsed };
+            let applied = Applied::read(kind, text, parsed);
             if kind == SdpType::Offer {
                 if self.negotiation.state == SignalingState::HaveLocalOffer {
                     self.roll_back(now);
@@ -99,7 +99,7 @@ impl Connection {
             self.settle(now);
             return Ok(());
         };
-        let media = &remote.parsed.media;
+        let media = &remote.parsed().media;
         let section = match (&candidate.sdp_mid, candidate.sdp_m_line_index) {
             (Some(mid), _) => media.iter().find(|media| media.mid() == Some(mid)),
             (None, Some(index)) => media.get(usize::from(index)),
@@ -109,7 +109,7 @@ impl Connection {
         let section = section.ok_or(Error::UnknownMediaSection)?;
         let has_our_transport = remote
             .data_section()
-            .is_some_and(|(_, data)| share_transport(&remote.parsed, data, section));
+            .is_some_and(|(_, data)| share_transport(remote.parsed(), data, section));
         let parsed = match candidate.candidate.as_str() {
             "" => None,
             text => {
@@ -212,10 +212,10 @@ impl Connection {
         if !self.gathering.newest.announced {
             return description;
         }
-        let mut parsed = applied.parsed.clone();
+        let mut parsed = applied.parsed().clone();
         if let Some(media) = parsed.media.get_mut(index) {
             let ufrag = &self.ice.local_credentials().ufrag;
-            for candidate in &self.gathering.newest.candidates {
+            for candidate in self.ice.local_candidates() {
                 media.push(&candidate::to_sdp(candidate, ufrag));
             }
             if self.gathering.state == crate::state::IceGatheringState::Complete {
@@ -256,8 +256,9 @@ impl Connection {
         }
     }
 
-    fn apply_remote_offer(&mut self, now: Instant, offer: Applied, parameters: Option<RemoteParameters>) {
-        if let Some(parameters) = parameters {
+    fn apply_remote_offer(&mut self, now: Instant, offer: Applied, parameters: Option<Box<RemoteParameters>>) {
+        self.negotiation.offered = None;
+        if let Some(mut parameters) = parameters {
             if self.negotiation.restarts_ice(&parameters) {
                 self.ice.restart(now, None);
                 self.gathering.restart();
@@ -270,7 +271,8 @@ impl Connection {
                     ice::Role::Controlled
                 });
             }
-            self.apply_ice(now, parameters);
+            self.apply_ice(now, &mut parameters);
+            self.negotiation.offered = Some(parameters);
         }
         self.negotiation.pending = Exchange {
             local: None,
@@ -278,16 +280,9 @@ impl Connection {
         };
     }
 
-    fn apply_local_answer(&mut self, now: Instant, answer: Created) -> Result<(), Error> {
-        let answer = answer.applied;
-        let offer = self
-            .negotiation
-            .pending
-            .remote
-            .clone()
-            .expect("the state says that an offer is pending");
-        if let (Some((_, section)), Some((_, ours))) = (offer.data_section(), answer.data_section()) {
-            let parameters = RemoteParameters::read(&offer.parsed, section)?;
+    fn apply_local_answer(&mut self, now: Instant, answer: Applied) {
+        let offered = self.negotiation.offered.take();
+        if let (Some(parameters), Some((_, ours))) = (&offered, answer.data_section()) {
             let role = match ours.attribute::<Setup>() {
                 Ok(Some(Setup::Passive)) => dtls::Role::Server,
                 _ => dtls::Role::Client,
@@ -298,12 +293,13 @@ impl Connection {
         } else {
             self.negotiation.pending.local = Some(answer);
         }
-        Ok(())
+        // A provisional answer may be followed by another.
+        self.negotiation.offered = offered;
     }
 
-    fn apply_remote_answer(&mut self, now: Instant, answer: Applied, parameters: Option<RemoteParameters>) {
+    fn apply_remote_answer(&mut self, now: Instant, answer: Applied, parameters: Option<Box<RemoteParameters>>) {
         match parameters {
-            Some(parameters) => {
+            Some(mut parameters) => {
                 if self.negotiation.current.local.is_none() && self.config.ice_lite && !parameters.ice_lite {
                     self.ice.set_role(ice::Role::Controlled);
                 }
@@ -311,12 +307,8 @@ impl Connection {
                     Setup::Passive => dtls::Role::Client,
                     _ => dtls::Role::Server,
                 };
-                let data = RemoteParameters {
-                    candidates: Vec::new(),
-                    ..parameters.clone()
-                };
-                self.apply_ice(now, parameters);
-                self.apply_data(now, role, data);
+                self.apply_ice(now, &mut parameters);
+                self.apply_data(now, role, &parameters);
             }
             // The peer rejected the data section: what was to travel there cannot.
             None if self
@@ -332,10 +324,10 @@ impl Connection {
     }
 
     /// Credentials and candidates of the peer's current generation.
-    fn apply_ice(&mut self, now: Instant, parameters: RemoteParameters) {
+    fn apply_ice(&mut self, now: Instant, parameters: &mut RemoteParameters) {
         self.ice.set_remote_lite(parameters.ice_lite);
-        self.ice.set_remote_credentials(now, parameters.credentials);
-        self.add_remote_candidates(now, parameters.candidates);
+        self.ice.set_remote_credentials(now, parameters.credentials.clone());
+        self.add_remote_candidates(now, std::mem::take(&mut parameters.candidates));
         if parameters.end_of_candidates {
             self.ice.end_of_candidates(now);
         }
@@ -349,12 +341,12 @@ impl Connection {
     }
 
     /// DTLS and SCTP, once both descriptions are there.
-    fn apply_data(&mut self, now: Instant, role: dtls::Role, parameters: RemoteParameters) {
+    fn apply_data(&mut self, now: Instant, role: dtls::Role, parameters: &RemoteParameters) {
         self.channels.set_max_send_message_size(parameters.max_message_size);
         if self.negotiation.dtls.is_none() {
             self.channels.set_remote_port(parameters.sctp_port);
             self.negotiation.dtls = Some((role, parameters.fingerprints.clone()));
-            self.start_dtls(now, role, parameters.fingerprints);
+            self.start_dtls(now, role, parameters.fingerprints.clone());
         }
     }
 
@@ -370,6 +362,7 @@ impl Connection {
     /// Takes back the offer under way, ours or the peer's.
     fn roll_back(&mut self, now: Instant) {
         self.negotiation.pending = Exchange::default();
+        self.negotiation.offered = None;
         if std::mem::take(&mut self.negotiation.pending_restart) {
             self.ice.rollback_restart(now);
             self.gathering.roll_back();
@@ -384,6 +377,7 @@ impl Connection {
             self.negotiation.pending_restart = false;
             self.negotiation.last_offer = None;
             self.negotiation.last_answer = None;
+            self.negotiation.offered = None;
         }
         if self.negotiation.state != state {
             self.negotiation.state = state;
@@ -437,11 +431,11 @@ impl Negotiation {
         let is_in = |applied: Option<&Applied>| {
             applied.is_some_and(|applied| {
                 let mut levels = applied
-                    .parsed
+                    .parsed()
                     .media
                     .iter()
                     .map(|media| media.attribute_value("ice-ufrag"));
-                applied.parsed.attribute_value("ice-ufrag") == Some(ufrag) || levels.any(|value| value == Some(ufrag))
+                applied.parsed().attribute_value("ice-ufrag") == Some(ufrag) || levels.any(|value| value == Some(ufrag))
             })
         };
         if is_in(self.remote()) {
@@ -457,13 +451,17 @@ impl Negotiation {
     fn restarts_ice(&self, parameters: &RemoteParameters) -> bool {
         let previous = self.current.remote.as_ref().and_then(|remote| {
             let (_, section) = remote.data_section()?;
-            RemoteParameters::read(&remote.parsed, section).ok()
+            RemoteParameters::read(remote.parsed(), section).ok()
         });
         previous.is_some_and(|previous| previous.credentials != parameters.credentials)
     }
 
     /// Checks a remote description against what was agreed on before; the parameters of its data section, if it has one.
-    fn check_remote(&self, kind: SdpType, parsed: &sdp::SessionDescription) -> Result<Option<RemoteParameters>, Error> {
+    fn check_remote(
+        &self,
+        kind: SdpType,
+        parsed: &sdp::SessionDescription,
+    ) -> Result<Option<Box<RemoteParameters>>, Error> {
         let fault = |fault| Err(Error::SdpSemantics(fault));
         let media = &parsed.media;
         if media.len() > self.local.max_media_sections {
@@ -483,7 +481,7 @@ impl Negotiation {
                 .current
                 .remote
                 .as_ref()
-                .map(|remote| &*remote.parsed.media)
+                .map(|remote| &*remote.parsed().media)
                 .unwrap_or_default();
             let kept =
                 agreed.len() <= media.len() && agreed.iter().zip(media).all(|(old, new)| is_same_section(old, new));
@@ -495,7 +493,7 @@ impl Negotiation {
                 .pending
                 .local
                 .as_ref()
-                .map(|offer| &*offer.parsed.media)
+                .map(|offer| &*offer.parsed().media)
                 .unwrap_or_default();
             let matches =
                 offered.len() == media.len() && offered.iter().zip(media).all(|(old, new)| is_same_section(old, new));
@@ -520,7 +518,7 @@ impl Negotiation {
         {
             return fault(SdpFault::ChangedFingerprint);
         }
-        Ok(Some(parameters))
+        Ok(Some(Box::new(parameters)))
     }
 }
 
@@ -534,8 +532,10 @@ fn is_same_section(old: &MediaDescription, new: &MediaDescription) -> bool {
 fn take_created(created: &Option<Created>, kind: SdpType, text: &str) -> Result<Created, Error> {
     let created = created
         .as_ref()
-        .filter(|created| text.is_empty() || created.applied.text == text);
-    let mut created = created.ok_or(Error::ModifiedDescription(kind))?.clone();
-    created.applied.kind = kind;
-    Ok(created)
+        .filter(|created| text.is_empty() || created.applied.text() == text);
+    let Created { applied, restart } = created.ok_or(Error::ModifiedDescription(kind))?.clone();
+    Ok(Created {
+        applied: applied.with_kind(kind),
+        restart,
+    })
 }

@@ -1,26 +1,31 @@
 //! Offers and answers (RFC 8829): they configure the layers, and no packet passes through here.
 //!
 //! [`Negotiation`] is what has been agreed on and what is being proposed; [`offer`] and [`answer`] write descriptions,
-//! [`remote`] reads the peer's, and [`apply`] carries both to the layers.
+//! [`applied`] keeps them, [`remote`] reads the peer's, and [`apply`] carries both to the layers.
 
 use peerline_dtls as dtls;
 use peerline_ice as ice;
 use peerline_sdp as sdp;
-use peerline_sdp::attribute::{Fingerprint, IceLite, IceOptions, IcePwd, IceUfrag, MaxMessageSize, Mid, Setup};
+use peerline_sdp::attribute::{
+    Fingerprint, HashFunction, IceLite, IceOptions, IcePwd, IceUfrag, MaxMessageSize, Mid, Setup,
+};
 use peerline_sdp::{MediaDescription, Origin, Section as _};
 
 use crate::candidate;
 use crate::config::Config;
-use crate::description::{IceCandidate, SdpType, SessionDescription};
+use crate::description::IceCandidate;
 use crate::state::SignalingState;
 
 mod answer;
+mod applied;
 mod apply;
 mod offer;
 mod remote;
 mod signaling_state;
 
+use applied::{Applied, Created, Exchange, data_section};
 pub use offer::OfferOptions;
+use remote::RemoteParameters;
 
 /// The port of our SCTP endpoint: what everyone uses (RFC 8841 §5 leaves it open).
 const LOCAL_SCTP_PORT: u16 = 5000;
@@ -38,6 +43,8 @@ pub(crate) struct Negotiation {
     /// The last that `createOffer` and `createAnswer` returned, which `setLocalDescription` may apply.
     last_offer: Option<Created>,
     last_answer: Option<Created>,
+    /// What the pending offer of the peer says of its data section.
+    offered: Option<Box<RemoteParameters>>,
     /// A data channel has been created: offers carry a data section from now on.
     wants_data: bool,
     /// `restartIce()` was called, and no offer has carried it yet.
@@ -57,66 +64,12 @@ struct LocalParameters {
     max_media_sections: usize,
 }
 
-/// A pair of descriptions: those in use, or those under way.
-#[derive(Default)]
-struct Exchange {
-    local: Option<Applied>,
-    remote: Option<Applied>,
-}
-
-/// A description that was set.
-#[derive(Clone)]
-struct Applied {
-    kind: SdpType,
-    text: String,
-    parsed: sdp::SessionDescription,
-}
-
-/// A description that was created and may be set.
-#[derive(Clone)]
-struct Created {
-    applied: Applied,
-    /// The credentials of the ICE generation that it begins.
-    restart: Option<ice::Credentials>,
-}
-
-impl Applied {
-    fn new(kind: SdpType, parsed: sdp::SessionDescription) -> Self {
-        Self {
-            kind,
-            text: parsed.to_string(),
-            parsed,
-        }
-    }
-
-    /// The media section that carries data channels, if it is not rejected.
-    fn data_section(&self) -> Option<(usize, &MediaDescription)> {
-        data_section(&self.parsed)
-    }
-
-    fn description(&self) -> SessionDescription {
-        SessionDescription {
-            kind: self.kind,
-            sdp: self.text.clone(),
-        }
-    }
-}
-
-/// The first media section that carries data channels and is not rejected.
-fn data_section(parsed: &sdp::SessionDescription) -> Option<(usize, &MediaDescription)> {
-    parsed
-        .media
-        .iter()
-        .enumerate()
-        .find(|(_, media)| media.is_data_channel() && !media.is_rejected())
-}
-
 impl Negotiation {
     pub(crate) fn new(config: &Config, session_id: u64) -> Self {
         Self {
             state: SignalingState::Stable,
             local: LocalParameters {
-                fingerprint: fingerprint_to_sdp(&config.certificate.fingerprint(dtls::HashAlgorithm::Sha256)),
+                fingerprint: fingerprint_to_sdp(config.certificate.fingerprint(dtls::HashAlgorithm::Sha256)),
                 max_message_size: config.max_message_size,
                 ice_lite: config.ice_lite,
                 max_media_sections: config.max_media_sections,
@@ -128,6 +81,7 @@ impl Negotiation {
             pending: Exchange::default(),
             last_offer: None,
             last_answer: None,
+            offered: None,
             wants_data: false,
             restart_wanted: false,
             pending_restart: false,
@@ -138,6 +92,11 @@ impl Negotiation {
 
     pub(crate) fn close(&mut self) {
         self.state = SignalingState::Closed;
+    }
+
+    /// Gives back what only the next exchange would need.
+    pub(crate) fn rest(&mut self) {
+        self.current.rest();
     }
 
     /// The local description that counts now: the one under way before the one in use.
@@ -191,8 +150,13 @@ impl Negotiation {
 }
 
 /// A fingerprint as SDP's own type has it.
-fn fingerprint_to_sdp(fingerprint: &dtls::Fingerprint) -> Fingerprint {
-    fingerprint.to_string().parse().expect("both write RFC 8122's grammar")
+fn fingerprint_to_sdp(fingerprint: dtls::Fingerprint) -> Fingerprint {
+    let function = match fingerprint.algorithm {
+        dtls::HashAlgorithm::Sha256 => HashFunction::Sha256,
+        dtls::HashAlgorithm::Sha384 => HashFunction::Sha384,
+        dtls::HashAlgorithm::Sha512 => HashFunction::Sha512,
+    };
+    Fingerprint::new(function, fingerprint.value)
 }
 
 /// A media section that says no, in the words of the one that asked (RFC 3264 §6).

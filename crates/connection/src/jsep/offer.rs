@@ -38,7 +38,7 @@ impl Connection {
         let restart = (wanted && self.negotiation.current.local.is_some() && !self.negotiation.pending_restart)
             .then(|| ice::Credentials::random(&mut self.rng));
         let credentials = restart.as_ref().unwrap_or(self.ice.local_credentials());
-        let applied = Applied::new(SdpType::Offer, self.negotiation.offer(credentials));
+        let applied = Applied::written(SdpType::Offer, self.negotiation.offer(credentials));
         let description = applied.description();
         self.negotiation.last_offer = Some(Created { applied, restart });
         Ok(description)
@@ -55,7 +55,7 @@ impl Negotiation {
             .current
             .local
             .as_ref()
-            .map(|applied| &*applied.parsed.media)
+            .map(|applied| &*applied.parsed().media)
             .unwrap_or_default();
         for section in previous {
             let reused = section.is_data_channel() && (self.wants_data || !section.is_rejected());

@@ -3,14 +3,13 @@
 use peerline_dtls as dtls;
 use peerline_ice as ice;
 use peerline_sdp as sdp;
-use peerline_sdp::attribute::{EndOfCandidates, Setup};
+use peerline_sdp::attribute::{EndOfCandidates, Fingerprint, HashFunction, Setup};
 use peerline_sdp::{IceParameters, MediaDescription, Section as _};
 
 use crate::candidate;
 use crate::error::{Error, SdpFault};
 
 /// What a remote description says of the one transport and the data section.
-#[derive(Clone)]
 pub(super) struct RemoteParameters {
     pub(super) credentials: ice::Credentials,
     pub(super) ice_lite: bool,
@@ -40,11 +39,7 @@ impl RemoteParameters {
             let dtls = description.dtls_parameters(section).map_err(Error::SdpSyntax)?;
             if fingerprints.is_empty() {
                 // Hashes that are unknown or too weak are left out (RFC 8122 §5).
-                fingerprints = dtls
-                    .fingerprints
-                    .iter()
-                    .filter_map(|value| value.to_string().parse().ok())
-                    .collect();
+                fingerprints = dtls.fingerprints.iter().filter_map(fingerprint_from_sdp).collect();
             }
             setup = setup.or(dtls.setup);
             for candidate in section.candidates() {
@@ -71,6 +66,18 @@ impl RemoteParameters {
                 || sections().any(|section| section.has::<EndOfCandidates>()),
         })
     }
+}
+
+/// A fingerprint as DTLS's own type has it.
+fn fingerprint_from_sdp(fingerprint: &Fingerprint) -> Option<dtls::Fingerprint> {
+    let (algorithm, length) = match fingerprint.function {
+        HashFunction::Sha256 => (dtls::HashAlgorithm::Sha256, 32),
+        HashFunction::Sha384 => (dtls::HashAlgorithm::Sha384, 48),
+        HashFunction::Sha512 => (dtls::HashAlgorithm::Sha512, 64),
+        HashFunction::Sha1 | HashFunction::Sha224 | HashFunction::Other(_) => return None,
+    };
+    let value = fingerprint.digest.clone();
+    (value.len() == length).then_some(dtls::Fingerprint { algorithm, value })
 }
 
 fn credentials(IceParameters { ufrag, pwd, .. }: IceParameters) -> Result<ice::Credentials, Error> {

@@ -1,0 +1,102 @@
+//! [`Applied`]: a description that was set, or may be.
+//!
+//! Its text is what is kept. What it means is read again when it is needed and was given back in between: a connection
+//! that only carries data never needs it.
+
+use std::sync::{Arc, OnceLock};
+
+use peerline_ice as ice;
+use peerline_sdp as sdp;
+use peerline_sdp::MediaDescription;
+
+use crate::description::{SdpType, SessionDescription};
+
+/// A description that was set. Clones share what it says.
+#[derive(Clone)]
+pub(super) struct Applied {
+    kind: SdpType,
+    said: Arc<Said>,
+}
+
+struct Said {
+    text: Box<str>,
+    parsed: OnceLock<sdp::SessionDescription>,
+}
+
+/// A description that was created and may be set.
+#[derive(Clone)]
+pub(super) struct Created {
+    pub(super) applied: Applied,
+    /// The credentials of the ICE generation that it begins.
+    pub(super) restart: Option<ice::Credentials>,
+}
+
+/// A pair of descriptions: those in use, or those under way.
+#[derive(Default)]
+pub(super) struct Exchange {
+    pub(super) local: Option<Applied>,
+    pub(super) remote: Option<Applied>,
+}
+
+impl Applied {
+    /// One of ours.
+    pub(super) fn written(kind: SdpType, parsed: sdp::SessionDescription) -> Self {
+        Self::read(kind, parsed.to_string(), parsed)
+    }
+
+    /// One of the peer's, and what it means.
+    pub(super) fn read(kind: SdpType, text: String, parsed: sdp::SessionDescription) -> Self {
+        let text = text.into_boxed_str();
+        let parsed = parsed.into();
+        Self {
+            kind,
+            said: Arc::new(Said { text, parsed }),
+        }
+    }
+
+    /// The same as another type: an answer may be set as a provisional one first.
+    pub(super) fn with_kind(self, kind: SdpType) -> Self {
+        Self { kind, ..self }
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.said.text
+    }
+
+    pub(super) fn parsed(&self) -> &sdp::SessionDescription {
+        let Said { text, parsed } = &*self.said;
+        parsed.get_or_init(|| sdp::SessionDescription::parse(text).expect("it was read, or written, before"))
+    }
+
+    /// The media section that carries data channels, if it is not rejected.
+    pub(super) fn data_section(&self) -> Option<(usize, &MediaDescription)> {
+        data_section(self.parsed())
+    }
+
+    pub(super) fn description(&self) -> SessionDescription {
+        SessionDescription {
+            kind: self.kind,
+            sdp: self.said.text.to_string(),
+        }
+    }
+}
+
+impl Exchange {
+    /// Gives back what the descriptions mean: their text says it.
+    pub(super) fn rest(&mut self) {
+        for applied in [&mut self.local, &mut self.remote].into_iter().flatten() {
+            if let Some(said) = Arc::get_mut(&mut applied.said) {
+                said.parsed.take();
+            }
+        }
+    }
+}
+
+/// The first media section that carries data channels and is not rejected.
+pub(super) fn data_section(parsed: &sdp::SessionDescription) -> Option<(usize, &MediaDescription)> {
+    parsed
+        .media
+        .iter()
+        .enumerate()
+        .find(|(_, media)| media.is_data_channel() && !media.is_rejected())
+}
