@@ -8,7 +8,7 @@ use bytes::Bytes;
 use common::{Lab, config};
 use peerline_connection::{
     ConnectionState, DataChannelInit, DataChannelState, DtlsTransportState, Error, Event, IceConnectionState,
-    IceGatheringState, Message, OfferOptions, SessionDescription, SignalingState,
+    IceGatheringState, Message, OfferOptions, SdpType, SessionDescription, SignalingState,
 };
 use peerline_sim::{Link, every_loss, for_each_seed};
 
@@ -449,4 +449,49 @@ fn the_peer_may_use_another_sctp_port() {
         "{:?}",
         lab.events[1]
     );
+}
+
+#[test]
+fn an_offer_in_place_of_another_restarts_ice_once() {
+    let (mut lab, [near, far]) = Lab::connected(20, path());
+    // Long enough for both to have given back what the first exchange needed.
+    lab.run_for(Duration::from_secs(20));
+    let ufrag = |lab: &Lab| {
+        let report = lab.peer(1).stats(lab.now());
+        report
+            .transport()
+            .expect("every report has one")
+            .ice_local_username_fragment
+            .clone()
+    };
+    let before = ufrag(&lab);
+    let restart = |lab: &mut Lab| {
+        lab.with_peer(0, |peer, now| {
+            let offer = peer.create_offer(OfferOptions { ice_restart: true }).expect("an offer");
+            peer.set_local_description(now, offer.clone()).expect("it is ours");
+            peer.set_local_description(now, SessionDescription::rollback())
+                .expect("an offer is pending");
+            offer
+        })
+    };
+    let (first, second) = (restart(&mut lab), restart(&mut lab));
+    lab.with_peer(1, |peer, now| {
+        peer.set_remote_description(now, first).expect("an offer");
+        let answer = peer.create_answer().expect("an answer");
+        peer.set_remote_description(now, second).expect("another offer");
+        assert_eq!(
+            peer.set_local_description(now, answer),
+            Err(Error::ModifiedDescription(SdpType::Answer)),
+            "it answers another offer"
+        );
+    });
+    assert_ne!(ufrag(&lab), before);
+    lab.with_peer(1, |peer, now| {
+        // What takes back an offer of the peer is the peer's.
+        peer.set_remote_description(now, SessionDescription::rollback())
+            .expect("an offer is pending");
+    });
+    assert_eq!(ufrag(&lab), before, "nothing is left of either restart");
+    lab.send(0, near, "still here?");
+    assert_eq!(lab.expect_message(1, far), Message::from("still here?"));
 }

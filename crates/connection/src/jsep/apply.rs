@@ -73,9 +73,6 @@ impl Connection {
             let parameters = self.negotiation.check_remote(kind, &parsed)?;
             let applied = Applied::read(kind, text, parsed);
             if kind == SdpType::Offer {
-                if self.negotiation.state == SignalingState::HaveLocalOffer {
-                    self.roll_back(now);
-                }
                 self.apply_remote_offer(now, applied, parameters);
             } else {
                 self.apply_remote_answer(now, applied, parameters);
@@ -257,7 +254,9 @@ impl Connection {
     }
 
     fn apply_remote_offer(&mut self, now: Instant, offer: Applied, parameters: Option<Box<RemoteParameters>>) {
-        self.negotiation.offered = None;
+        // An offer that takes the place of one before takes its effects as well.
+        self.roll_back(now);
+        self.negotiation.last_answer = None;
         if let Some(mut parameters) = parameters {
             if self.negotiation.restarts_ice(&parameters) {
                 self.ice.restart(now, None);
