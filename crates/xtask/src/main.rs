@@ -5,7 +5,7 @@
 //! | `test` | installs what tests need (or says what is missing), then runs every test of the workspace |
 //! | `ci` | format, clippy, docs, `test`, and every fuzz target for a few seconds |
 //! | `fuzz [target] [--seconds N]` | fuzzes one target, or each, on stable Rust |
-//! | `bench`, `versus` | this stack beside others, in release mode |
+//! | `bench`, `versus` | installs what the others need, then measures this stack beside them: one table |
 
 mod bench;
 mod ci;
@@ -25,7 +25,7 @@ usage: cargo xtask <command>
   test                         install what the tests need (apt, as root; else say what is missing), then run all tests
   ci                           format, clippy, docs, test, each fuzz target for a few seconds
   fuzz [target] [--seconds N]  fuzz one target, or each of them, for N seconds (default 60)
-  bench | versus [arguments]   this stack beside others, in release mode";
+  bench | versus [arguments]   this stack beside others, in release mode: one table (--list names its rows)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -47,6 +47,32 @@ const FUZZ_TOOLS: [Tool; 1] = [Tool {
     present: || on_path(&["g++", "c++", "clang++"]),
 }];
 
+/// The headers of the machine's OpenSSL.
+const OPENSSL: Tool = Tool {
+    purpose: "OpenSSL, to compare with",
+    package: "libssl-dev",
+    present: || header("openssl/ssl.h"),
+};
+
+const DATACHANNEL_TOOLS: [Tool; 4] = [
+    OPENSSL,
+    Tool {
+        purpose: "libdatachannel is C++",
+        package: "g++",
+        present: || on_path(&["g++", "c++"]),
+    },
+    Tool {
+        purpose: "libdatachannel is built by it",
+        package: "cmake",
+        present: || on_path(&["cmake"]),
+    },
+    Tool {
+        purpose: "its bindings are read from its headers",
+        package: "libclang-dev",
+        present: libclang,
+    },
+];
+
 /// Makes sure that everything is there that the tests use; see [`ensure`].
 pub(crate) fn ensure_for_tests() -> Result<(), String> {
     ensure(&TEST_TOOLS)
@@ -55,6 +81,24 @@ pub(crate) fn ensure_for_tests() -> Result<(), String> {
 /// Makes sure that fuzz targets can be built; see [`ensure`].
 pub(crate) fn ensure_for_fuzzing() -> Result<(), String> {
     ensure(&FUZZ_TOOLS)
+}
+
+/// The packages without which OpenSSL cannot be compared with; first installs them if it may.
+pub(crate) fn missing_for_openssl() -> Vec<String> {
+    still_missing(&[OPENSSL])
+}
+
+/// The packages without which libdatachannel cannot be compared with; first installs them if it may.
+pub(crate) fn missing_for_datachannel() -> Vec<String> {
+    still_missing(&DATACHANNEL_TOOLS)
+}
+
+/// What remains missing after an attempt to install it: for what can be done without.
+fn still_missing(tools: &[Tool]) -> Vec<String> {
+    if let Err(error) = ensure(tools) {
+        eprintln!("{error}");
+    }
+    missing(tools).iter().map(|tool| tool.package.to_owned()).collect()
 }
 
 /// Installs what is missing where apt-get may do so; otherwise an error says exactly what to install.
@@ -107,6 +151,22 @@ fn on_path(programs: &[&str]) -> bool {
     folders
         .into_iter()
         .any(|folder| programs.iter().any(|program| folder.join(program).is_file()))
+}
+
+fn header(path: &str) -> bool {
+    // Debian puts those that depend on the machine in a folder named after it.
+    let machine = format!("/usr/include/{}-linux-gnu", std::env::consts::ARCH);
+    ["/usr/include", "/usr/local/include", &machine]
+        .iter()
+        .any(|folder| Path::new(folder).join(path).is_file())
+}
+
+/// Where the generator of bindings looks for it.
+fn libclang() -> bool {
+    let list =
+        "ls /usr/lib/llvm*/lib/libclang*.so* /usr/lib*/libclang*.so* /usr/lib/*-linux-gnu/libclang*.so* 2>/dev/null";
+    let listed = Command::new("sh").args(["-c", list]).output();
+    std::env::var_os("LIBCLANG_PATH").is_some() || listed.is_ok_and(|output| !output.stdout.is_empty())
 }
 
 fn any_font() -> bool {

@@ -6,22 +6,29 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::Result;
-use crate::measurement::{Effort, Figure, Metric};
+use crate::measurement::{Effort, Figure};
 use crate::process::{Stopwatch, now};
 use crate::stack::{Channel, Pair, Stack};
 
 /// The largest message that all stacks take.
 const MESSAGE: usize = 64 << 10;
 
-/// Mbit/s and CPU seconds per GiB, as the two rows `rows`.
-pub(crate) async fn measure<S: Stack>(send_buffer: usize, rows: [Metric; 2], effort: Effort) -> Result<Vec<Figure>> {
+/// Mbit/s (`rate`) and CPU seconds per GiB (`cpu`).
+pub(crate) async fn measure<S: Stack>(send_buffer: usize, effort: Effort) -> Result<Vec<Figure>> {
     let transfer = transfer::<S>(send_buffer, MESSAGE, effort).await?;
-    let bytes = transfer.messages * MESSAGE as f64;
-    let [throughput, cpu] = rows;
-    Ok(vec![
-        (throughput, bytes * 8.0 / transfer.wall.as_secs_f64() / 1e6),
-        (cpu, transfer.cpu.as_secs_f64() / (bytes / f64::from(1 << 30))),
-    ])
+    Ok(rate_and_cost(
+        transfer.messages * MESSAGE as f64,
+        transfer.wall,
+        transfer.cpu,
+    ))
+}
+
+/// The two figures of `bytes` that took so long.
+pub(crate) fn rate_and_cost(bytes: f64, wall: Duration, cpu: Duration) -> Vec<Figure> {
+    vec![
+        ("rate", bytes * 8.0 / wall.as_secs_f64() / 1e6),
+        ("cpu", cpu.as_secs_f64() / (bytes / f64::from(1 << 30))),
+    ]
 }
 
 /// What arrived in a window of time, and what it cost both sides.

@@ -15,31 +15,22 @@ use ring::signature::{
 use tokio::net::UdpSocket;
 use tokio::sync::Semaphore;
 
-use crate::measurement::{Effort, Figure, Measurement, Metric};
+use crate::measurement::{Effort, Figure};
 use crate::process::{Stopwatch, now};
-use crate::{Result, latency};
+use crate::{Result, bulk, latency};
 
-/// The floor of a measurement; no figures where there is none.
-pub(crate) async fn measure(measurement: Measurement, effort: Effort) -> Result<Vec<Figure>> {
-    match measurement {
-        Measurement::Bulk128K => datagrams([Metric::Bulk128K, Metric::Bulk128KCpu], effort).await,
-        Measurement::Latency => round_trips(effort).await,
-        Measurement::Setup => handshakes(effort),
-        Measurement::Bulk1M | Measurement::Messages | Measurement::Memory => Ok(Vec::new()),
-    }
-}
-
-/// A datagram as the stacks fill it, and as much of it under way as their smaller send buffer holds.
+/// A datagram as the stacks fill it.
 const DATAGRAM: usize = 1_200;
-const UNDER_WAY: usize = (128 << 10) / DATAGRAM;
+/// More than this under way overruns the largest receive buffer.
+const MOST_UNDER_WAY: usize = 1 << 20;
 const BATCH: usize = 32;
 
 /// Datagrams in batches from one task to another, sealed and opened with AES-128-GCM.
-async fn datagrams(rows: [Metric; 2], effort: Effort) -> Result<Vec<Figure>> {
+pub(crate) async fn datagrams(send_buffer: usize, effort: Effort) -> Result<Vec<Figure>> {
     let any_port = (Ipv4Addr::LOCALHOST, 0).into();
     let (from, to) = (Socket::bind(any_port)?, Socket::bind(any_port)?);
     let path = FiveTuple::udp(from.local_addr(), to.local_addr());
-    let room = Arc::new(Semaphore::new(UNDER_WAY));
+    let room = Arc::new(Semaphore::new(send_buffer.min(MOST_UNDER_WAY) / DATAGRAM));
 
     tokio::spawn(send(from, path, Arc::clone(&room)));
 
@@ -63,11 +54,7 @@ async fn datagrams(rows: [Metric; 2], effort: Effort) -> Result<Vec<Figure>> {
         }
     }
     let stopwatch = stopwatch.ok_or("nothing arrived")?;
-    let [throughput, cpu] = rows;
-    Ok(vec![
-        (throughput, bytes as f64 * 8.0 / stopwatch.wall().as_secs_f64() / 1e6),
-        (cpu, stopwatch.cpu().as_secs_f64() / (bytes as f64 / f64::from(1 << 30))),
-    ])
+    Ok(bulk::rate_and_cost(bytes as f64, stopwatch.wall(), stopwatch.cpu()))
 }
 
 async fn send(socket: Socket, path: FiveTuple, room: Arc<Semaphore>) -> Result<Infallible> {
@@ -103,7 +90,7 @@ fn nonce() -> Nonce {
 }
 
 /// Bare UDP there and back, in two tasks.
-async fn round_trips(effort: Effort) -> Result<Vec<Figure>> {
+pub(crate) async fn round_trips(effort: Effort) -> Result<Vec<Figure>> {
     let (here, there) = (
         UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?,
         UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?,
@@ -129,17 +116,14 @@ async fn round_trips(effort: Effort) -> Result<Vec<Figure>> {
 
 /// The asymmetric cryptography of two peers: each makes a certificate (a key, a signature by itself), agrees on a key, signs
 /// the handshake and verifies the other's signature.
-fn handshakes(effort: Effort) -> Result<Vec<Figure>> {
+pub(crate) fn handshakes(effort: Effort) -> Result<Vec<Figure>> {
     let (end, stopwatch) = (now() + effort.window, Stopwatch::start());
     let mut count = 0;
     while now() < end {
         handshake().map_err(|_| "ring refused")?;
         count += 1;
     }
-    Ok(vec![(
-        Metric::SetupPerCpuSecond,
-        f64::from(count) / stopwatch.cpu().as_secs_f64(),
-    )])
+    Ok(vec![("cpu", stopwatch.cpu().as_secs_f64() * 1e3 / f64::from(count))])
 }
 
 fn handshake() -> Result<(), ring::error::Unspecified> {

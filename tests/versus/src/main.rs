@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p peerline-versus -- [--quick] [--only <measurement>]… [--stack <stack>]… [--rounds <n>]
+//! cargo run --release -p peerline-versus -- --list
 //! ```
 //!
 //! Each measurement of each stack is a child process of its own, so that its memory and CPU time are its own; the stacks
@@ -24,6 +25,8 @@ mod table;
 
 use std::process::ExitCode;
 
+use crate::arguments::Request;
+
 /// Whatever went wrong: it is printed, never handled.
 type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T, E = Error> = std::result::Result<T, E>;
@@ -32,7 +35,13 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.split_first() {
         Some((first, rest)) if first == run::CHILD => run::child(rest),
-        _ => arguments::parse(&arguments).and_then(|plan| run::parent(&plan)),
+        _ => arguments::parse(&arguments).and_then(|request| match request {
+            Request::List => {
+                arguments::list();
+                Ok(())
+            }
+            Request::Measure(plan) => run::parent(&plan),
+        }),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,16 +1,49 @@
-//! What can be measured, and the figures that come out.
+//! What is measured: the rows of the table, who can be measured by them, and what is to be reached.
 
 use std::time::Duration;
 
-use crate::Result;
-use crate::stack::Stack;
-use crate::{bulk, latency, memory, messages, setup};
+use crate::stack::{Stack, StackName};
+use crate::{Result, bulk, floor, latency, memory, messages, setup};
 
-/// What one child process measures.
+/// What one child process measures: one or several rows.
+pub(crate) struct Measurement {
+    /// What `--only` takes.
+    pub(crate) name: &'static str,
+    pub(crate) rows: &'static [Row],
+    /// Who can do it, the floor included.
+    pub(crate) who: &'static [StackName],
+    task: Task,
+}
+
+/// A row of the table.
+pub(crate) struct Row {
+    /// How a child calls its figure.
+    pub(crate) key: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) better: Better,
+    pub(crate) target: Target,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Measurement {
-    Bulk128K,
-    Bulk1M,
+pub(crate) enum Better {
+    More,
+    Less,
+}
+
+/// What Peerline is to reach.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Target {
+    /// Nothing was set.
+    None,
+    /// So many times better than the best of the others.
+    TimesBest(f64),
+    /// This value or better, in the unit of the row.
+    Value(f64),
+}
+
+enum Task {
+    Bulk { send_buffer: usize },
     Messages,
     Latency,
     Setup,
@@ -27,58 +60,152 @@ pub(crate) struct Effort {
     pub(crate) connections: usize,
 }
 
-/// A named value, in the unit of its row of the table.
-pub(crate) type Figure = (Metric, f64);
+/// A value in the unit of the row with this key.
+pub(crate) type Figure = (&'static str, f64);
 
-/// The rows of the table.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Metric {
-    Bulk128K,
-    Bulk128KCpu,
-    Bulk1M,
-    Bulk1MCpu,
-    Messages,
-    MessagesCpu,
-    LatencyP50,
-    LatencyP99,
-    SetupP50,
-    SetupPerCpuSecond,
-    Memory,
+const fn row(key: &'static str, what: &'static str, unit: &'static str, better: Better, target: Target) -> Row {
+    Row {
+        key,
+        what,
+        unit,
+        better,
+        target,
+    }
 }
+
+/// The whole stacks, over sockets.
+const STACKS: &[StackName] = {
+    use StackName::*;
+    &[Peerline, Str0m, Webrtc, Datachannel, Rustrtc]
+};
+const STACKS_AND_FLOOR: &[StackName] = {
+    use StackName::*;
+    &[Peerline, Str0m, Webrtc, Datachannel, Rustrtc, Floor]
+};
+
+use Better::{Less, More};
+use Target::{TimesBest, Value};
+
+/// All of it, in the order of the table.
+pub(crate) const MEASUREMENTS: &[Measurement] = &[
+    Measurement {
+        name: "bulk-128k",
+        rows: &[
+            row("rate", "bulk, sender buffer 128 KiB", "Mbit/s", More, TimesBest(5.0)),
+            row("cpu", "bulk, sender buffer 128 KiB", "CPU s/GiB", Less, Value(1.2)),
+        ],
+        who: STACKS_AND_FLOOR,
+        task: Task::Bulk { send_buffer: 128 << 10 },
+    },
+    Measurement {
+        name: "bulk-1m",
+        rows: &[
+            row("rate", "bulk, sender buffer 1 MiB", "Mbit/s", More, TimesBest(5.0)),
+            row("cpu", "bulk, sender buffer 1 MiB", "CPU s/GiB", Less, Value(1.2)),
+        ],
+        who: STACKS_AND_FLOOR,
+        task: Task::Bulk { send_buffer: 1 << 20 },
+    },
+    Measurement {
+        name: "bulk-8m",
+        rows: &[
+            row("rate", "bulk, sender buffer 8 MiB", "Mbit/s", More, TimesBest(5.0)),
+            row("cpu", "bulk, sender buffer 8 MiB", "CPU s/GiB", Less, Value(1.2)),
+        ],
+        who: STACKS_AND_FLOOR,
+        task: Task::Bulk { send_buffer: 8 << 20 },
+    },
+    Measurement {
+        name: "messages",
+        rows: &[
+            row("rate", "messages of 100 bytes", "1/s", More, Value(1_500_000.0)),
+            row("cpu", "messages of 100 bytes", "CPU µs each", Less, Target::None),
+        ],
+        who: STACKS,
+        task: Task::Messages,
+    },
+    Measurement {
+        name: "latency",
+        rows: &[
+            row("p50", "round trip of 64 bytes, p50", "µs", Less, Value(18.0)),
+            row("p99", "round trip of 64 bytes, p99", "µs", Less, Target::None),
+        ],
+        who: STACKS_AND_FLOOR,
+        task: Task::Latency,
+    },
+    Measurement {
+        name: "setup",
+        rows: &[
+            row("p50", "set-up, wall, p50", "ms", Less, Value(2.0)),
+            row("p99", "set-up, wall, p99", "ms", Less, Target::None),
+            row("cpu", "set-up, both sides", "CPU ms", Less, Value(0.5)),
+        ],
+        who: STACKS_AND_FLOOR,
+        task: Task::Setup,
+    },
+    Measurement {
+        name: "memory",
+        rows: &[row("pair", "memory of an idle pair", "KiB", Less, Value(40.0))],
+        who: STACKS,
+        task: Task::Memory,
+    },
+];
 
 impl Measurement {
-    pub(crate) const ALL: [Self; 6] = [
-        Self::Bulk128K,
-        Self::Bulk1M,
-        Self::Messages,
-        Self::Latency,
-        Self::Setup,
-        Self::Memory,
-    ];
+    pub(crate) fn by_name(name: &str) -> Option<&'static Self> {
+        MEASUREMENTS.iter().find(|one| one.name == name)
+    }
 
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Bulk128K => "bulk-128k",
-            Self::Bulk1M => "bulk-1m",
-            Self::Messages => "messages",
-            Self::Latency => "latency",
-            Self::Setup => "setup",
-            Self::Memory => "memory",
+    /// How often each has its turn if `asked` for so many rounds.
+    pub(crate) fn rounds(&self, asked: usize) -> usize {
+        asked
+    }
+
+    /// Nobody takes this long: whoever does has stalled.
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    /// Measures `stack`, which is one of `who`.
+    pub(crate) async fn run(&self, stack: StackName, effort: Effort) -> Result<Vec<Figure>> {
+        match self.task {
+            Task::Bulk { .. } | Task::Messages | Task::Latency | Task::Setup | Task::Memory => match stack {
+                StackName::Peerline => self.over_sockets::<crate::stack::Peerline>(effort).await,
+                #[cfg(feature = "peers")]
+                StackName::Str0m => self.over_sockets::<crate::stack::Str0m>(effort).await,
+                #[cfg(feature = "peers")]
+                StackName::Webrtc => self.over_sockets::<crate::stack::Webrtc>(effort).await,
+                #[cfg(feature = "peers")]
+                StackName::Rustrtc => self.over_sockets::<crate::stack::Rustrtc>(effort).await,
+                #[cfg(feature = "datachannel")]
+                StackName::Datachannel => self.over_sockets::<crate::stack::Datachannel>(effort).await,
+                StackName::Floor => self.floor(effort).await,
+                _ => Err(NOT_HERE.into()),
+            },
         }
     }
 
-    /// Measures `S`.
-    pub(crate) async fn run<S: Stack>(self, effort: Effort) -> Result<Vec<Figure>> {
-        match self {
-            Self::Bulk128K => bulk::measure::<S>(128 << 10, [Metric::Bulk128K, Metric::Bulk128KCpu], effort).await,
-            Self::Bulk1M => bulk::measure::<S>(1 << 20, [Metric::Bulk1M, Metric::Bulk1MCpu], effort).await,
-            Self::Messages => messages::measure::<S>(effort).await,
-            Self::Latency => latency::measure::<S>(effort).await,
-            Self::Setup => setup::measure::<S>(effort).await,
-            Self::Memory => memory::measure::<S>(effort).await,
+    async fn over_sockets<S: Stack>(&self, effort: Effort) -> Result<Vec<Figure>> {
+        match self.task {
+            Task::Bulk { send_buffer } => bulk::measure::<S>(send_buffer, effort).await,
+            Task::Messages => messages::measure::<S>(effort).await,
+            Task::Latency => latency::measure::<S>(effort).await,
+            Task::Setup => setup::measure::<S>(effort).await,
+            Task::Memory => memory::measure::<S>(effort).await,
+        }
+    }
+
+    async fn floor(&self, effort: Effort) -> Result<Vec<Figure>> {
+        match self.task {
+            Task::Bulk { send_buffer } => floor::datagrams(send_buffer, effort).await,
+            Task::Latency => floor::round_trips(effort).await,
+            Task::Setup => floor::handshakes(effort),
+            Task::Messages | Task::Memory => Err(NOT_HERE.into()),
         }
     }
 }
+
+const NOT_HERE: &str = "not in this program, or not a measurement of it";
 
 impl Effort {
     pub(crate) fn new(quick: bool) -> Self {
@@ -91,52 +218,12 @@ impl Effort {
     }
 }
 
-impl Metric {
-    pub(crate) const ALL: [Self; 11] = [
-        Self::Bulk128K,
-        Self::Bulk128KCpu,
-        Self::Bulk1M,
-        Self::Bulk1MCpu,
-        Self::Messages,
-        Self::MessagesCpu,
-        Self::LatencyP50,
-        Self::LatencyP99,
-        Self::SetupP50,
-        Self::SetupPerCpuSecond,
-        Self::Memory,
-    ];
-
-    /// The row's name, with the unit.
-    pub(crate) fn title(self) -> &'static str {
-        match self {
-            Self::Bulk128K => "bulk, sender buffer 128 KiB: Mbit/s",
-            Self::Bulk128KCpu => "bulk, sender buffer 128 KiB: CPU s/GiB",
-            Self::Bulk1M => "bulk, sender buffer 1 MiB: Mbit/s",
-            Self::Bulk1MCpu => "bulk, sender buffer 1 MiB: CPU s/GiB",
-            Self::Messages => "messages of 100 bytes: 1/s",
-            Self::MessagesCpu => "messages of 100 bytes: CPU µs each",
-            Self::LatencyP50 => "round trip of 64 bytes: p50 µs",
-            Self::LatencyP99 => "round trip of 64 bytes: p99 µs",
-            Self::SetupP50 => "set-up: wall p50 ms",
-            Self::SetupPerCpuSecond => "set-up: connections a CPU-second",
-            Self::Memory => "memory of an idle pair: KiB",
+impl Row {
+    /// How many times better `ours` is than `other`: below 1, it is worse.
+    pub(crate) fn ratio(&self, ours: f64, other: f64) -> f64 {
+        match self.better {
+            More => ours / other,
+            Less => other / ours,
         }
-    }
-
-    /// More of it is better.
-    pub(crate) fn higher_is_better(self) -> bool {
-        matches!(
-            self,
-            Self::Bulk128K | Self::Bulk1M | Self::Messages | Self::SetupPerCpuSecond
-        )
-    }
-
-    /// How it is called between child and parent.
-    pub(crate) fn key(self) -> String {
-        format!("{self:?}")
-    }
-
-    pub(crate) fn from_key(key: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|metric| metric.key() == key)
     }
 }

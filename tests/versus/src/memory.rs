@@ -1,12 +1,14 @@
 //! What an idle pair keeps resident: two connections with their sockets, one open channel, and whatever task it takes to
 //! keep them alive and to wait for a message.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::Result;
-use crate::measurement::{Effort, Figure, Metric};
+use crate::measurement::{Effort, Figure};
 use crate::process::resident_kib;
 use crate::stack::{Channel, Pair, Stack};
 
@@ -20,32 +22,50 @@ const SETTLE: Duration = Duration::from_secs(1);
 
 pub(crate) async fn measure<S: Stack>(effort: Effort) -> Result<Vec<Figure>> {
     // The first ones pay for what is there once a process: providers, buffers of the runtime, the heap's arenas.
-    let mut waiting = JoinSet::new();
-    add_pairs::<S>(2 * AT_ONCE, &mut waiting).await?;
+    let mut idle = Idle::default();
+    idle.add::<S>(2 * AT_ONCE).await?;
     let before = resident_kib();
 
-    add_pairs::<S>(effort.connections, &mut waiting).await?;
-    if waiting.try_join_next().is_some() {
+    idle.add::<S>(effort.connections).await?;
+    if idle.waiting.try_join_next().is_some() {
         return Err("an idle connection did not stay up".into());
     }
-    Ok(vec![(
-        Metric::Memory,
-        (resident_kib() - before) / effort.connections as f64,
-    )])
+    let grown = resident_kib() - before;
+    idle.close().await;
+    Ok(vec![("pair", grown / effort.connections as f64)])
 }
 
-async fn add_pairs<S: Stack>(count: usize, waiting: &mut JoinSet<()>) -> Result<()> {
-    for _ in 0..count / AT_ONCE {
-        let mut batch: JoinSet<_> = (0..AT_ONCE).map(|_| S::connect(SEND_BUFFER)).collect();
-        while let Some(pair) = batch.join_next().await {
-            let Pair {
-                mut offerer,
-                mut answerer,
-            } = pair??;
-            waiting.spawn(async move { drop(offerer.recv().await) });
-            waiting.spawn(async move { drop(answerer.recv().await) });
+/// Connected ends, each with a task that waits for a message.
+#[derive(Default)]
+struct Idle {
+    waiting: JoinSet<()>,
+    enough: Arc<Notify>,
+}
+
+impl Idle {
+    async fn add<S: Stack>(&mut self, pairs: usize) -> Result<()> {
+        for _ in 0..pairs / AT_ONCE {
+            let mut batch: JoinSet<_> = (0..AT_ONCE).map(|_| S::connect(SEND_BUFFER)).collect();
+            while let Some(pair) = batch.join_next().await {
+                let Pair { offerer, answerer } = pair??;
+                self.waiting.spawn(wait(offerer, Arc::clone(&self.enough)));
+                self.waiting.spawn(wait(answerer, Arc::clone(&self.enough)));
+            }
         }
+        tokio::time::sleep(SETTLE).await;
+        Ok(())
     }
-    tokio::time::sleep(SETTLE).await;
-    Ok(())
+
+    /// A stack with threads of its own does not survive it if the process ends around them.
+    async fn close(mut self) {
+        self.enough.notify_waiters();
+        while self.waiting.join_next().await.is_some() {}
+    }
+}
+
+async fn wait(mut end: impl Channel, enough: Arc<Notify>) {
+    tokio::select! {
+        () = enough.notified() => end.close().await,
+        _ = end.recv() => {}
+    }
 }

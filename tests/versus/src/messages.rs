@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::bulk::transfer;
-use crate::measurement::{Effort, Figure, Metric};
+use crate::measurement::{Effort, Figure};
 use crate::stack::Stack;
 
 const MESSAGE: usize = 100;
@@ -11,10 +11,7 @@ const SEND_BUFFER: usize = 128 << 10;
 pub(crate) async fn measure<S: Stack>(effort: Effort) -> Result<Vec<Figure>> {
     let transfer = transfer::<S>(SEND_BUFFER, MESSAGE, effort).await?;
     Ok(vec![
-        (Metric::Messages, transfer.messages / transfer.wall.as_secs_f64()),
-        (
-            Metric::MessagesCpu,
-            transfer.cpu.as_secs_f64() * 1e6 / transfer.messages,
-        ),
+        ("rate", transfer.messages / transfer.wall.as_secs_f64()),
+        ("cpu", transfer.cpu.as_secs_f64() * 1e6 / transfer.messages),
     ])
 }

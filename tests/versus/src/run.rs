@@ -1,74 +1,77 @@
 //! The parent, which asks the children in turn, and the child, which measures.
 
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
+use crate::Result;
 use crate::arguments::Plan;
-use crate::measurement::{Effort, Figure, Measurement, Metric};
-use crate::stack::{Peerline, StackName, Str0m, Webrtc};
+use crate::measurement::{Effort, Measurement};
+use crate::stack::StackName;
 use crate::table::Table;
-use crate::{Result, floor};
 
 /// The hidden subcommand: `child <measurement> <stack> quick|full`.
 pub(crate) const CHILD: &str = "child";
 
-/// No measurement takes this long: whoever does has stalled.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// Measures what the plan names, each stack in turn, and prints the table.
 pub(crate) fn parent(plan: &Plan) -> Result<()> {
-    let mut table = Table::new(&plan.stacks);
-    let mut failures = Vec::new();
-    for &measurement in &plan.measurements {
-        for round in 1..=plan.rounds {
-            for &stack in &plan.stacks {
-                eprintln!("{} {} of {}: {}", measurement.name(), round, plan.rounds, stack.name());
-                match ask(measurement, stack, plan.quick) {
-                    Ok(lines) => table.add(stack, figures(&lines)),
-                    Err(error) => failures.push(format!("{} of {}: {error}", measurement.name(), stack.name())),
-                }
-            }
+    let mut table = Table::default();
+    let mut missing = Vec::new();
+    for &stack in &plan.stacks {
+        let told = plan.not_built.iter().find(|(of, _)| *of == stack);
+        if let Some(why) = stack.not_built() {
+            missing.push(stack);
+            let why = told.map_or(why, |(_, why)| why);
+            table.note(format!("not built: {}: {why}", stack.name()));
         }
     }
-    print!("{table}");
-    if failures.is_empty() {
-        Ok(())
-    } else {
-        Err(failures.join("\n").into())
+    for &measurement in &plan.measurements {
+        let mut taking_turns: Vec<StackName> = measurement.who.to_vec();
+        taking_turns.retain(|stack| plan.stacks.contains(stack) && !missing.contains(stack));
+        for round in 1..=measurement.rounds(plan.rounds) {
+            // Whoever failed once is not asked again: a stall takes a minute to notice.
+            taking_turns.retain(|&stack| {
+                eprintln!("{} {round} of {}: {}", measurement.name, plan.rounds, stack.name());
+                match ask(measurement, stack, plan.quick) {
+                    Ok(lines) => {
+                        table.add(measurement, stack, &lines);
+                        true
+                    }
+                    Err(error) => {
+                        table.note(format!("failed: {} of {}: {error}", measurement.name, stack.name()));
+                        false
+                    }
+                }
+            });
+        }
     }
+    table.print(&plan.measurements, plan.markdown);
+    if table.lacks(StackName::Peerline, plan) {
+        return Err("Peerline itself failed".into());
+    }
+    Ok(())
 }
 
 /// Runs a child and returns what it printed.
-fn ask(measurement: Measurement, stack: StackName, quick: bool) -> Result<String> {
+fn ask(measurement: &Measurement, stack: StackName, quick: bool) -> Result<String> {
     let effort = if quick { "quick" } else { "full" };
     let output = Command::new(std::env::current_exe()?)
-        .args([CHILD, measurement.name(), stack.name(), effort])
+        .args([CHILD, measurement.name, stack.name(), effort])
         .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
         .output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    eprint!("{said}");
     if !output.status.success() {
-        return Err(format!("failed, {}", output.status).into());
+        let last = said.lines().next_back().unwrap_or("no word");
+        return Err(format!("{last} ({})", output.status).into());
     }
     Ok(String::from_utf8(output.stdout)?)
 }
 
-fn figures(lines: &str) -> Vec<Figure> {
-    let figure = |line: &str| {
-        let (key, value) = line.split_once(' ')?;
-        Some((Metric::from_key(key)?, value.parse().ok()?))
-    };
-    lines.lines().filter_map(figure).collect()
-}
-
-/// Measures one thing of one stack and prints `<metric> <value>` lines.
+/// Measures one thing of one stack and prints `<key> <value>` lines.
 pub(crate) fn child(arguments: &[String]) -> Result<()> {
     let [measurement, stack, effort] = arguments else {
         return Err("child <measurement> <stack> quick|full".into());
     };
-    let measurement = Measurement::ALL
-        .into_iter()
-        .find(|one| one.name() == measurement)
-        .ok_or("no such measurement")?;
+    let measurement = Measurement::by_name(measurement).ok_or("no such measurement")?;
     let stack = StackName::ALL
         .into_iter()
         .find(|one| one.name() == stack)
@@ -78,20 +81,13 @@ pub(crate) fn child(arguments: &[String]) -> Result<()> {
     // What `#[tokio::main]` makes, which is what the examples of all stacks run on.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
-        let measuring = async move {
-            match stack {
-                StackName::Peerline => measurement.run::<Peerline>(effort).await,
-                StackName::Str0m => measurement.run::<Str0m>(effort).await,
-                StackName::Webrtc => measurement.run::<Webrtc>(effort).await,
-                StackName::Floor => floor::measure(measurement, effort).await,
-            }
-        };
-        tokio::time::timeout(PATIENCE, tokio::spawn(measuring)).await
+        let measuring = tokio::spawn(measurement.run(stack, effort));
+        tokio::time::timeout(measurement.patience(), measuring).await
     });
     // What a stack still runs in the background is not waited for.
     runtime.shutdown_background();
-    for (metric, value) in result.map_err(|_| "stalled")??? {
-        println!("{} {value}", metric.key());
+    for (key, value) in result.map_err(|_| "stalled")??? {
+        println!("{key} {value}");
     }
     Ok(())
 }

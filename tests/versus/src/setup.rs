@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::Result;
-use crate::measurement::{Effort, Figure, Metric};
+use crate::measurement::{Effort, Figure};
 use crate::process::{Stopwatch, now, quantile};
 use crate::stack::{Channel, Pair, Stack};
 
@@ -44,11 +44,9 @@ pub(crate) async fn measure<S: Stack>(effort: Effort) -> Result<Vec<Figure>> {
         }
     }
     Ok(vec![
-        (Metric::SetupP50, quantile(&mut times, 0.5)),
-        (
-            Metric::SetupPerCpuSecond,
-            f64::from(connections) / stopwatch.cpu().as_secs_f64(),
-        ),
+        ("p50", quantile(&mut times, 0.5)),
+        ("p99", quantile(&mut times, 0.99)),
+        ("cpu", stopwatch.cpu().as_secs_f64() * 1e3 / f64::from(connections)),
     ])
 }
 

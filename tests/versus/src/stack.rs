@@ -1,47 +1,101 @@
-//! What a stack has to do to be measured.
+//! Who is measured, and what a stack has to do to be measured over sockets.
 
+#[cfg(feature = "datachannel")]
+mod datachannel;
 mod peerline;
+#[cfg(feature = "peers")]
+mod rustrtc;
+#[cfg(feature = "peers")]
 mod str0m;
+#[cfg(feature = "peers")]
 mod webrtc;
 
+#[cfg(feature = "datachannel")]
+pub(crate) use self::datachannel::Datachannel;
 pub(crate) use self::peerline::Peerline;
-pub(crate) use self::str0m::Str0m;
-pub(crate) use self::webrtc::Webrtc;
+#[cfg(feature = "peers")]
+pub(crate) use self::{rustrtc::Rustrtc, str0m::Str0m, webrtc::Webrtc};
 
 use bytes::Bytes;
 
 use crate::Result;
 
-/// The columns of the table.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// Who can be measured: whole stacks, and crates that are one protocol of a stack.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum StackName {
     Peerline,
     Str0m,
     Webrtc,
+    Rtc,
+    Datachannel,
+    Rustrtc,
+    RtcSctp,
+    SctpProto,
+    Dimpl,
+    Openssl,
+    RtcStun,
+    StunTypes,
+    RtcSdp,
+    SdpTypes,
+    WebrtcSdp,
     /// No stack: what the machine needs for the least that any must do.
     Floor,
 }
 
 impl StackName {
-    pub(crate) const ALL: [Self; 4] = [Self::Peerline, Self::Str0m, Self::Webrtc, Self::Floor];
-    pub(crate) const OTHERS: [Self; 2] = [Self::Str0m, Self::Webrtc];
+    pub(crate) const ALL: [Self; 16] = [
+        Self::Peerline,
+        Self::Str0m,
+        Self::Webrtc,
+        Self::Rtc,
+        Self::Datachannel,
+        Self::Rustrtc,
+        Self::RtcSctp,
+        Self::SctpProto,
+        Self::Dimpl,
+        Self::Openssl,
+        Self::RtcStun,
+        Self::StunTypes,
+        Self::RtcSdp,
+        Self::SdpTypes,
+        Self::WebrtcSdp,
+        Self::Floor,
+    ];
 
+    /// The name of the crate.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Peerline => "peerline",
             Self::Str0m => "str0m",
             Self::Webrtc => "webrtc",
+            Self::Rtc => "rtc",
+            Self::Datachannel => "datachannel",
+            Self::Rustrtc => "rustrtc",
+            Self::RtcSctp => "rtc-sctp",
+            Self::SctpProto => "sctp-proto",
+            Self::Dimpl => "dimpl",
+            Self::Openssl => "openssl",
+            Self::RtcStun => "rtc-stun",
+            Self::StunTypes => "stun-types",
+            Self::RtcSdp => "rtc-sdp",
+            Self::SdpTypes => "sdp-types",
+            Self::WebrtcSdp => "webrtc-sdp",
             Self::Floor => "floor",
         }
     }
 
-    /// The name with the version that `Cargo.toml` asks for.
-    pub(crate) fn title(self) -> &'static str {
+    /// One of the others, to be compared with.
+    pub(crate) fn is_peer(self) -> bool {
+        !matches!(self, Self::Peerline | Self::Floor)
+    }
+
+    /// Why it is not in this program, if it is not.
+    pub(crate) fn not_built(self) -> Option<&'static str> {
         match self {
-            Self::Peerline => "Peerline",
-            Self::Str0m => "str0m 0.25",
-            Self::Webrtc => "webrtc 0.21",
-            Self::Floor => "floor",
+            Self::Peerline | Self::Floor => None,
+            Self::Datachannel => (!cfg!(feature = "datachannel")).then_some("built without the feature `datachannel`"),
+            Self::Openssl => (!cfg!(feature = "openssl")).then_some("built without the feature `openssl`"),
+            _ => (!cfg!(feature = "peers")).then_some("built without the feature `peers`"),
         }
     }
 }

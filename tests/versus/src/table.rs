@@ -1,122 +1,172 @@
-//! The figures side by side, as a Markdown table.
+//! The figures side by side.
 
-use std::fmt;
-
-use crate::measurement::{Figure, Metric};
+use crate::arguments::Plan;
+use crate::measurement::{Measurement, Row, Target};
 use crate::process::quantile;
 use crate::stack::StackName;
 
-/// All figures so far; prints medians.
+/// All figures so far, and what is to be said under them; prints medians.
+#[derive(Default)]
 pub(crate) struct Table {
-    stacks: Vec<StackName>,
-    figures: Vec<(StackName, Figure)>,
+    figures: Vec<Entry>,
+    notes: Vec<String>,
 }
 
+struct Entry {
+    measurement: &'static str,
+    key: String,
+    stack: StackName,
+    value: f64,
+}
+
+/// One row as text.
+type Line = [String; 7];
+
 impl Table {
-    pub(crate) fn new(stacks: &[StackName]) -> Self {
-        Self {
-            stacks: stacks.to_vec(),
-            figures: Vec::new(),
+    /// Takes the `<key> <value>` lines of a child.
+    pub(crate) fn add(&mut self, measurement: &Measurement, stack: StackName, lines: &str) {
+        let entry = |line: &str| {
+            let (key, value) = line.split_once(' ')?;
+            Some(Entry {
+                measurement: measurement.name,
+                key: key.to_owned(),
+                stack,
+                value: value.parse().ok()?,
+            })
+        };
+        self.figures.extend(lines.lines().filter_map(entry));
+    }
+
+    pub(crate) fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
+    /// Whether `stack` was to be measured and there is no figure of it in some measurement.
+    pub(crate) fn lacks(&self, stack: StackName, plan: &Plan) -> bool {
+        let measured = |name| {
+            self.figures
+                .iter()
+                .any(|one| one.measurement == name && one.stack == stack)
+        };
+        let asked = plan.measurements.iter().filter(|one| one.who.contains(&stack));
+        plan.stacks.contains(&stack) && asked.into_iter().any(|one| !measured(one.name))
+    }
+
+    pub(crate) fn print(&self, measurements: &[&Measurement], markdown: bool) {
+        let header: Line = [
+            "what",
+            "unit",
+            "Peerline",
+            "× the best",
+            "to reach",
+            "floor",
+            "the others, best first",
+        ]
+        .map(str::to_owned);
+        let mut lines = vec![header];
+        for measurement in measurements {
+            lines.extend(measurement.rows.iter().filter_map(|row| self.line(measurement, row)));
+        }
+        print_lines(&lines, markdown);
+        println!();
+        for note in &self.notes {
+            println!("{}{note}", if markdown { "- " } else { "" });
         }
     }
 
-    pub(crate) fn add(&mut self, stack: StackName, figures: Vec<Figure>) {
-        self.figures.extend(figures.into_iter().map(|figure| (stack, figure)));
+    /// A row; nothing if nobody was measured.
+    fn line(&self, measurement: &Measurement, row: &Row) -> Option<Line> {
+        let value = |stack| self.median(measurement, row, stack);
+        if !measurement.who.iter().any(|&stack| value(stack).is_some()) {
+            return None;
+        }
+        let mut others: Vec<(StackName, f64)> = StackName::ALL
+            .into_iter()
+            .filter(|stack| stack.is_peer())
+            .filter_map(|stack| Some((stack, value(stack)?)))
+            .collect();
+        // The best first: the one to which anything compares worst.
+        others.sort_by(|(_, one), (_, other)| row.ratio(1.0, *one).total_cmp(&row.ratio(1.0, *other)));
+
+        let ours = value(StackName::Peerline);
+        let ratio = ours.zip(others.first()).map(|(ours, (_, best))| row.ratio(ours, *best));
+        let reached = match row.target {
+            Target::None => None,
+            Target::TimesBest(times) => ratio.map(|ratio| ratio >= times),
+            Target::Value(target) => ours.map(|ours| row.ratio(ours, target) >= 1.0),
+        };
+        let target = match row.target {
+            Target::None => String::new(),
+            Target::TimesBest(times) => format!("{times}×"),
+            Target::Value(value) => number(value),
+        };
+        let mark = reached.map_or("", |reached| if reached { " ✓" } else { " ✗" });
+        let others: Vec<String> = others
+            .into_iter()
+            .map(|(stack, value)| format!("{} {}", stack.name(), number(value)))
+            .collect();
+        Some([
+            row.what.to_owned(),
+            row.unit.to_owned(),
+            ours.map_or_else(dash, number),
+            ratio.map_or_else(dash, |ratio| format!("{ratio:.2}×")),
+            format!("{target}{mark}"),
+            value(StackName::Floor).map_or_else(dash, number),
+            others.join(" · "),
+        ])
     }
 
     /// The median over the rounds.
-    fn value(&self, stack: StackName, metric: Metric) -> Option<f64> {
+    fn median(&self, measurement: &Measurement, row: &Row, stack: StackName) -> Option<f64> {
         let mut values: Vec<f64> = self
             .figures
             .iter()
-            .filter(|(of, (what, _))| *of == stack && *what == metric)
-            .map(|(_, (_, value))| *value)
+            .filter(|one| one.measurement == measurement.name && one.key == row.key && one.stack == stack)
+            .map(|one| one.value)
             .collect();
         (!values.is_empty()).then(|| quantile(&mut values, 0.5))
     }
-
-    /// How many times better Peerline is than the best of the others; below 1 it is worse.
-    fn ratio(&self, metric: Metric) -> Option<f64> {
-        let ours = self.value(StackName::Peerline, metric)?;
-        let others = StackName::OTHERS.iter().filter_map(|&stack| self.value(stack, metric));
-        if metric.higher_is_better() {
-            others.reduce(f64::max).map(|best| ours / best)
-        } else {
-            others.reduce(f64::min).map(|best| best / ours)
-        }
-    }
 }
 
-impl fmt::Display for Table {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rows: Vec<Metric> = Metric::ALL
-            .into_iter()
-            .filter(|&metric| self.figures.iter().any(|(_, (what, _))| *what == metric))
-            .collect();
-        let compared = rows.iter().any(|&metric| self.ratio(metric).is_some());
-
-        let mut header = vec![String::new()];
-        header.extend(self.stacks.iter().map(|stack| stack.title().to_owned()));
-        if compared {
-            header.push("Peerline to the best other".to_owned());
-        }
-        let mut lines = vec![header];
-        for metric in rows {
-            let mut line = vec![metric.title().to_owned()];
-            line.extend(self.stacks.iter().map(|&stack| number(self.value(stack, metric))));
-            if compared {
-                line.push(
-                    self.ratio(metric)
-                        .map_or_else(String::new, |ratio| format!("{ratio:.2}×")),
-                );
-            }
-            lines.push(line);
-        }
-        write_lines(f, &lines)
-    }
-}
-
-fn write_lines(f: &mut fmt::Formatter<'_>, lines: &[Vec<String>]) -> fmt::Result {
-    let columns = lines.first().map_or(0, Vec::len);
+/// With columns of equal width, which a terminal shows well and Markdown does not mind.
+fn print_lines(lines: &[Line], markdown: bool) {
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let widths: [usize; 7] = std::array::from_fn(width);
+    // Text to the left, numbers to the right.
+    let text = |column: usize| matches!(column, 0 | 1 | 6);
+    let (edge, between) = if markdown { ("| ", " | ") } else { ("", "  ") };
     for (index, line) in lines.iter().enumerate() {
-        for (column, (text, &width)) in line.iter().zip(&widths).enumerate() {
-            // Text to the left, numbers to the right.
-            if column == 0 {
-                write!(f, "| {text:<width$} |")?;
+        let cell = |column: usize| {
+            let (cell, width) = (&line[column], widths[column]);
+            if text(column) {
+                format!("{cell:<width$}")
             } else {
-                write!(f, " {text:>width$} |")?;
+                format!("{cell:>width$}")
             }
-        }
-        writeln!(f)?;
-        if index == 0 {
-            for (column, &width) in widths.iter().enumerate() {
-                let dashes = "-".repeat(width + 1);
-                write!(
-                    f,
-                    "{}",
-                    if column == 0 {
-                        format!("|{dashes}-|")
-                    } else {
-                        format!("{dashes}:|")
-                    }
-                )?;
-            }
-            writeln!(f)?;
+        };
+        let cells: Vec<String> = (0..line.len()).map(cell).collect();
+        let end = if markdown { " |" } else { "" };
+        println!("{}", format!("{edge}{}{end}", cells.join(between)).trim_end());
+        if index == 0 && markdown {
+            let rules: Vec<&str> = (0..line.len())
+                .map(|column| if text(column) { "---" } else { "--:" })
+                .collect();
+            println!("|{}|", rules.join("|"));
         }
     }
-    Ok(())
 }
 
-/// Three significant digits, with separators between thousands; a dash for what was not measured.
-fn number(value: Option<f64>) -> String {
+fn dash() -> String {
+    "–".to_owned()
+}
+
+/// Three significant digits, with separators between thousands.
+fn number(value: f64) -> String {
     match value {
-        None => "–".to_owned(),
-        Some(value) if value >= 1_000.0 => thousands(value.round() as u64),
-        Some(value) if value >= 100.0 => format!("{value:.0}"),
-        Some(value) if value >= 10.0 => format!("{value:.1}"),
-        Some(value) => format!("{value:.2}"),
+        value if value >= 1_000.0 => thousands(value.round() as u64),
+        value if value >= 100.0 => format!("{value:.0}"),
+        value if value >= 10.0 => format!("{value:.1}"),
+        value => format!("{value:.2}"),
     }
 }
 
