@@ -14,6 +14,7 @@ use crate::shutdown::Phase;
 use crate::tcb::Tcb;
 use crate::tx::outstanding::Outstanding;
 use crate::tx::send_queue::{MESSAGE_OVERHEAD, Reset, SendQueue};
+use crate::tx::tail::TailProbe;
 use crate::wire::{CauseCode, Header};
 use crate::{CloseReason, Config, Event, Message, ResetError, SendError, SendOptions, Stats, StreamId};
 
@@ -152,6 +153,7 @@ impl Association {
         let now = self.tick(now);
         self.on_handshake_timeout(now);
         self.on_t3_timeout(now);
+        self.on_loss_timeout(now);
         self.on_ack_timeout(now);
         self.on_reconfig_timeout(now);
         self.on_heartbeat_timeout(now);
@@ -445,12 +447,27 @@ impl Association {
         if tcb.peer_window > 0 {
             tcb.congestion.on_timeout();
         }
+        tcb.tail = TailProbe::default();
         let abandoned = tcb.outstanding.on_timeout(now);
         self.settle_abandoned(abandoned);
         if let Some(tcb) = self.state.tcb_mut() {
             tcb.forward_tsn.due = tcb.outstanding.owes_forward_tsn();
         }
         self.count_error();
+    }
+
+    /// The timers before T3-rtx: something has had its time (RFC 8985 §6), nothing is acknowledged any more (§7), the pace
+    /// lets more leave.
+    fn on_loss_timeout(&mut self, now: Instant) {
+        let State::Open(open) = &mut self.state else { return };
+        let tcb = &mut open.tcb;
+        tcb.congestion.on_tick(now);
+        tcb.tail.on_timeout(now);
+        if tcb.outstanding.rack.deadline.is_some_and(|deadline| now >= deadline) {
+            let recovering = tcb.congestion.in_recovery();
+            let changes = tcb.outstanding.on_reordering_timeout(now, recovering);
+            self.on_changes(now, &changes);
+        }
     }
 
     fn on_ack_timeout(&mut self, now: Instant) {

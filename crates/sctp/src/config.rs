@@ -29,6 +29,8 @@ pub struct Config {
     /// The most bytes that `send` takes before what was sent earlier has been acknowledged, bookkeeping included.
     /// Default 16 MiB (as Chromium).
     pub send_buffer: usize,
+    /// What decides how much may be in flight. Default [`CongestionControl::ModelBased`].
+    pub congestion_control: CongestionControl,
     /// The congestion window of a new association, in packets. Default 10 (RFC 6928; RFC 9260 §7.2.1 has about 4).
     pub initial_window: usize,
     /// Streams wanted towards the peer. Default 65,535 (RFC 8831 §6.2).
@@ -58,6 +60,19 @@ pub struct Config {
     pub max_retransmits: u32,
 }
 
+/// A congestion controller: what decides how much may be in flight, and how fast it leaves. All are paced, find losses by
+/// time (RFC 8985), and share a path fairly with their like and with each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum CongestionControl {
+    /// RFC 9260's own, that of TCP Reno.
+    NewReno,
+    /// CUBIC (RFC 9438) with HyStart++ (RFC 9406): what TCP does nowadays.
+    Cubic,
+    /// Sends at the rate that is seen to arrive, after BBRv3 (draft-ietf-ccwg-bbr): losses under two percent do not slow it.
+    #[default]
+    ModelBased,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -69,6 +84,7 @@ impl Default for Config {
             max_send_message_size: 65_536,
             receive_window: 5 << 20,
             send_buffer: 16 << 20,
+            congestion_control: CongestionControl::default(),
             initial_window: 10,
             outgoing_streams: 65_535,
             incoming_streams: 65_535,

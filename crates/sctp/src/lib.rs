@@ -68,7 +68,7 @@ mod tx;
 pub mod wire;
 
 pub use association::Association;
-pub use config::Config;
+pub use config::{Config, CongestionControl};
 pub use error::{ResetError, SendError};
 pub use event::{CloseReason, Event, ResetResult};
 pub use message::{Message, Ppid, Reliability, SendOptions, StreamId};

@@ -11,9 +11,9 @@ use crate::rx::reassembly::Violation;
 use crate::rx::tsn_tracker::Arrival;
 use crate::shutdown::{Phase, T2};
 use crate::tx::abandon::Abandoned;
-use crate::tx::acknowledge::Changes;
-use crate::tx::congestion::Acknowledged;
+use crate::tx::acknowledge::{Changes, ImpossibleSack, Losses};
 use crate::tx::send_queue::News;
+use crate::tx::tail::TailProbe;
 use crate::wire::{
     Cause, CauseCode, Causes, Chunk, ChunkType, Data, Errors, ForwardTsn, Header, Packet, RawChunk, Sack,
     verify_checksum, write_cause,
@@ -284,8 +284,8 @@ impl Association {
 
     fn on_sack(&mut self, now: Instant, sack: &Sack<'_>) {
         let Some(tcb) = self.state.tcb_mut() else { return };
-        let in_flight_before = tcb.outstanding.in_flight();
         let recovering = tcb.congestion.in_recovery();
+        let window_before = tcb.peer_window;
         if !sack.cumulative_tsn.precedes(tcb.outstanding.cumulative()) {
             tcb.peer_window = sack.a_rwnd as usize;
             // §6.1 A: with the window closed, a probe that is dropped but answered shows that the peer is there.
@@ -294,51 +294,76 @@ impl Association {
             }
         }
         let opened = tcb.probing && tcb.peer_window > 0;
-        let changes = tcb.outstanding.on_sack(now, sack, recovering);
-        let refused = opened && matches!(&changes, Ok(changes) if !changes.advanced && changes.newly_acked == 0);
-        self.on_changes(now, changes.ok(), in_flight_before);
-        if opened && let Some(tcb) = self.state.tcb_mut() {
-            tcb.probing = false;
+        let Ok(changes) = tcb.outstanding.on_sack(now, sack, recovering) else {
+            return self.refuse_sack();
+        };
+        let nothing_new = !changes.advanced && changes.newly_acked == 0;
+        if nothing_new && tcb.peer_window > window_before {
+            // What is in flight, a probe too, may have been thrown away while the window was closed.
+            tcb.tail.repeat();
+        }
+        let answered = tcb.tail.may_be_answered(now, tcb.outstanding.rack.min_rtt());
+        let refused = nothing_new && (opened || answered && tcb.peer_window > 0 && sack.duplicates().len() == 0);
+        self.on_changes(now, &changes);
+        self.on_tail_probe(now, sack);
+        if let Some(tcb) = self.state.tcb_mut() {
+            tcb.probing &= !opened;
             if refused {
-                // The probe had been thrown away when the window opened. No use to wait for T3, which has become long.
+                // The window opened, or a probe was answered, and still nothing in flight has arrived: the peer has thrown
+                // it away. No use to wait for T3, which may have become long.
                 tcb.t3 = None;
+                tcb.tail = TailProbe::default();
                 let abandoned = tcb.outstanding.on_timeout(now);
                 self.settle_abandoned(abandoned);
             }
         }
     }
 
+    /// Has a tail loss probe repaired what it was to find?
+    fn on_tail_probe(&mut self, now: Instant, sack: &Sack<'_>) {
+        let Some(tcb) = self.state.tcb_mut() else { return };
+        if tcb
+            .tail
+            .on_sack(tcb.outstanding.cumulative(), sack.duplicates().len() > 0)
+        {
+            let losses = Losses {
+                chunks: 1,
+                bytes: tcb.outstanding.packet(),
+                newest: None,
+            };
+            tcb.congestion.on_losses(now, &losses, tcb.outstanding.flight());
+        }
+    }
+
     /// A cumulative TSN has arrived by other means than a SACK.
     pub(crate) fn on_cumulative_tsn(&mut self, now: Instant, tsn: Serial32) {
         let Some(tcb) = self.state.tcb_mut() else { return };
-        let in_flight_before = tcb.outstanding.in_flight();
-        let changes = tcb.outstanding.on_cumulative(now, tsn);
-        self.on_changes(now, changes.ok(), in_flight_before);
+        match tcb.outstanding.on_cumulative(now, tsn) {
+            Ok(changes) => self.on_changes(now, &changes),
+            Err(ImpossibleSack) => self.refuse_sack(),
+        }
     }
 
-    fn on_changes(&mut self, now: Instant, changes: Option<Changes>, in_flight_before: usize) {
-        let Some(changes) = changes else {
-            // What has never been sent has been acknowledged.
-            let reason = CloseReason::ProtocolViolation(CauseCode::PROTOCOL_VIOLATION);
-            let text = b"TSN acknowledged that was not sent";
-            return self.end_with_abort(reason, CauseCode::PROTOCOL_VIOLATION, text);
-        };
+    /// What has never been sent has been acknowledged.
+    fn refuse_sack(&mut self) {
+        let reason = CloseReason::ProtocolViolation(CauseCode::PROTOCOL_VIOLATION);
+        let text = b"TSN acknowledged that was not sent";
+        self.end_with_abort(reason, CauseCode::PROTOCOL_VIOLATION, text);
+    }
+
+    pub(crate) fn on_changes(&mut self, now: Instant, changes: &Changes) {
         let Some(tcb) = self.state.tcb_mut() else { return };
         if let Some(rtt) = changes.rtt {
-            tcb.rto.measure(rtt);
+            tcb.rto.sample(now, rtt);
         }
         if changes.newly_acked > 0 || changes.advanced {
             tcb.on_alive(now);
-            tcb.congestion.on_acknowledged(Acknowledged {
-                bytes: changes.newly_acked,
-                advanced_to: changes.advanced.then(|| tcb.outstanding.cumulative()),
-                in_flight_before,
-                all: tcb.outstanding.is_empty(),
-            });
         }
-        if changes.lost > 0 {
-            self.stats.fast_retransmits += changes.lost;
-            tcb.congestion.on_loss(tcb.outstanding.next_tsn().sub(1));
+        self.stats.fast_retransmits += changes.losses.chunks;
+        let flight = tcb.outstanding.flight();
+        let (smoothed, min_rtt) = (tcb.rto.smoothed(), tcb.outstanding.rack.min_rtt());
+        if tcb.congestion.on_sack(now, changes, flight, smoothed, min_rtt) {
+            tcb.outstanding.rack.on_recovered();
         }
         // §6.3.2 R2, R3: all acknowledged, off; the earliest acknowledged, from the start.
         if tcb.outstanding.is_empty() {
@@ -346,6 +371,7 @@ impl Association {
         } else if changes.advanced && tcb.t3.is_some() {
             tcb.restart_t3(now);
         }
+        tcb.arm_tail_probe(now);
         self.settle_abandoned(changes.abandoned);
         let Some(tcb) = self.state.tcb_mut() else { return };
         // RFC 3758 §3.5 C3: as long as the SACK lags behind what is abandoned, the peer is told again, but not more than

@@ -7,9 +7,11 @@ use crate::cookie::Agreement;
 use crate::heartbeat::Heartbeats;
 use crate::reconfig::Reconfig;
 use crate::rx::tsn_tracker::TsnTracker;
-use crate::tx::congestion::CongestionControl;
+use crate::tx::congestion::Congestion;
 use crate::tx::outstanding::Outstanding;
 use crate::tx::rto::Rto;
+use crate::tx::send_queue::MESSAGE_OVERHEAD;
+use crate::tx::tail::TailProbe;
 use crate::wire::Header;
 
 #[derive(Debug)]
@@ -18,10 +20,11 @@ pub(crate) struct Tcb {
 
     // --- sending
     pub(crate) outstanding: Outstanding,
-    pub(crate) congestion: CongestionControl,
+    pub(crate) congestion: Congestion,
     pub(crate) rto: Rto,
     /// T3-rtx: runs while something is outstanding.
     pub(crate) t3: Option<Instant>,
+    pub(crate) tail: TailProbe,
     /// The a_rwnd of the newest SACK.
     pub(crate) peer_window: usize,
     /// What is in flight did not fit the peer's window (§6.1 A).
@@ -68,9 +71,10 @@ impl Tcb {
         Self {
             agreement,
             outstanding: Outstanding::new(agreement.local.initial_tsn, agreement.peer_can.forward_tsn, packet),
-            congestion: CongestionControl::new(packet, config.initial_window),
+            congestion: Congestion::new(config, packet, agreement.local.initial_tsn.0),
             rto: Rto::new(config),
             t3: None,
+            tail: TailProbe::default(),
             peer_window: agreement.peer_window as usize,
             probing: false,
             forward_tsn: ForwardTsnState::default(),
@@ -87,8 +91,13 @@ impl Tcb {
     }
 
     /// Room in the peer's receive window, in bytes of DATA chunks.
+    ///
+    /// Peers count what they allocate (RFC 9260 §6.2: a_rwnd is "the amount of space […] in its receive buffer"): their
+    /// bookkeeping is allowed for, or many small chunks would overrun a window that has room for fewer large ones.
     pub(crate) fn window_left(&self) -> usize {
-        self.peer_window.saturating_sub(self.outstanding.in_flight())
+        let bookkeeping = self.outstanding.chunks_in_flight() * MESSAGE_OVERHEAD;
+        self.peer_window
+            .saturating_sub(self.outstanding.in_flight() + bookkeeping)
     }
 
     /// Queues a whole chunk. Dropped if one packet could not take it with those already there: whoever asked for it will
@@ -114,6 +123,9 @@ impl Tcb {
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         [
             self.t3,
+            self.tail.deadline,
+            self.outstanding.rack.deadline,
+            self.congestion.release(),
             self.ack.deadline,
             self.reconfig.deadline(),
             self.heartbeats.deadline(),

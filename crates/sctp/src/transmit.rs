@@ -6,6 +6,7 @@ use crate::association::{Association, CookieEchoed, Open, State};
 use crate::shutdown::{Phase, T2};
 use crate::tcb::Tcb;
 use crate::tx::abandon::Abandoned;
+use crate::tx::congestion::delivery::Stamp;
 use crate::tx::send_queue::News;
 use crate::wire::{Chunk, CookieEcho, Data, ForwardTsn, Header, Packet, Sack, Shutdown, write_checksum, write_header};
 
@@ -168,10 +169,11 @@ impl Association {
             return false;
         }
         let in_flight = tcb.outstanding.in_flight();
-        if tcb.outstanding.has_lost() && (tcb.congestion.may_send(in_flight) || tcb.congestion.must_retransmit()) {
+        let may_send = tcb.congestion.may_send(now, in_flight);
+        if tcb.tail.due || tcb.outstanding.has_lost() && (may_send || tcb.congestion.must_retransmit()) {
             return true;
         }
-        if !tcb.congestion.may_send(in_flight) {
+        if !may_send {
             return false;
         }
         let full = packet.limit - Header::LEN - Data::HEADER_LEN;
@@ -225,18 +227,26 @@ impl Association {
         }
     }
 
-    /// Lost fragments first, then new ones, as long as the windows and the packet have room.
+    /// Lost fragments first, then new ones, as long as the windows, the pace and the packet have room.
     fn write_data(&mut self, now: Instant, timed: bool, packet: &mut Builder<'_>) {
         let Some(tcb) = self.state.tcb_mut() else { return };
-        let in_flight = tcb.outstanding.in_flight();
-        let forced = tcb.congestion.must_retransmit();
-        if !forced && !tcb.congestion.may_send(in_flight) {
-            return;
+        let before = tcb.outstanding.in_flight();
+        let is_probe = std::mem::take(&mut tcb.tail.due);
+        // RFC 8985 §7.3: a probe is sent whatever the congestion window says, too.
+        let forced = is_probe || tcb.congestion.must_retransmit();
+        let waiting = tcb.outstanding.has_lost() || !self.queue.is_empty();
+        if !forced && !tcb.congestion.may_send(now, before) {
+            let waiting = waiting && tcb.congestion.has_room(before);
+            return tcb.congestion.wait_for_release(now, waiting);
         }
+        if !waiting && !is_probe {
+            return tcb.congestion.on_app_limited(before);
+        }
+        let stamp = tcb.congestion.stamp(now, before, tcb.rto.current());
         let mut abandoned = Abandoned::default();
         let start = packet.out.len();
-        let mut last = tcb.write_lost(now, forced, packet, &mut abandoned);
-        let repeated = last.map_or(0, |(_, count)| count);
+        let mut last = tcb.write_lost(&stamp, forced, packet, &mut abandoned);
+        let mut repeated = last.map_or(0, |(_, count)| count);
         let mut new = 0;
         // What does not fit stays first in line, ahead of what is new.
         let only_lost = tcb.outstanding.has_lost() || forced && repeated > 0;
@@ -247,12 +257,17 @@ impl Association {
                 abandoned: &mut self.stats.messages_abandoned,
             };
             let full = packet.limit - Header::LEN - Data::HEADER_LEN;
-            while tcb.congestion.window() > tcb.outstanding.in_flight() {
+            while is_probe || tcb.congestion.has_room(tcb.outstanding.in_flight()) {
                 let room = packet.room().saturating_sub(Data::HEADER_LEN);
                 let Some(size) = self.queue.peek(now, room, full, &mut news) else {
                     break;
                 };
-                if size == 0 || !tcb.window_takes(size) {
+                if size == 0 {
+                    break;
+                }
+                if !tcb.window_takes(size) {
+                    // It is the peer's application that limits, not the path.
+                    tcb.congestion.on_app_limited(tcb.outstanding.in_flight());
                     break;
                 }
                 let Some(fragment) = self.queue.take(size, &mut news) else {
@@ -261,24 +276,41 @@ impl Association {
                 new += 1;
                 tcb.probing |= tcb.window_left() < Data::HEADER_LEN + size.next_multiple_of(4);
                 last = Some((packet.out.len(), 0));
-                tcb.outstanding.push(now, fragment).encode(packet.out);
+                tcb.outstanding.push(&stamp, fragment).encode(packet.out);
+            }
+        }
+        if is_probe && packet.out.len() == start {
+            let room = packet.room().saturating_sub(Data::HEADER_LEN);
+            let at = packet.out.len();
+            if let Some(data) = tcb.outstanding.probe(&stamp, room) {
+                data.encode(packet.out);
+                repeated += 1;
+                last = Some((at, 1));
             }
         }
         self.stats.data_chunks_sent += repeated + new;
         self.stats.retransmissions += repeated;
         if packet.out.len() > start {
-            tcb.congestion.on_packet_sent();
+            let in_flight = tcb.outstanding.in_flight();
+            tcb.congestion.on_packet_sent(now, before, in_flight);
             // §6.3.2 R1; and a retransmission starts the clock anew (§7.2.4 (4)).
-            if timed && (tcb.t3.is_none() || repeated > 0) {
+            if timed && (tcb.t3.is_none() || repeated > 0 || is_probe) {
                 tcb.restart_t3(now);
             }
-            let in_flight = tcb.outstanding.in_flight();
-            let stalled = tcb.window_left() == 0 || tcb.congestion.is_last(in_flight);
+            if is_probe {
+                let highest = tcb.outstanding.next_tsn().sub(1);
+                tcb.tail.on_sent(now, highest, repeated > 0);
+            } else if timed {
+                tcb.arm_tail_probe(now);
+            }
+            // §6.1: the I bit, since nothing can follow before this is acknowledged, or nothing will: then the peer should
+            // not wait for it. (A packet that is alone may be answered by a message that takes its SACK along.)
+            let drained = self.queue.is_empty() && in_flight > tcb.outstanding.packet();
+            let stalled = is_probe || drained || tcb.window_left() == 0 || tcb.congestion.is_last(in_flight);
             if let Some((at, _)) = last
                 && stalled
                 && let Some(flags) = packet.out.get_mut(at + 1)
             {
-                // §6.1: the I bit, since nothing can follow before this is acknowledged.
                 *flags |= 8;
             }
         }
@@ -298,14 +330,14 @@ impl Tcb {
     /// Writes lost fragments again. Returns where the last one begins, and how many there are.
     fn write_lost(
         &mut self,
-        now: Instant,
+        stamp: &Stamp,
         forced: bool,
         packet: &mut Builder<'_>,
         abandoned: &mut Abandoned,
     ) -> Option<(usize, u64)> {
         let mut last = None;
         let mut count = 0;
-        while self.outstanding.has_lost() && (forced || self.congestion.window() > self.outstanding.in_flight()) {
+        while self.outstanding.has_lost() && (forced || self.congestion.has_room(self.outstanding.in_flight())) {
             // The peer had a place for it when it was first sent; a closed window takes one at a time all the same.
             if self.peer_window == 0 && self.outstanding.in_flight() > 0 {
                 break;
@@ -313,7 +345,7 @@ impl Tcb {
             let room = packet.room().saturating_sub(Data::HEADER_LEN);
             let at = packet.out.len();
             self.probing |= self.peer_window == 0;
-            let Some(data) = self.outstanding.retransmit(now, room, abandoned) else {
+            let Some(data) = self.outstanding.retransmit(stamp, room, abandoned) else {
                 break;
             };
             data.encode(packet.out);

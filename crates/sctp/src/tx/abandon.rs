@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use peerline_wire::Serial32;
 
+use super::departures::DepartureId;
 use super::outstanding::{Outstanding, Sent, State};
 use super::send_queue::Fragment;
 use crate::wire::SkippedStream;
@@ -52,8 +53,6 @@ impl Outstanding {
     }
 
     fn abandon_one(&mut self, index: usize) {
-        let tsn = self.tsn(index);
-        self.probe = self.probe.filter(|&(probe, _)| probe != tsn);
         let sent = &mut self.sent[index];
         if sent.state == State::InFlight {
             self.flight -= Self::size(&sent.payload);
@@ -85,6 +84,7 @@ impl Outstanding {
                     retransmits: 0,
                     stream: message.stream,
                     ssn: message.ssn,
+                    departure: DepartureId::NONE,
                     unordered: message.unordered,
                     beginning: false,
                     ending: true,

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use peerline_wire::Serial32;
 
 use super::abandon::Abandoned;
+use super::congestion::delivery::Stamp;
+use super::departures::{Departure, DepartureId};
 use super::missing::{Indications, NewlyAcked, indicate};
 use super::outstanding::{Outstanding, State};
 use crate::wire::{GapBlock, Sack};
@@ -16,12 +18,26 @@ pub(crate) struct Changes {
     pub(crate) newly_acked: usize,
     /// The cumulative TSN moved.
     pub(crate) advanced: bool,
-    /// A measured round trip.
+    /// Of what was acknowledged, what left last.
+    newest: Option<DepartureId>,
+    /// The same, as it was when it left.
+    pub(crate) stamp: Option<Stamp>,
+    /// Its round trip, if it was sent once.
     pub(crate) rtt: Option<Duration>,
-    /// DATA chunks found lost.
-    pub(crate) lost: u64,
+    /// What was found lost.
+    pub(crate) losses: Losses,
     /// Messages given up.
     pub(crate) abandoned: Abandoned,
+}
+
+/// What was found lost.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Losses {
+    /// DATA chunks.
+    pub(crate) chunks: u64,
+    pub(crate) bytes: usize,
+    /// The packet that left last of those lost, as it was when it left.
+    pub(crate) newest: Option<Stamp>,
 }
 
 /// A SACK that no receiver of ours can have sent.
@@ -36,13 +52,17 @@ impl Outstanding {
         sack: &Sack<'_>,
         recovering: bool,
     ) -> Result<Changes, ImpossibleSack> {
+        if sack.duplicates().len() > 0 {
+            self.rack.on_duplicate(now);
+        }
         self.acknowledge(now, sack.cumulative_tsn, sack.gap_blocks(), recovering)
     }
 
     /// Processes a cumulative TSN without gap blocks, as SHUTDOWN carries it.
     pub(crate) fn on_cumulative(&mut self, now: Instant, tsn: Serial32) -> Result<Changes, ImpossibleSack> {
-        let changes = self.advance(now, tsn)?;
+        let mut changes = self.advance(tsn)?;
         self.trim_gaps();
+        self.measure(now, &mut changes);
         Ok(changes)
     }
 
@@ -59,19 +79,23 @@ impl Outstanding {
         if cumulative.precedes(self.cumulative) {
             return Ok(Changes::default());
         }
-        let mut changes = self.advance(now, cumulative)?;
+        let mut changes = self.advance(cumulative)?;
         self.trim_gaps();
-        let (highest, indications) = self.apply_gaps(now, blocks, &mut changes)?;
-        // §7.2.4: "If an endpoint is in Fast Recovery and a SACK chunk arrives that advances the Cumulative TSN Ack Point,
-        // the miss indications are incremented for all TSNs reported missing in the SACK chunk."
-        let all = highest.filter(|highest| recovering && changes.advanced && indications[0] != Some(*highest));
-        for tsn in indications.into_iter().chain([all]).flatten() {
-            self.indicate_missing(now, tsn, &mut changes);
+        let (highest, indications) = self.apply_gaps(blocks, &mut changes)?;
+        self.measure(now, &mut changes);
+        if !self.rack.has_seen_reordering() {
+            // §7.2.4: "If an endpoint is in Fast Recovery and a SACK chunk arrives that advances the Cumulative TSN Ack
+            // Point, the miss indications are incremented for all TSNs reported missing in the SACK chunk."
+            let all = highest.filter(|highest| recovering && changes.advanced && indications[0] != Some(*highest));
+            for tsn in indications.into_iter().chain([all]).flatten() {
+                self.indicate_missing(now, tsn, &mut changes);
+            }
         }
+        self.detect_losses(now, recovering, &mut changes);
         Ok(changes)
     }
 
-    fn advance(&mut self, now: Instant, cumulative: Serial32) -> Result<Changes, ImpossibleSack> {
+    fn advance(&mut self, cumulative: Serial32) -> Result<Changes, ImpossibleSack> {
         let count = usize::try_from(self.cumulative.distance_to(cumulative)).unwrap_or(0);
         if count > self.sent.len() {
             return Err(ImpossibleSack);
@@ -80,24 +104,23 @@ impl Outstanding {
             advanced: count > 0,
             ..Changes::default()
         };
-        for sent in self.sent.drain(..count) {
+        // What was sent before something known to have arrived comes late, unless it was sent again.
+        let overtaken = self.gaps.last().map_or(0, |&(_, end)| self.cumulative.distance_to(end));
+        for (index, sent) in self.sent.drain(..count).enumerate() {
             self.held -= sent.payload.len();
             match sent.state {
                 State::InFlight => {
                     self.flight -= Self::size(&sent.payload);
                     self.flight_chunks -= 1;
-                    changes.newly_acked += Self::size(&sent.payload);
                 }
-                State::Lost => changes.newly_acked += Self::size(&sent.payload),
-                State::Acked | State::Abandoned => {}
+                State::Lost => {}
+                State::Acked | State::Abandoned => continue,
             }
-        }
-        if let Some((tsn, left)) = self.probe
-            && self.cumulative.precedes(tsn)
-            && !cumulative.precedes(tsn)
-        {
-            self.probe = None;
-            changes.rtt = now.checked_duration_since(left);
+            changes.newly_acked += Self::size(&sent.payload);
+            changes.newest = changes.newest.max(Some(sent.departure));
+            if (index as i32) < overtaken && sent.retransmits == 0 {
+                self.rack.on_reordering();
+            }
         }
         self.cumulative = self.cumulative.add(count as u32);
         self.advanced = self.advanced.saturating_sub(count);
@@ -105,6 +128,18 @@ impl Outstanding {
             self.scanned = self.cumulative.next();
         }
         Ok(changes)
+    }
+
+    /// The round trip and the stamp of what was acknowledged.
+    fn measure(&mut self, now: Instant, changes: &mut Changes) {
+        let Some(id) = changes.newest else { return };
+        let Some(departure) = self.departures.get(id) else {
+            return;
+        };
+        self.rack.on_acknowledged(now, id, departure);
+        changes.stamp = Some(departure.stamp);
+        // Karn's rule: what is sent twice measures nothing.
+        changes.rtt = (!departure.again).then(|| now.saturating_duration_since(departure.stamp.left));
     }
 
     fn trim_gaps(&mut self) {
@@ -121,7 +156,6 @@ impl Outstanding {
     /// what they cover. Returns the highest TSN acknowledged, and the miss indications.
     fn apply_gaps(
         &mut self,
-        now: Instant,
         blocks: impl Iterator<Item = GapBlock>,
         changes: &mut Changes,
     ) -> Result<(Option<Serial32>, Indications), ImpossibleSack> {
@@ -147,9 +181,11 @@ impl Outstanding {
         let old = std::mem::take(&mut self.gaps);
         // What was acknowledged before and is not any more: the peer has thrown it away (§6.2: it "might renege").
         difference(self.cumulative, &old, &new, |start, end| self.mark_reneged(start, end));
+        let overtaken = old.last().map(|&(_, end)| end);
         let mut indications = NewlyAcked::new(self.packet);
         difference(self.cumulative, &new, &old, |start, end| {
-            self.mark_acked(now, start, end, changes, &mut indications);
+            let late = overtaken.is_some_and(|highest| start.precedes(highest));
+            self.mark_acked(start, end, late, changes, &mut indications);
         });
         let highest = new.last().map(|&(_, end)| end);
         self.gaps = new;
@@ -157,23 +193,18 @@ impl Outstanding {
         Ok((highest, indications.finish()))
     }
 
+    /// `late`: something that was sent later had arrived before.
     fn mark_acked(
         &mut self,
-        now: Instant,
         start: Serial32,
         end: Serial32,
+        late: bool,
         changes: &mut Changes,
         indications: &mut NewlyAcked,
     ) {
         let (Some(first), Some(last)) = (self.index(start), self.index(end)) else {
             return;
         };
-        if let Some((tsn, left)) = self.probe
-            && self.index(tsn).is_some_and(|index| (first..=last).contains(&index))
-        {
-            self.probe = None;
-            changes.rtt = now.checked_duration_since(left);
-        }
         for index in first..=last {
             let tsn = self.tsn(index);
             let sent = &mut self.sent[index];
@@ -188,6 +219,10 @@ impl Outstanding {
             }
             sent.state = State::Acked;
             changes.newly_acked += size;
+            changes.newest = changes.newest.max(Some(sent.departure));
+            if late && sent.retransmits == 0 {
+                self.rack.on_reordering();
+            }
             indications.add(tsn, size);
         }
     }
@@ -204,6 +239,7 @@ impl Outstanding {
             sent.state = State::InFlight;
             // It may not be found missing again: T3 will see to it.
             sent.retransmits = sent.retransmits.max(1);
+            sent.departure = DepartureId::NONE;
             self.flight += Self::size(&sent.payload);
             self.flight_chunks += 1;
         }
@@ -226,11 +262,66 @@ impl Outstanding {
                 // What has been retransmitted waits for T3 (§7.2.4: "ineligible for a subsequent Fast Retransmit").
                 && (self.sent[index].state, self.sent[index].retransmits) == (State::InFlight, 0)
             {
-                changes.lost += 1;
-                self.lose(now, index, &mut changes.abandoned);
+                self.find_lost(now, index, changes);
             }
             self.scanned = self.scanned.next();
         }
+    }
+
+    /// RFC 8985 §6.2 step 5: finds lost what left before something acknowledged and has had its time. What is looked at is
+    /// never looked at again, but for the first that still has time.
+    fn detect_losses(&mut self, now: Instant, recovering: bool, changes: &mut Changes) {
+        self.rack.deadline = None;
+        let Some(newest) = self.rack.newest() else { return };
+        while let Some((id, &departure)) = self.departures.front() {
+            let last = departure.first.add(departure.count - 1);
+            if self.cumulative.precedes(last) {
+                if id >= newest && !self.has_arrived(id, &departure) {
+                    break;
+                }
+                let lost_at = self.rack.lost_at(departure.stamp.left, recovering);
+                if lost_at > now && !self.has_arrived(id, &departure) {
+                    self.rack.deadline = Some(lost_at);
+                    break;
+                }
+                for offset in 0..departure.count {
+                    if let Some(index) = self.in_flight_since(id, departure.first.add(offset)) {
+                        self.find_lost(now, index, changes);
+                    }
+                }
+            }
+            self.departures.pop();
+        }
+    }
+
+    /// True if nothing that left then is in flight since.
+    fn has_arrived(&self, id: DepartureId, departure: &Departure) -> bool {
+        !(0..departure.count).any(|offset| self.in_flight_since(id, departure.first.add(offset)).is_some())
+    }
+
+    /// The index of a TSN that is in flight since then.
+    fn in_flight_since(&self, id: DepartureId, tsn: Serial32) -> Option<usize> {
+        let index = self.index(tsn)?;
+        let sent = &self.sent[index];
+        ((sent.state, sent.departure) == (State::InFlight, id)).then_some(index)
+    }
+
+    fn find_lost(&mut self, now: Instant, index: usize, changes: &mut Changes) {
+        let sent = &self.sent[index];
+        let losses = &mut changes.losses;
+        losses.chunks += 1;
+        losses.bytes += Self::size(&sent.payload);
+        if let Some(departure) = self.departures.get(sent.departure) {
+            losses.newest = Some(departure.stamp);
+        }
+        self.lose(now, index, &mut changes.abandoned);
+    }
+
+    /// The time of something that left before what has been acknowledged is over.
+    pub(crate) fn on_reordering_timeout(&mut self, now: Instant, recovering: bool) -> Changes {
+        let mut changes = Changes::default();
+        self.detect_losses(now, recovering, &mut changes);
+        changes
     }
 }
 

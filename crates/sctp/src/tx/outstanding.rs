@@ -10,7 +10,11 @@ use bytes::Bytes;
 use peerline_wire::{Serial16, Serial32};
 
 use super::abandon::Abandoned;
+use super::congestion::Flight;
+use super::congestion::delivery::Stamp;
+use super::departures::{DepartureId, Departures};
 use super::missing::Indications;
+use super::rack::Rack;
 use super::send_queue::{Fragment, Limit};
 use crate::wire::Data;
 use crate::{Ppid, StreamId};
@@ -36,8 +40,9 @@ pub(crate) struct Outstanding {
     pub(super) scanned: Serial32,
     /// How many fragments at the front are abandoned: Advanced.Peer.Ack.Point less the Cumulative TSN Ack Point.
     pub(super) advanced: usize,
-    /// The fragment whose round trip is being measured, and when it left.
-    pub(super) probe: Option<(Serial32, Instant)>,
+    /// When what is in flight left.
+    pub(super) departures: Departures,
+    pub(crate) rack: Rack,
     pub(super) forward_tsn: bool,
     /// Bytes of DATA chunks in a full packet.
     pub(super) packet: usize,
@@ -51,6 +56,8 @@ pub(super) struct Sent {
     pub(super) retransmits: u32,
     pub(super) stream: StreamId,
     pub(super) ssn: Serial16,
+    /// When it left last.
+    pub(super) departure: DepartureId,
     pub(super) unordered: bool,
     pub(super) beginning: bool,
     pub(super) ending: bool,
@@ -79,7 +86,8 @@ impl Outstanding {
             indications: [None; 3],
             scanned: initial_tsn,
             advanced: 0,
-            probe: None,
+            departures: Departures::default(),
+            rack: Rack::new(),
             forward_tsn,
             packet,
         }
@@ -98,6 +106,11 @@ impl Outstanding {
         self.sent.is_empty()
     }
 
+    /// Bytes of DATA chunks in a full packet.
+    pub(crate) fn packet(&self) -> usize {
+        self.packet
+    }
+
     /// The Cumulative TSN Ack Point.
     pub(crate) fn cumulative(&self) -> Serial32 {
         self.cumulative
@@ -105,6 +118,14 @@ impl Outstanding {
 
     pub(crate) fn in_flight(&self) -> usize {
         self.flight
+    }
+
+    pub(crate) fn flight(&self) -> Flight {
+        Flight {
+            now: self.flight,
+            cumulative: self.cumulative,
+            highest: self.next_tsn().sub(1),
+        }
     }
 
     pub(crate) fn chunks_in_flight(&self) -> usize {
@@ -131,9 +152,9 @@ impl Outstanding {
     }
 
     /// A fragment leaves for the first time. Returns the chunk to write.
-    pub(crate) fn push(&mut self, now: Instant, fragment: Fragment) -> Data<'_> {
+    pub(crate) fn push(&mut self, stamp: &Stamp, fragment: Fragment) -> Data<'_> {
         let tsn = self.next_tsn();
-        self.probe.get_or_insert((tsn, now));
+        let departure = self.departures.push(stamp, tsn, false);
         self.flight += Self::size(&fragment.payload);
         self.flight_chunks += 1;
         self.held += fragment.payload.len();
@@ -144,6 +165,7 @@ impl Outstanding {
             retransmits: 0,
             stream: fragment.stream,
             ssn: fragment.ssn,
+            departure,
             unordered: fragment.unordered,
             beginning: fragment.beginning,
             ending: fragment.ending,
@@ -154,13 +176,13 @@ impl Outstanding {
     }
 
     /// The next fragment to send again if its payload fits `room` bytes. It counts as sent.
-    pub(crate) fn retransmit(&mut self, now: Instant, room: usize, abandoned: &mut Abandoned) -> Option<Data<'_>> {
+    pub(crate) fn retransmit(&mut self, stamp: &Stamp, room: usize, abandoned: &mut Abandoned) -> Option<Data<'_>> {
         let index = loop {
             let &tsn = self.lost.front()?;
             match self.index(tsn) {
                 Some(index) if self.sent[index].state == State::Lost => {
                     // A fragment that was marked in time may have waited until its time was over.
-                    if self.forward_tsn && self.sent[index].has_expired(now) {
+                    if self.forward_tsn && self.sent[index].has_expired(stamp.left) {
                         self.abandon(index, abandoned);
                     } else {
                         break index;
@@ -179,16 +201,39 @@ impl Outstanding {
         let sent = &mut self.sent[index];
         sent.state = State::InFlight;
         sent.retransmits += 1;
+        sent.departure = self.departures.push(stamp, tsn, true);
         self.flight += Self::size(&sent.payload);
         self.flight_chunks += 1;
         Some(self.sent[index].data(tsn))
+    }
+
+    /// Sends again the fragment in flight that was sent for the first time last, as a probe (RFC 8985 §7.3): it stays in
+    /// flight. `None` if its payload exceeds `room`, or it may not be sent again.
+    pub(crate) fn probe(&mut self, stamp: &Stamp, room: usize) -> Option<Data<'_>> {
+        let index = self.sent.iter().rposition(|sent| sent.state == State::InFlight)?;
+        let tsn = self.tsn(index);
+        let sent = &mut self.sent[index];
+        let limited = matches!(sent.limit, Limit::Retransmits(limit) if sent.retransmits >= limit);
+        if limited || sent.has_expired(stamp.left) || sent.payload.len() > room {
+            return None;
+        }
+        sent.retransmits += 1;
+        sent.departure = self.departures.push(stamp, tsn, true);
+        Some(self.sent[index].data(tsn))
+    }
+
+    /// True if a TSN that has been sent is acknowledged.
+    pub(crate) fn is_acked(&self, tsn: Serial32) -> bool {
+        self.index(tsn)
+            .is_none_or(|index| self.sent[index].state == State::Acked)
     }
 
     /// T3-rtx has expired: everything in flight is lost (§6.3.3 E3).
     pub(crate) fn on_timeout(&mut self, now: Instant) -> Abandoned {
         let mut abandoned = Abandoned::default();
         self.lost.clear();
-        self.probe = None;
+        self.departures.clear();
+        self.rack.on_timeout();
         for index in 0..self.sent.len() {
             match self.sent[index].state {
                 State::InFlight => self.lose(now, index, &mut abandoned),
@@ -205,8 +250,6 @@ impl Outstanding {
 
     pub(super) fn lose(&mut self, now: Instant, index: usize, abandoned: &mut Abandoned) {
         let tsn = self.tsn(index);
-        // Karn's rule: what is sent twice measures nothing.
-        self.probe = self.probe.filter(|&(probe, _)| probe != tsn);
         let sent = &mut self.sent[index];
         let exhausted = matches!(sent.limit, Limit::Retransmits(limit) if sent.retransmits >= limit);
         if self.forward_tsn && (exhausted || sent.has_expired(now)) {

@@ -1,6 +1,6 @@
 //! The retransmission timeout (RFC 9260 §6.3.1).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::Config;
 
@@ -9,6 +9,8 @@ pub(crate) struct Rto {
     rto: Duration,
     /// SRTT and RTTVAR.
     measured: Option<(Duration, Duration)>,
+    /// When the next measurement counts.
+    next: Option<Instant>,
     min: Duration,
     max: Duration,
     delayed_ack: Duration,
@@ -22,6 +24,7 @@ impl Rto {
         Self {
             rto,
             measured: None,
+            next: None,
             min,
             max,
             delayed_ack: config.delayed_ack,
@@ -39,6 +42,15 @@ impl Rto {
 
     pub(crate) fn smoothed(&self) -> Option<Duration> {
         self.measured.map(|(srtt, _)| srtt)
+    }
+
+    /// A round trip has been seen. RFC 9260 §6.3.1 C4: "RTT measurements SHOULD be made […] no more than once per round
+    /// trip", since more often would let the variance forget too fast.
+    pub(crate) fn sample(&mut self, now: Instant, rtt: Duration) {
+        if self.next.is_none_or(|next| now >= next) {
+            self.next = now.checked_add(rtt);
+            self.measure(rtt);
+        }
     }
 
     /// C2 and C3: a measurement R' has been made.
@@ -66,6 +78,16 @@ mod tests {
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn one_measurement_a_round_trip() {
+        let mut rto = Rto::new(&Config::default());
+        let start = peerline_sim::epoch();
+        for (at, rtt, expected) in [(0, 100, 100), (50, 900, 100), (99, 900, 100), (100, 180, 110)] {
+            rto.sample(start + at * MS, rtt * MS);
+            assert_eq!(rto.smoothed(), Some(expected * MS), "at {at} ms");
+        }
+    }
 
     #[test]
     fn follows_the_round_trip_and_backs_off() {
