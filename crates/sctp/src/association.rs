@@ -449,7 +449,7 @@ impl Association {
         }
         tcb.tail = TailProbe::default();
         let abandoned = tcb.outstanding.on_timeout(now);
-        self.settle_abandoned(abandoned);
+        self.settle_abandoned(&abandoned);
         if let Some(tcb) = self.state.tcb_mut() {
             tcb.forward_tsn.due = tcb.outstanding.owes_forward_tsn();
         }

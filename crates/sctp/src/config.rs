@@ -42,6 +42,10 @@ pub struct Config {
     /// Accept packets without a checksum, and say so, and send them to a peer that does the same: DTLS detects errors
     /// better (RFC 9653). Default true.
     pub zero_checksum: bool,
+    /// Offer message interleaving (RFC 8260): with a peer that offers it too, fragments of messages on different streams
+    /// take turns, so that no message waits for a large one on another stream. Default true (as Firefox; RFC 8831 §6.1:
+    /// it "SHOULD be supported").
+    pub interleaving: bool,
     /// RTO before the first measurement. Default 500 ms (RFC 9260 §16: 1 s; dcSCTP: 500 ms).
     pub rto_initial: Duration,
     /// The least RTO. Default 220 ms, a delayed acknowledgement and a bit (RFC 9260 §16: 1 s; dcSCTP: 400 ms).
@@ -90,6 +94,7 @@ impl Default for Config {
             incoming_streams: 65_535,
             max_gap_ranges: 256,
             zero_checksum: true,
+            interleaving: true,
             rto_initial: Duration::from_millis(500),
             rto_min: Duration::from_millis(220),
             rto_max: Duration::from_secs(60),

@@ -4,11 +4,13 @@ use hmac::{Hmac, KeyInit, Mac};
 use peerline_wire::{Reader, Serial32, Truncated, Writer};
 use sha2::Sha256;
 
-/// What the peer's INIT or INIT ACK said it can do.
+/// What the peer's INIT or INIT ACK said it can do, and we can as well.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Capabilities {
-    /// Partial reliability (RFC 3758).
+    /// Partial reliability (RFC 3758), by the chunk that goes with what carries the data: FORWARD TSN or I-FORWARD-TSN.
     pub(crate) forward_tsn: bool,
+    /// Both sides interleave messages (RFC 8260): I-DATA in place of DATA.
+    pub(crate) interleaving: bool,
     /// Stream reconfiguration (RFC 6525).
     pub(crate) re_config: bool,
     /// Packets without a checksum are fine (RFC 9653).
@@ -73,7 +75,10 @@ impl Cookie {
         w.u16(agreement.outgoing_streams);
         w.u16(agreement.incoming_streams);
         let can = agreement.peer_can;
-        w.u8(u8::from(can.forward_tsn) | u8::from(can.re_config) << 1 | u8::from(can.zero_checksum) << 2);
+        w.u8(u8::from(can.forward_tsn)
+            | u8::from(can.re_config) << 1
+            | u8::from(can.zero_checksum) << 2
+            | u8::from(can.interleaving) << 3);
         w.u32(self.tie_tags.0);
         w.u32(self.tie_tags.1);
         let mac = key.mac(&out).finalize().into_bytes();
@@ -105,6 +110,7 @@ impl Cookie {
             forward_tsn: can & 1 != 0,
             re_config: can & 2 != 0,
             zero_checksum: can & 4 != 0,
+            interleaving: can & 8 != 0,
         };
         let agreement = Agreement {
             local,
@@ -149,6 +155,7 @@ mod tests {
                 forward_tsn: true,
                 re_config: false,
                 zero_checksum: true,
+                interleaving: true,
             },
         };
         Cookie {

@@ -27,6 +27,7 @@ pub fn packet(bytes: &[u8]) {
             Chunk::ReConfig(re_config) => drop(re_config.parameters().count()),
             Chunk::Sack(sack) => assert!(sack.gap_blocks().len() + sack.duplicates().len() <= bytes.len() / 4),
             Chunk::ForwardTsn(forward) => assert!(forward.skipped().len() <= bytes.len() / 4),
+            Chunk::IForwardTsn(forward) => assert!(forward.skipped().len() <= bytes.len() / 8),
             _ => {}
         }
     }
@@ -72,7 +73,21 @@ fn decode(bytes: &[u8]) -> Option<(Header, Vec<Chunk<'_>>)> {
 /// # Panics
 /// If one of that fails.
 pub fn association(bytes: &[u8]) {
-    let Some(mut world) = World::new() else { return };
+    talk(bytes, false);
+}
+
+/// As [`association`], but messages are interleaved (RFC 8260): I-DATA takes the place of DATA.
+///
+/// # Panics
+/// As [`association`].
+pub fn interleaving(bytes: &[u8]) {
+    talk(bytes, true);
+}
+
+fn talk(bytes: &[u8], interleaving: bool) {
+    let Some(mut world) = World::new(interleaving) else {
+        return;
+    };
     let mut rest = bytes;
     for _ in 0..MAX_STEPS {
         let Some((&step, tail)) = rest.split_first() else { break };
@@ -97,7 +112,7 @@ pub fn association(bytes: &[u8]) {
             252..=255 => drop(world.transmit()),
         }
         assert!(
-            world.target.receive_buffer() <= LIMIT + 2 * 1500,
+            world.target.receive_buffer() <= world.limit,
             "the receive buffer is bounded"
         );
     }
@@ -105,6 +120,7 @@ pub fn association(bytes: &[u8]) {
 }
 
 const LIMIT: usize = 50_000;
+const MAX_MESSAGE: usize = 20_000;
 const MAX_STEPS: usize = 400;
 
 struct World {
@@ -115,17 +131,20 @@ struct World {
     closed: bool,
     /// The TSNs around which both are: the target expects the first, and has sent the second.
     tsns: [u32; 2],
+    /// What the target may keep.
+    limit: usize,
 }
 
 impl World {
-    fn new() -> Option<Self> {
+    fn new(interleaving: bool) -> Option<Self> {
         // A point in time that is not asked from a clock: what `poll_timeout` of a fresh association can be compared with.
         let now = instant()?;
         let config = |seed| Config {
             rng_seed: [seed; 32],
             receive_window: LIMIT as u32,
-            max_message_size: 20_000,
+            max_message_size: MAX_MESSAGE,
             incoming_streams: 100,
+            interleaving,
             ..Config::default()
         };
         let (mut target, mut peer) = (Association::new(config(1)), Association::new(config(2)));
@@ -160,6 +179,8 @@ impl World {
             now,
             closed: false,
             tsns,
+            // Of interleaved messages that leave nothing to read, one more may be finished.
+            limit: LIMIT + 2 * 1500 + usize::from(interleaving) * MAX_MESSAGE,
         })
     }
 
@@ -172,7 +193,7 @@ impl World {
             && let Some(&kind) = body.first()
             && let Some(field) = packet.get_mut(16..20)
             && let Some(base) = match kind {
-                0 | 192 => Some(self.tsns[0]),
+                0 | 64 | 192 | 194 => Some(self.tsns[0]),
                 3 | 7 => Some(self.tsns[1]),
                 _ => None,
             }
@@ -232,7 +253,7 @@ impl World {
         self.watch();
         for stream in 0..100 {
             while let Some(message) = self.target.recv(StreamId(stream)) {
-                assert!(!message.payload.is_empty() && message.payload.len() <= 20_000);
+                assert!(!message.payload.is_empty() && message.payload.len() <= MAX_MESSAGE);
             }
         }
     }
@@ -260,7 +281,7 @@ impl World {
             self.pass(Duration::from_secs(60));
         }
         self.read();
-        assert!(self.target.receive_buffer() <= LIMIT + 2 * 1500);
+        assert!(self.target.receive_buffer() <= self.limit);
     }
 }
 

@@ -127,7 +127,7 @@ impl Association {
         // The DATA that went with the COOKIE ECHO goes with it again.
         if let State::CookieEchoed(echoed) = &mut self.state {
             let abandoned = echoed.tcb.outstanding.on_timeout(now);
-            self.settle_abandoned(abandoned);
+            self.settle_abandoned(&abandoned);
         }
     }
 
@@ -148,7 +148,10 @@ impl Association {
     pub(crate) fn parameters(&self) -> Vec<u8> {
         let mut out = Vec::new();
         write_parameter(&mut out, ParameterType::FORWARD_TSN, &[]);
-        let extensions = [ChunkType::RE_CONFIG.0, ChunkType::FORWARD_TSN.0];
+        let mut extensions = vec![ChunkType::RE_CONFIG.0, ChunkType::FORWARD_TSN.0];
+        if self.config.interleaving {
+            extensions.extend([ChunkType::I_DATA.0, ChunkType::I_FORWARD_TSN.0]);
+        }
         write_parameter(&mut out, ParameterType::SUPPORTED_EXTENSIONS, &extensions);
         if self.config.zero_checksum {
             write_parameter(&mut out, ParameterType::ZERO_CHECKSUM, &DTLS_ERROR_DETECTION);
@@ -213,7 +216,7 @@ impl Association {
             // §5.1.1: each side uses no more streams than the other accepts.
             outgoing_streams: self.config.outgoing_streams.min(init.incoming_streams),
             incoming_streams: self.config.incoming_streams.min(init.outgoing_streams),
-            peer_can: capabilities(&init.parameters),
+            peer_can: self.capabilities(&init.parameters),
         }
     }
 
@@ -253,16 +256,18 @@ impl Association {
             t1: T1::new(&self.config),
             then_shutdown: false,
         }));
-        self.drop_excess_streams(agreement.outgoing_streams);
+        self.adopt(&agreement);
     }
 
-    fn drop_excess_streams(&mut self, accepted: u16) {
+    /// The send queue learns what the peer accepts.
+    fn adopt(&mut self, agreement: &Agreement) {
         let mut news = News {
             events: &mut self.events,
             sent: &mut self.stats.messages_sent,
             abandoned: &mut self.stats.messages_abandoned,
         };
-        self.queue.truncate_streams(accepted, &mut news);
+        self.queue.truncate_streams(agreement.outgoing_streams, &mut news);
+        self.queue.adopt(agreement);
     }
 
     // --- COOKIE ECHO
@@ -322,6 +327,15 @@ impl Association {
 
     /// A cookie says all that is needed: ESTABLISHED, from any state before it, or with a peer that changed its tag.
     fn establish(&mut self, now: Instant, agreement: Agreement) {
+        // What has been sent with the COOKIE ECHO went as what was agreed then.
+        let interleaving = agreement.peer_can.interleaving;
+        if self
+            .state
+            .tcb()
+            .is_some_and(|tcb| tcb.agreement.peer_can.interleaving != interleaving)
+        {
+            return self.end_with_violation(b"a change of mind about I-DATA");
+        }
         let (news, then_shutdown) = match &self.state {
             State::Open(open) if open.tcb.agreement.peer.initial_tsn == agreement.peer.initial_tsn => {
                 if let State::Open(open) = &mut self.state {
@@ -352,7 +366,7 @@ impl Association {
             phase: Phase::Established,
             guard: None,
         }));
-        self.drop_excess_streams(agreement.outgoing_streams);
+        self.adopt(&agreement);
         if news {
             self.events.push_back(Event::Connected);
         }
@@ -412,6 +426,7 @@ impl Association {
             guard: None,
         }));
         self.queue.restart();
+        self.queue.adopt(&agreement);
         self.reassembly.restart();
         let event = if was_connected {
             Event::Restarted
@@ -455,7 +470,7 @@ impl Association {
         // the same initial TSN, and the DATA goes with the next cookie.
         let (local, retransmits) = (echoed.tcb.agreement.local, echoed.t1.retransmits);
         let abandoned = echoed.tcb.outstanding.on_timeout(now);
-        self.settle_abandoned(abandoned);
+        self.settle_abandoned(&abandoned);
         let State::CookieEchoed(echoed) = std::mem::replace(&mut self.state, State::Ended) else {
             return;
         };
@@ -479,13 +494,26 @@ fn is_acceptable(init: &Init<'_>) -> bool {
 /// RFC 9653 §4: error detection method 1 is DTLS.
 const DTLS_ERROR_DETECTION: [u8; 4] = 1u32.to_be_bytes();
 
-fn capabilities(parameters: &Parameters<'_>) -> Capabilities {
-    let extensions = parameters.find(ParameterType::SUPPORTED_EXTENSIONS).unwrap_or_default();
-    Capabilities {
-        forward_tsn: parameters.find(ParameterType::FORWARD_TSN).is_some()
-            || extensions.contains(&ChunkType::FORWARD_TSN.0),
-        re_config: extensions.contains(&ChunkType::RE_CONFIG.0),
-        zero_checksum: parameters.find(ParameterType::ZERO_CHECKSUM) == Some(&DTLS_ERROR_DETECTION[..]),
+impl Association {
+    fn capabilities(&self, parameters: &Parameters<'_>) -> Capabilities {
+        let extensions = parameters.find(ParameterType::SUPPORTED_EXTENSIONS).unwrap_or_default();
+        let supports = |kind: ChunkType| extensions.contains(&kind.0);
+        // RFC 8260 §2.2.1: "User message interleaving has been negotiated for an association if both endpoints have
+        // indicated I-DATA support."
+        let interleaving = self.config.interleaving && supports(ChunkType::I_DATA);
+        Capabilities {
+            interleaving,
+            // RFC 8260 §2.3.1: "The partial reliability extension is negotiated and can be used in combination with user
+            // message interleaving only if both endpoints indicated their support of user message interleaving and the
+            // I-FORWARD-TSN chunk."
+            forward_tsn: if interleaving {
+                supports(ChunkType::I_FORWARD_TSN)
+            } else {
+                parameters.find(ParameterType::FORWARD_TSN).is_some() || supports(ChunkType::FORWARD_TSN)
+            },
+            re_config: supports(ChunkType::RE_CONFIG),
+            zero_checksum: parameters.find(ParameterType::ZERO_CHECKSUM) == Some(&DTLS_ERROR_DETECTION[..]),
+        }
     }
 }
 

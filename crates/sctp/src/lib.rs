@@ -4,8 +4,8 @@
 //!
 //! What there is: messages in order or not; partial reliability by retransmissions or lifetime (RFC 3758); resetting
 //! streams in both directions (RFC 6525); packets without checksums where both sides agree (RFC 9653); flow control that
-//! counts what is really allocated; priorities between streams. Not yet: message interleaving (RFC 8260) and path MTU
-//! discovery.
+//! counts what is really allocated; streams that share by priority, in the middle of messages where both sides agree
+//! (RFC 8260), so that a small message does not wait for a large one on another stream. Not yet: path MTU discovery.
 //!
 //! ```
 //! use std::time::Instant;

@@ -7,7 +7,8 @@ use peerline_wire::Serial32;
 
 use crate::CloseReason;
 use crate::association::{Association, State};
-use crate::rx::reassembly::Violation;
+use crate::rx::fragments::{Fragment, Violation};
+use crate::rx::reassembly::Skipped;
 use crate::rx::tsn_tracker::Arrival;
 use crate::shutdown::{Phase, T2};
 use crate::tx::abandon::Abandoned;
@@ -15,8 +16,7 @@ use crate::tx::acknowledge::{Changes, ImpossibleSack, Losses};
 use crate::tx::send_queue::News;
 use crate::tx::tail::TailProbe;
 use crate::wire::{
-    Cause, CauseCode, Causes, Chunk, ChunkType, Data, Errors, ForwardTsn, Header, Packet, RawChunk, Sack,
-    verify_checksum, write_cause,
+    Cause, CauseCode, Causes, Chunk, ChunkType, Errors, Header, Packet, RawChunk, Sack, verify_checksum, write_cause,
 };
 
 /// What a packet has brought so far, for the SACK that may follow.
@@ -124,9 +124,17 @@ impl Association {
                 }
                 return false;
             }
-            Chunk::Data(data) => return self.on_data(&data, datagram, arrived),
+            Chunk::Data(data) => return self.on_data(&Fragment::from(&data), datagram, arrived),
+            Chunk::IData(data) => return self.on_data(&Fragment::from(&data), datagram, arrived),
             Chunk::Sack(sack) => self.on_sack(now, &sack),
-            Chunk::ForwardTsn(forward) => return self.on_forward_tsn(&forward, arrived),
+            Chunk::ForwardTsn(forward) => {
+                let skipped = forward.skipped().map(Skipped::from);
+                return self.on_forward_tsn(false, forward.new_cumulative_tsn, skipped, arrived);
+            }
+            Chunk::IForwardTsn(forward) => {
+                let skipped = forward.skipped().map(Skipped::from);
+                return self.on_forward_tsn(true, forward.new_cumulative_tsn, skipped, arrived);
+            }
             Chunk::Heartbeat(heartbeat) => self.on_heartbeat(&heartbeat),
             Chunk::HeartbeatAck(heartbeat) => self.on_heartbeat_ack(now, &heartbeat),
             Chunk::Abort(abort) => self.on_abort(&abort),
@@ -173,15 +181,39 @@ impl Association {
         }
     }
 
-    // --- DATA and FORWARD TSN
+    // --- DATA and FORWARD TSN, I-DATA and I-FORWARD-TSN
 
-    fn on_data(&mut self, data: &Data<'_>, datagram: &Bytes, arrived: &mut Arrived) -> bool {
+    /// The peer has done what cannot be skipped.
+    pub(crate) fn end_with_violation(&mut self, text: &[u8]) {
+        let reason = CloseReason::ProtocolViolation(CauseCode::PROTOCOL_VIOLATION);
+        self.end_with_abort(reason, CauseCode::PROTOCOL_VIOLATION, text);
+    }
+
+    fn interleaves(&self) -> bool {
+        self.state.tcb().is_some_and(|tcb| tcb.agreement.peer_can.interleaving)
+    }
+
+    fn on_data(&mut self, data: &Fragment<'_>, datagram: &Bytes, arrived: &mut Arrived) -> bool {
         // §6: DATA is accepted in ESTABLISHED, SHUTDOWN-PENDING and SHUTDOWN-SENT. A peer that sends it to COOKIE-ECHOED
         // has our cookie; only its COOKIE ACK is late.
         if let State::Open(open) = &self.state
             && !open.phase.receives_data()
         {
             return true;
+        }
+        // RFC 8260 §2.2.3: "If I-DATA support has been negotiated for an association, the reception of a DATA chunk is a
+        // violation of the above rules and therefore the receiver of the DATA chunk MUST abort the association […]. The
+        // same applies if I-DATA support has not been negotiated for an association and an I-DATA chunk is received."
+        match (self.interleaves(), data.fsn) {
+            (true, None) => {
+                self.end_with_violation(b"DATA where I-DATA was agreed");
+                return false;
+            }
+            (false, Some(_)) => {
+                self.end_with_violation(b"I-DATA that was not agreed");
+                return false;
+            }
+            (true, Some(_)) | (false, None) => {}
         }
         if data.payload.is_empty() {
             // §6.2: "an endpoint MUST discard the chunk and respond with an ABORT chunk with a 'No User Data' cause".
@@ -212,6 +244,13 @@ impl Association {
         let in_order = number == tcb.tracker.cumulative_extended() + 1;
         let fills_gap = number < tcb.tracker.highest();
         let is_wanted = in_order && !self.reassembly.has_readable();
+        if is_wanted && self.reassembly.allocated() >= window.saturating_add(self.config.max_message_size) {
+            // The peer has begun more messages than the window holds, or sends them in crumbs: nothing of it can be read
+            // before much more has come (RFC 8260 §6: the receiver "has to protect itself").
+            let reason = CloseReason::ProtocolViolation(CauseCode::OUT_OF_RESOURCE);
+            self.end_with_abort(reason, CauseCode::OUT_OF_RESOURCE, &[]);
+            return false;
+        }
         if !is_wanted && !has_room(self.reassembly.allocated(), window, in_order, fills_gap) {
             self.stats.data_chunks_refused += 1;
             arrived.immediate = true;
@@ -234,8 +273,7 @@ impl Association {
                     Violation::TooLarge => b"message too large",
                     Violation::Inconsistent => b"inconsistent fragments",
                 };
-                let reason = CloseReason::ProtocolViolation(CauseCode::PROTOCOL_VIOLATION);
-                self.end_with_abort(reason, CauseCode::PROTOCOL_VIOLATION, text);
+                self.end_with_violation(text);
                 return false;
             }
         }
@@ -245,10 +283,23 @@ impl Association {
         true
     }
 
-    fn on_forward_tsn(&mut self, forward: &ForwardTsn<'_>, arrived: &mut Arrived) -> bool {
+    /// `interleaved`: it is an I-FORWARD-TSN.
+    fn on_forward_tsn(
+        &mut self,
+        interleaved: bool,
+        new_cumulative_tsn: Serial32,
+        skipped: impl Iterator<Item = Skipped>,
+        arrived: &mut Arrived,
+    ) -> bool {
+        // RFC 8260 §2.3.1: "The FORWARD-TSN chunk MUST be used in combination with the DATA chunk and MUST NOT be used in
+        // combination with the I-DATA chunk", and the other way round; "the receiver […] MUST abort the association".
+        if interleaved != self.interleaves() {
+            self.end_with_violation(b"the wrong kind of FORWARD-TSN");
+            return false;
+        }
         let Some(tcb) = self.state.tcb_mut() else { return false };
         arrived.data = true;
-        let number = tcb.tracker.extend(forward.new_cumulative_tsn);
+        let number = tcb.tracker.extend(new_cumulative_tsn);
         let incoming = tcb.agreement.incoming_streams;
         // RFC 3758 §3.6: an old one is answered with a SACK, since ours may have been lost.
         if !tcb.tracker.forward(number) {
@@ -256,7 +307,7 @@ impl Association {
             return true;
         }
         arrived.immediate |= tcb.tracker.has_gaps();
-        let skipped = forward.skipped().filter(|skipped| skipped.stream.0 < incoming);
+        let skipped = skipped.filter(|skipped| skipped.stream.0 < incoming);
         self.stats.messages_received += self.reassembly.forward(number, skipped, &mut self.events);
         true
     }
@@ -314,7 +365,7 @@ impl Association {
                 tcb.t3 = None;
                 tcb.tail = TailProbe::default();
                 let abandoned = tcb.outstanding.on_timeout(now);
-                self.settle_abandoned(abandoned);
+                self.settle_abandoned(&abandoned);
             }
         }
     }
@@ -346,9 +397,7 @@ impl Association {
 
     /// What has never been sent has been acknowledged.
     fn refuse_sack(&mut self) {
-        let reason = CloseReason::ProtocolViolation(CauseCode::PROTOCOL_VIOLATION);
-        let text = b"TSN acknowledged that was not sent";
-        self.end_with_abort(reason, CauseCode::PROTOCOL_VIOLATION, text);
+        self.end_with_violation(b"TSN acknowledged that was not sent");
     }
 
     pub(crate) fn on_changes(&mut self, now: Instant, changes: &Changes) {
@@ -372,7 +421,7 @@ impl Association {
             tcb.restart_t3(now);
         }
         tcb.arm_tail_probe(now);
-        self.settle_abandoned(changes.abandoned);
+        self.settle_abandoned(&changes.abandoned);
         let Some(tcb) = self.state.tcb_mut() else { return };
         // RFC 3758 §3.5 C3: as long as the SACK lags behind what is abandoned, the peer is told again, but not more than
         // once a round trip (F2).
@@ -388,15 +437,15 @@ impl Association {
     }
 
     /// Messages have been given up: drops the unsent rest of the last, and prepares to tell the peer.
-    pub(crate) fn settle_abandoned(&mut self, abandoned: Abandoned) {
+    pub(crate) fn settle_abandoned(&mut self, abandoned: &Abandoned) {
         self.stats.messages_abandoned += abandoned.messages;
-        if abandoned.unfinished {
-            let mut news = News {
-                events: &mut self.events,
-                sent: &mut self.stats.messages_sent,
-                abandoned: &mut self.stats.messages_abandoned,
-            };
-            self.queue.drop_current(&mut news);
+        let mut news = News {
+            events: &mut self.events,
+            sent: &mut self.stats.messages_sent,
+            abandoned: &mut self.stats.messages_abandoned,
+        };
+        for &stream in &abandoned.unfinished {
+            self.queue.drop_started(stream, &mut news);
         }
         let Some(tcb) = self.state.tcb_mut() else { return };
         if tcb.outstanding.advance_over_abandoned() {

@@ -2,13 +2,19 @@
 
 use std::time::Instant;
 
+use peerline_wire::Serial16;
+
 use crate::association::{Association, CookieEchoed, Open, State};
 use crate::shutdown::{Phase, T2};
 use crate::tcb::Tcb;
 use crate::tx::abandon::Abandoned;
 use crate::tx::congestion::delivery::Stamp;
+use crate::tx::outstanding::data_header_len;
 use crate::tx::send_queue::News;
-use crate::wire::{Chunk, CookieEcho, Data, ForwardTsn, Header, Packet, Sack, Shutdown, write_checksum, write_header};
+use crate::wire::{
+    Chunk, CookieEcho, ForwardTsn, Header, IForwardTsn, Packet, Sack, Shutdown, SkippedStream, write_checksum,
+    write_header,
+};
 
 /// A packet being written at the end of the caller's buffer.
 struct Builder<'a> {
@@ -119,13 +125,18 @@ impl Association {
 
     /// A message that is sent in part and has run out of time is given up with its first fragments.
     fn abandon_expired(&mut self, now: Instant) {
-        let Some(tcb) = self.state.tcb_mut() else { return };
-        if !tcb.agreement.peer_can.forward_tsn {
-            return;
-        }
-        if let Some(message) = self.queue.expired_current(now) {
-            let abandoned = tcb.outstanding.abandon_unfinished(&message);
-            self.settle_abandoned(abandoned);
+        loop {
+            let mut news = News {
+                events: &mut self.events,
+                sent: &mut self.stats.messages_sent,
+                abandoned: &mut self.stats.messages_abandoned,
+            };
+            let Some(message) = self.queue.expired(now, &mut news) else {
+                return;
+            };
+            let Some(tcb) = self.state.tcb_mut() else { return };
+            let abandoned = tcb.outstanding.abandon_unfinished(message);
+            self.settle_abandoned(&abandoned);
         }
     }
 
@@ -176,8 +187,9 @@ impl Association {
         if !may_send {
             return false;
         }
-        let full = packet.limit - Header::LEN - Data::HEADER_LEN;
-        let room = packet.room().saturating_sub(Data::HEADER_LEN + Sack::MIN_LEN);
+        let header = tcb.data_header_len();
+        let full = packet.limit - Header::LEN - header;
+        let room = packet.room().saturating_sub(header + Sack::MIN_LEN);
         let mut news = News {
             events: &mut self.events,
             sent: &mut self.stats.messages_sent,
@@ -218,8 +230,18 @@ impl Association {
         if !tcb.outstanding.owes_forward_tsn() {
             return;
         }
-        let (tsn, skipped) = tcb.outstanding.forward_tsn((packet.room() - 8) / 4);
-        ForwardTsn::write(packet.out, tsn, skipped.into_iter());
+        let room = packet.room() - 8;
+        if tcb.agreement.peer_can.interleaving {
+            let (tsn, skipped) = tcb.outstanding.forward_tsn(room / 8);
+            IForwardTsn::write(packet.out, tsn, skipped.into_iter());
+        } else {
+            let (tsn, skipped) = tcb.outstanding.forward_tsn(room / 4);
+            let skipped = skipped.into_iter().map(|skipped| SkippedStream {
+                stream: skipped.stream,
+                ssn: Serial16(skipped.mid.0 as u16),
+            });
+            ForwardTsn::write(packet.out, tsn, skipped);
+        }
         tcb.forward_tsn.sent = Some(now);
         // RFC 3758 §3.5 C5: "If a FORWARD TSN is sent, the sender MUST assure that at least one T3-rtx timer is running."
         if tcb.t3.is_none() {
@@ -248,6 +270,8 @@ impl Association {
         let mut last = tcb.write_lost(&stamp, forced, packet, &mut abandoned);
         let mut repeated = last.map_or(0, |(_, count)| count);
         let mut new = 0;
+        self.settle_abandoned(&abandoned);
+        let Some(tcb) = self.state.tcb_mut() else { return };
         // What does not fit stays first in line, ahead of what is new.
         let only_lost = tcb.outstanding.has_lost() || forced && repeated > 0;
         if !only_lost {
@@ -256,9 +280,10 @@ impl Association {
                 sent: &mut self.stats.messages_sent,
                 abandoned: &mut self.stats.messages_abandoned,
             };
-            let full = packet.limit - Header::LEN - Data::HEADER_LEN;
+            let header = tcb.data_header_len();
+            let full = packet.limit - Header::LEN - header;
             while is_probe || tcb.congestion.has_room(tcb.outstanding.in_flight()) {
-                let room = packet.room().saturating_sub(Data::HEADER_LEN);
+                let room = packet.room().saturating_sub(header);
                 let Some(size) = self.queue.peek(now, room, full, &mut news) else {
                     break;
                 };
@@ -274,13 +299,13 @@ impl Association {
                     break;
                 };
                 new += 1;
-                tcb.probing |= tcb.window_left() < Data::HEADER_LEN + size.next_multiple_of(4);
+                tcb.probing |= tcb.window_left() < header + size.next_multiple_of(4);
                 last = Some((packet.out.len(), 0));
                 tcb.outstanding.push(&stamp, fragment).encode(packet.out);
             }
         }
         if is_probe && packet.out.len() == start {
-            let room = packet.room().saturating_sub(Data::HEADER_LEN);
+            let room = packet.room().saturating_sub(tcb.data_header_len());
             let at = packet.out.len();
             if let Some(data) = tcb.outstanding.probe(&stamp, room) {
                 data.encode(packet.out);
@@ -314,17 +339,21 @@ impl Association {
                 *flags |= 8;
             }
         }
-        self.settle_abandoned(abandoned);
     }
 }
 
 impl Tcb {
+    /// Bytes of a chunk of data before its payload.
+    fn data_header_len(&self) -> usize {
+        data_header_len(self.agreement.peer_can.interleaving)
+    }
+
     /// True if the peer's window takes a chunk with this much payload.
     ///
     /// §6.1 A: "regardless of the value of rwnd (including if it is 0), the data sender can always have one DATA chunk in
     /// flight to the receiver if allowed by cwnd".
     pub(crate) fn window_takes(&self, payload: usize) -> bool {
-        self.outstanding.in_flight() == 0 || Data::HEADER_LEN + payload.next_multiple_of(4) <= self.window_left()
+        self.outstanding.in_flight() == 0 || self.data_header_len() + payload.next_multiple_of(4) <= self.window_left()
     }
 
     /// Writes lost fragments again. Returns where the last one begins, and how many there are.
@@ -342,7 +371,7 @@ impl Tcb {
             if self.peer_window == 0 && self.outstanding.in_flight() > 0 {
                 break;
             }
-            let room = packet.room().saturating_sub(Data::HEADER_LEN);
+            let room = packet.room().saturating_sub(self.data_header_len());
             let at = packet.out.len();
             self.probing |= self.peer_window == 0;
             let Some(data) = self.outstanding.retransmit(stamp, room, abandoned) else {

@@ -2,8 +2,9 @@
 
 use peerline_sctp::fuzzing;
 use peerline_sctp::wire::{
-    Abort, Causes, Chunk, ChunkType, CookieEcho, Data, Errors, ForwardTsn, GapBlock, Header, Heartbeat, Init, Packet,
-    Parameters, RawChunk, Sack, Shutdown, SkippedStream, verify_checksum,
+    Abort, Causes, Chunk, ChunkType, CookieEcho, Data, Errors, ForwardTsn, FragmentPlace, GapBlock, Header, Heartbeat,
+    IData, IForwardTsn, Init, Packet, Parameters, RawChunk, Sack, Shutdown, SkippedMessages, SkippedStream,
+    verify_checksum,
 };
 use peerline_sctp::{Ppid, StreamId};
 use peerline_wire::{Serial16, Serial32};
@@ -44,6 +45,16 @@ proptest! {
                 stream: StreamId(c),
                 ssn: Serial16(d),
                 ppid: Ppid(e),
+                payload: &payload,
+            }),
+            Chunk::IData(IData {
+                immediate: flags.0,
+                unordered: flags.1,
+                ending: flags.2,
+                tsn: Serial32(a),
+                stream: StreamId(c),
+                mid: Serial32(b),
+                place: if flags.3 { FragmentPlace::First(Ppid(e)) } else { FragmentPlace::Later(Serial32(e)) },
                 payload: &payload,
             }),
             Chunk::Init(Init {
@@ -98,6 +109,17 @@ proptest! {
         ForwardTsn::write(&mut out, Serial32(tsn), skipped.iter().copied());
         let raw = RawChunk { kind: ChunkType::FORWARD_TSN, flags: 0, value: &out[4..] };
         let Ok(Chunk::ForwardTsn(forward)) = Chunk::decode(raw) else { panic!("{raw:?}") };
+        prop_assert!(forward.new_cumulative_tsn == Serial32(tsn) && forward.skipped().eq(skipped));
+
+        let skipped = blocks.iter().map(|block| SkippedMessages {
+            stream: StreamId(block.start),
+            unordered: block.end & 1 != 0,
+            mid: Serial32(tsn ^ u32::from(block.end)),
+        });
+        let mut out = Vec::new();
+        IForwardTsn::write(&mut out, Serial32(tsn), skipped.clone());
+        let raw = RawChunk { kind: ChunkType::I_FORWARD_TSN, flags: 0, value: &out[4..] };
+        let Ok(Chunk::IForwardTsn(forward)) = Chunk::decode(raw) else { panic!("{raw:?}") };
         prop_assert!(forward.new_cumulative_tsn == Serial32(tsn) && forward.skipped().eq(skipped));
     }
 

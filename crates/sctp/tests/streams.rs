@@ -175,7 +175,7 @@ fn a_peer_without_the_extension_cannot_reset() {
     let mut ack = packets(&mut b, now).remove(0);
     let at = ack
         .windows(6)
-        .position(|window| window == [0x80, 0x08, 0, 6, 130, 192])
+        .position(|window| window == [0x80, 0x08, 0, 8, 130, 192])
         .unwrap();
     ack[at + 4] = 192;
     write_checksum(&mut ack);

@@ -40,13 +40,18 @@ enum Caller {
 }
 
 impl Pair {
+    fn new(options: &Options) -> Self {
+        Self::with(options, true)
+    }
+
     // The time has to begin somewhere; from there on it is virtual.
     #[allow(clippy::disallowed_methods)]
-    fn new(options: &Options) -> Self {
+    fn with(options: &Options, interleaving: bool) -> Self {
         let epoch = Instant::now();
         let config = Config {
             rng_seed: [3; 32],
             max_send_message_size: 262_144,
+            interleaving,
             ..Config::default()
         };
         Self {
@@ -66,7 +71,11 @@ impl Pair {
     }
 
     fn connected(options: &Options, caller: Caller) -> Self {
-        let mut pair = Self::new(options);
+        Self::new(options).connect(caller)
+    }
+
+    fn connect(self, caller: Caller) -> Self {
+        let mut pair = self;
         if caller != Caller::Them {
             pair.ours.connect(pair.now);
         }
@@ -261,9 +270,67 @@ fn a_peer_that_would_interleave_does_without() {
         ..options()
     };
     for caller in [Caller::Us, Caller::Them, Caller::Both] {
-        let mut pair = Pair::connected(&interleaving, caller);
+        let mut pair = Pair::with(&interleaving, false).connect(caller);
         pair.exchange();
         assert!(!pair.theirs.get_metrics().expect("connected").uses_message_interleaving);
+    }
+}
+
+/// As Chromium sets it up with its field trial WebRTC-DataChannelMessageInterleaving.
+fn interleaving() -> Options {
+    Options {
+        enable_message_interleaving: true,
+        ..options()
+    }
+}
+
+#[test]
+fn messages_are_interleaved_if_both_agree() {
+    for caller in [Caller::Us, Caller::Them, Caller::Both] {
+        let mut pair = Pair::connected(&interleaving(), caller);
+        pair.exchange();
+        assert!(pair.theirs.get_metrics().expect("connected").uses_message_interleaving);
+        // One of ours and one of theirs that take a while, and small ones that do not wait for them.
+        pair.we_send(3, pattern(1, 262_144), SendOptions::default());
+        pair.they_send(3, pattern(2, 262_144), &theirs::SendOptions::default());
+        pair.run_for(2 * DELAY);
+        pair.exchange();
+        pair.expect("the large ones", |pair| {
+            pair.our_messages.len() == 3 && pair.their_messages.len() == 3
+        });
+        assert_eq!(pair.our_messages[2].payload, pattern(2, 262_144));
+        assert_eq!(pair.their_messages[2].payload, pattern(1, 262_144));
+    }
+}
+
+#[test]
+fn interleaved_messages_of_many_streams_while_packets_get_lost() {
+    for loss in [0, 30, 150] {
+        let mut pair = Pair::connected(&interleaving(), Caller::Both);
+        pair.loss = loss;
+        const COUNT: usize = 40;
+        let size = |i: usize| if i % 3 == 0 { 30_000 + i } else { 100 + i };
+        for i in 0..COUNT {
+            let (stream, ordered) = ((i % 7) as u16, i % 2 == 0);
+            let options = SendOptions {
+                ordered,
+                ..SendOptions::default()
+            };
+            pair.we_send(stream, pattern(i, size(i)), options);
+            let options = theirs::SendOptions {
+                unordered: !ordered,
+                ..theirs::SendOptions::default()
+            };
+            pair.they_send(stream, pattern(i, size(i)), &options);
+        }
+        pair.expect("all messages", |pair| {
+            pair.our_messages.len() == COUNT && pair.their_messages.len() == COUNT
+        });
+        for i in 0..COUNT {
+            let expected = pattern(i, size(i));
+            assert!(pair.our_messages.iter().any(|message| message.payload == expected));
+            assert!(pair.their_messages.iter().any(|message| message.payload == expected));
+        }
     }
 }
 
@@ -323,8 +390,13 @@ fn megabytes_both_ways_while_packets_get_lost() {
 
 #[test]
 fn what_is_given_up_is_skipped() {
-    for ordered in [true, false] {
-        let mut pair = Pair::connected(&options(), Caller::Both);
+    for (ordered, options) in [
+        (true, options()),
+        (false, options()),
+        (true, interleaving()),
+        (false, interleaving()),
+    ] {
+        let mut pair = Pair::connected(&options, Caller::Both);
         pair.loss = 200;
         const COUNT: usize = 200;
         for i in 0..COUNT {
@@ -381,7 +453,12 @@ fn what_is_given_up_is_skipped() {
 
 #[test]
 fn streams_are_reset_from_either_side_and_used_again() {
-    let mut pair = Pair::connected(&options(), Caller::Both);
+    reset_and_use_again(&options());
+    reset_and_use_again(&interleaving());
+}
+
+fn reset_and_use_again(options: &Options) {
+    let mut pair = Pair::connected(options, Caller::Both);
     for round in 0..3 {
         pair.exchange();
         pair.ours.reset_stream(StreamId(1)).expect("connected");

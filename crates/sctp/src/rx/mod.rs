@@ -1,4 +1,6 @@
-//! Receiving: which TSNs have arrived ([`tsn_tracker`]), and messages put together and in order ([`reassembly`]).
+//! Receiving: which TSNs have arrived ([`tsn_tracker`]), messages put together ([`fragments`]) and in order
+//! ([`reassembly`]).
 
+pub(crate) mod fragments;
 pub(crate) mod reassembly;
 pub(crate) mod tsn_tracker;

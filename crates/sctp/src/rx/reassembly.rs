@@ -1,48 +1,35 @@
-//! Fragments become messages, messages come in order, and wait on their stream until they are read (RFC 9260 §6.5, §6.6,
-//! §6.9). Everything kept is counted in the bytes it occupies.
+//! Whole messages come in order, and wait on their stream until they are read (RFC 9260 §6.5, §6.6). Everything kept is
+//! counted in the bytes it occupies.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::{Bytes, BytesMut};
-use peerline_wire::Serial16;
+use bytes::Bytes;
 
-use crate::wire::{Data, SkippedStream};
-use crate::{Event, Message, Ppid, StreamId};
+use super::fragments::{Fragment, Fragments, MessageId, Number, Piece, Place, Violation};
+use crate::wire::{SkippedMessages, SkippedStream};
+use crate::{Event, Message, StreamId};
 
 #[derive(Debug)]
 pub(crate) struct Reassembly {
-    /// Neighbouring fragments of messages that are not whole, by the TSN of the first.
-    runs: BTreeMap<u64, Run>,
+    fragments: Fragments,
     streams: BTreeMap<u16, IncomingStream>,
-    /// Bytes allocated for everything above.
+    /// Bytes allocated for whole messages.
     allocated: usize,
     /// Messages that can be read, on all streams.
     readable: usize,
     max_message: usize,
 }
 
-/// Fragments of one message with consecutive TSNs. Kept in their order, so that a message of many fragments costs one
-/// lookup a fragment.
 #[derive(Debug)]
-struct Run {
-    stream: StreamId,
-    ssn: Serial16,
-    ppid: Ppid,
-    unordered: bool,
-    /// The first fragment is the message's first.
-    begins: bool,
-    /// The last fragment is the message's last.
-    ends: bool,
-    fragments: VecDeque<Bytes>,
-    bytes: usize,
-    cost: usize,
-}
-
-#[derive(Debug, Default)]
 struct IncomingStream {
-    next_ssn: Serial16,
-    /// Whole messages that wait for earlier ones, by sequence number.
-    early: BTreeMap<u16, Whole>,
+    /// The number of the next ordered message, in 64 bits.
+    next: u64,
+    /// The highest number of an unordered message in I-DATA, in 64 bits.
+    highest_unordered: u64,
+    /// Unordered messages in I-DATA with lower numbers have been given up, or are whole.
+    first_unordered: u64,
+    /// Whole messages that wait for earlier ones, by number.
+    early: BTreeMap<u64, Whole>,
     ready: VecDeque<Entry>,
     /// `Event::Readable` has been raised since `recv` last returned `None`.
     announced: bool,
@@ -63,13 +50,33 @@ enum Entry {
     Reset,
 }
 
-/// Why the association cannot go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Violation {
-    /// A message larger than the limit.
-    TooLarge,
-    /// Consecutive TSNs that cannot be one message nor two.
-    Inconsistent,
+/// What the peer has given up on a stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Skipped {
+    pub(crate) stream: StreamId,
+    pub(crate) unordered: bool,
+    /// The last message given up.
+    pub(crate) number: Number,
+}
+
+impl From<SkippedStream> for Skipped {
+    fn from(skipped: SkippedStream) -> Self {
+        Self {
+            stream: skipped.stream,
+            unordered: false,
+            number: Number::Ssn(skipped.ssn),
+        }
+    }
+}
+
+impl From<SkippedMessages> for Skipped {
+    fn from(skipped: SkippedMessages) -> Self {
+        Self {
+            stream: skipped.stream,
+            unordered: skipped.unordered,
+            number: Number::Mid(skipped.mid),
+        }
+    }
 }
 
 /// What a fragment costs beside its allocation, in bytes: a bound for the bookkeeping.
@@ -81,7 +88,7 @@ const COPY_BELOW: usize = 512;
 impl Reassembly {
     pub(crate) fn new(max_message: usize) -> Self {
         Self {
-            runs: BTreeMap::new(),
+            fragments: Fragments::default(),
             streams: BTreeMap::new(),
             allocated: 0,
             readable: 0,
@@ -91,7 +98,7 @@ impl Reassembly {
 
     /// Bytes allocated.
     pub(crate) fn allocated(&self) -> usize {
-        self.allocated
+        self.allocated + self.fragments.allocated()
     }
 
     pub(crate) fn has_readable(&self) -> bool {
@@ -99,190 +106,128 @@ impl Reassembly {
     }
 
     /// Takes a fragment of which the TSN, `tsn` in 64 bits, is new. `in_order`: all before it has arrived. `datagram` is
-    /// what `data.payload` is a part of. Returns how many messages became readable.
+    /// what the fragment's payload is a part of. Returns how many messages became readable.
     pub(crate) fn push(
         &mut self,
         tsn: u64,
         in_order: bool,
-        data: &Data<'_>,
+        fragment: &Fragment<'_>,
         datagram: &Bytes,
         events: &mut VecDeque<Event>,
     ) -> Result<u64, Violation> {
-        let size = data.payload.len();
+        let size = fragment.payload.len();
         if size > self.max_message {
             return Err(Violation::TooLarge);
         }
+        let stream = self.streams.entry(fragment.stream.0).or_default();
+        let message = stream.identify(fragment);
+        if fragment.fsn.is_some() && stream.has_had(message) {
+            return Ok(0);
+        }
         let (payload, cost) = if size < COPY_BELOW {
-            (Bytes::copy_from_slice(data.payload), size + OVERHEAD)
+            (Bytes::copy_from_slice(fragment.payload), size + OVERHEAD)
         } else {
-            (datagram.slice_ref(data.payload), datagram.len() + OVERHEAD)
+            (datagram.slice_ref(fragment.payload), datagram.len() + OVERHEAD)
         };
-        if data.beginning && data.ending {
-            self.allocated += cost;
-            let whole = Whole {
-                message: Message {
-                    ppid: data.ppid,
-                    payload,
-                },
-                cost,
+        if fragment.beginning && fragment.ending {
+            let whole = Message {
+                ppid: fragment.ppid,
+                payload,
             };
-            return Ok(self.put_in_order(data.stream, data.ssn, data.unordered, whole, events));
+            return Ok(self.put_in_order(message, Whole { message: whole, cost }, events));
         }
-        let Some(first) = self.add_to_run(tsn, in_order, data, payload, cost)? else {
+        let place = match fragment.fsn {
+            Some(fsn) => Place {
+                message: Some(message),
+                index: fsn.into(),
+            },
+            None => Place {
+                message: None,
+                index: tsn,
+            },
+        };
+        let piece = Piece {
+            place,
+            message,
+            ppid: fragment.ppid,
+            beginning: fragment.beginning,
+            ending: fragment.ending,
+            in_order,
+            payload,
+            cost,
+        };
+        let Some((id, message)) = self.fragments.add(piece, self.max_message)? else {
             return Ok(0);
         };
-        let Some(run) = self.runs.get(&first) else { return Ok(0) };
-        if run.bytes > self.max_message {
-            return Err(Violation::TooLarge);
-        }
-        if !(run.begins && run.ends) {
-            return Ok(0);
-        }
-        let Some(run) = self.runs.remove(&first) else {
-            return Ok(0);
-        };
-        let (stream, ssn, unordered) = (run.stream, run.ssn, run.unordered);
-        self.allocated -= run.cost;
-        let whole = run.into_whole();
-        self.allocated += whole.cost;
-        Ok(self.put_in_order(stream, ssn, unordered, whole, events))
+        let cost = message.payload.len() + OVERHEAD;
+        Ok(self.put_in_order(id, Whole { message, cost }, events))
     }
 
-    /// Adds a fragment to the run it continues, or begins a new one, and joins it to the run it completes. Returns the TSN
-    /// under which the run is now kept; `None` if nothing can ever come of the fragment.
-    fn add_to_run(
-        &mut self,
-        tsn: u64,
-        in_order: bool,
-        data: &Data<'_>,
-        payload: Bytes,
-        cost: usize,
-    ) -> Result<Option<u64>, Violation> {
-        let before = self.runs.range(..tsn).next_back().map(|(&first, _)| first);
-        let before = before.filter(|first| self.runs[first].next_tsn(*first) == tsn);
-        if let Some(first) = before {
-            // What follows an unfinished message continues it, and what continues a message is of the same stream.
-            let run = &self.runs[&first];
-            if data.beginning != run.ends || !(run.ends || run.continued_by(data)) {
-                return Err(Violation::Inconsistent);
-            }
-        }
-        let continued = before.filter(|_| !data.beginning);
-        if continued.is_none() && !data.beginning && in_order {
-            // The beginning has been given up by a FORWARD TSN; so is the rest.
-            self.forget_orphan(tsn + 1);
-            return Ok(None);
-        }
-        self.allocated += cost;
-        let first = match continued {
-            Some(first) => first,
-            None => {
-                self.runs.insert(tsn, Run::new(data));
-                tsn
-            }
-        };
-        let after = self.runs.remove(&(tsn + 1));
-        let Some(run) = self.runs.get_mut(&first) else {
-            return Ok(None);
-        };
-        run.bytes += payload.len();
-        run.cost += cost;
-        run.fragments.push_back(payload);
-        run.ends = data.ending;
-        let Some(mut after) = after else { return Ok(Some(first)) };
-        if run.ends != after.begins || !(run.ends || after.continued_by(data)) {
-            return Err(Violation::Inconsistent);
-        }
-        if run.ends {
-            self.runs.insert(tsn + 1, after);
-            return Ok(Some(first));
-        }
-        run.bytes += after.bytes;
-        run.cost += after.cost;
-        run.ends = after.ends;
-        if run.fragments.len() >= after.fragments.len() {
-            run.fragments.append(&mut after.fragments);
-        } else {
-            for fragment in run.fragments.drain(..).rev() {
-                after.fragments.push_front(fragment);
-            }
-            run.fragments = after.fragments;
-        }
-        Ok(Some(first))
-    }
-
-    /// Drops the run that begins at `tsn`, if it lacks a beginning which will not come any more.
-    fn forget_orphan(&mut self, tsn: u64) {
-        if self.runs.get(&tsn).is_some_and(|run| !run.begins)
-            && let Some(run) = self.runs.remove(&tsn)
-        {
-            self.allocated -= run.cost;
-        }
-    }
-
-    fn put_in_order(
-        &mut self,
-        id: StreamId,
-        ssn: Serial16,
-        unordered: bool,
-        whole: Whole,
-        events: &mut VecDeque<Event>,
-    ) -> u64 {
-        let stream = self.streams.entry(id.0).or_default();
-        if unordered {
-            stream.ready.push_back(Entry::Message(whole));
-            self.readable += 1;
-            stream.announce(id, events);
-            return 1;
-        }
-        let distance = stream.next_ssn.distance_to(ssn);
-        if distance < 0 || stream.early.contains_key(&ssn.0) {
+    fn put_in_order(&mut self, id: MessageId, whole: Whole, events: &mut VecDeque<Event>) -> u64 {
+        let stream = self.streams.entry(id.stream.0).or_default();
+        if !id.unordered && stream.has_had(id) {
             // A sequence number used before: the peer is confused, and the message of no use.
-            self.allocated -= whole.cost;
             return 0;
         }
-        if distance > 0 {
-            stream.early.insert(ssn.0, whole);
+        self.allocated += whole.cost;
+        if id.unordered {
+            stream.ready.push_back(Entry::Message(whole));
+            self.readable += 1;
+            stream.announce(id.stream, events);
+            return 1;
+        }
+        if id.number > stream.next {
+            stream.early.insert(id.number, whole);
             return 0;
         }
         stream.ready.push_back(Entry::Message(whole));
-        stream.next_ssn = ssn.next();
+        stream.next += 1;
         let count = 1 + stream.release_in_order();
         self.readable += count;
-        stream.announce(id, events);
+        stream.announce(id.stream, events);
         count as u64
     }
 
     /// The peer has given up everything up to a TSN: partial messages go, and messages that waited for them come
-    /// (RFC 3758 §3.6). Returns how many became readable.
+    /// (RFC 3758 §3.6, RFC 8260 §2.3.1). Returns how many became readable.
     pub(crate) fn forward(
         &mut self,
         cumulative: u64,
-        skipped: impl Iterator<Item = SkippedStream>,
+        skipped: impl Iterator<Item = Skipped>,
         events: &mut VecDeque<Event>,
     ) -> u64 {
-        while let Some(entry) = self.runs.first_entry()
-            && *entry.key() <= cumulative
-        {
-            self.allocated -= entry.remove().cost;
-        }
-        self.forget_orphan(cumulative + 1);
+        self.fragments.forget_tsns(cumulative);
         let mut released = 0;
-        for SkippedStream { stream: id, ssn } in skipped {
+        for Skipped {
+            stream: id,
+            unordered,
+            number,
+        } in skipped
+        {
             let stream = self.streams.entry(id.0).or_default();
+            let last = MessageId {
+                stream: id,
+                unordered,
+                number: number.extend(stream.reference(unordered)),
+            };
+            self.fragments.forget_messages(MessageId { number: 0, ..last }, last);
+            if unordered {
+                stream.highest_unordered = stream.highest_unordered.max(last.number);
+                stream.first_unordered = stream.first_unordered.max(last.number.saturating_add(1));
+                continue;
+            }
             // Within half the space, so that a stale FORWARD TSN does not turn the stream back.
-            if stream.next_ssn.distance_to(ssn) < 0 {
+            if last.number < stream.next {
                 continue;
             }
             let mut count = 0;
-            while let Some(next) = stream.first_early()
-                && !ssn.precedes(next)
-                && let Some(whole) = stream.early.remove(&next.0)
+            while let Some(entry) = stream.early.first_entry()
+                && *entry.key() <= last.number
             {
-                stream.ready.push_back(Entry::Message(whole));
+                stream.ready.push_back(Entry::Message(entry.remove()));
                 count += 1;
             }
-            stream.next_ssn = ssn.next();
+            stream.next = last.number.saturating_add(1);
             count += stream.release_in_order();
             if count > 0 {
                 stream.announce(id, events);
@@ -295,8 +240,17 @@ impl Reassembly {
 
     /// The peer has reset a stream, and all it sent before has arrived (RFC 6525 §5.2.2 E3).
     pub(crate) fn reset(&mut self, id: StreamId, events: &mut VecDeque<Event>) {
+        let of_stream = |unordered, number| MessageId {
+            stream: id,
+            unordered,
+            number,
+        };
+        self.fragments
+            .forget_messages(of_stream(false, 0), of_stream(true, u64::MAX));
         let stream = self.streams.entry(id.0).or_default();
-        stream.next_ssn = Serial16(0);
+        // RFC 8260 §2.3.2: "the two counters (one for the ordered messages, one for the unordered messages) used for the
+        // MIDs MUST be reset to 0."
+        stream.begin_anew();
         // What still waits for an earlier message waits in vain.
         self.allocated -= std::mem::take(&mut stream.early)
             .values()
@@ -312,16 +266,13 @@ impl Reassembly {
 
     /// The peer starts anew: partial messages go, all sequence numbers return to zero; what can be read stays.
     pub(crate) fn restart(&mut self) {
-        self.allocated -= std::mem::take(&mut self.runs)
-            .values()
-            .map(|run| run.cost)
-            .sum::<usize>();
+        self.fragments.clear();
         for stream in self.streams.values_mut() {
             self.allocated -= std::mem::take(&mut stream.early)
                 .values()
                 .map(|whole| whole.cost)
                 .sum::<usize>();
-            stream.next_ssn = Serial16(0);
+            stream.begin_anew();
         }
         self.streams
             .retain(|_, stream| !stream.ready.is_empty() || stream.announced);
@@ -364,7 +315,7 @@ impl Reassembly {
         }
         stream.announced = false;
         if stream.ready.is_empty() {
-            if stream.next_ssn == Serial16(0) && stream.early.is_empty() && !stream.queued {
+            if stream.is_fresh() && stream.early.is_empty() && !stream.queued {
                 self.streams.remove(&id.0);
             }
         } else {
@@ -378,62 +329,71 @@ impl Reassembly {
     }
 }
 
-impl Run {
-    fn new(data: &Data<'_>) -> Self {
+impl Default for IncomingStream {
+    fn default() -> Self {
         Self {
-            stream: data.stream,
-            ssn: data.ssn,
-            ppid: data.ppid,
-            unordered: data.unordered,
-            begins: data.beginning,
-            ends: false,
-            fragments: VecDeque::new(),
-            bytes: 0,
-            cost: 0,
-        }
-    }
-
-    fn next_tsn(&self, first: u64) -> u64 {
-        first + self.fragments.len() as u64
-    }
-
-    fn continued_by(&self, data: &Data<'_>) -> bool {
-        self.stream == data.stream && self.unordered == data.unordered && (self.unordered || self.ssn == data.ssn)
-    }
-
-    /// One allocation for the message, so that it keeps no datagram alive.
-    fn into_whole(self) -> Whole {
-        let mut payload = BytesMut::with_capacity(self.bytes);
-        self.fragments
-            .iter()
-            .for_each(|fragment| payload.extend_from_slice(fragment));
-        let cost = payload.capacity() + OVERHEAD;
-        Whole {
-            message: Message {
-                ppid: self.ppid,
-                payload: payload.freeze(),
-            },
-            cost,
+            next: Number::START,
+            highest_unordered: Number::START,
+            first_unordered: Number::START,
+            early: BTreeMap::new(),
+            ready: VecDeque::new(),
+            announced: false,
+            queued: false,
         }
     }
 }
 
 impl IncomingStream {
+    /// The message that a fragment is of.
+    fn identify(&mut self, fragment: &Fragment<'_>) -> MessageId {
+        let unordered = fragment.unordered;
+        let number = match fragment.number {
+            // RFC 9260 §3.3.1: "there is no Stream Sequence Number assigned".
+            Number::Ssn(_) if unordered => 0,
+            number => number.extend(self.reference(unordered)),
+        };
+        if unordered {
+            self.highest_unordered = self.highest_unordered.max(number);
+        }
+        MessageId {
+            stream: fragment.stream,
+            unordered,
+            number,
+        }
+    }
+
+    fn reference(&self, unordered: bool) -> u64 {
+        if unordered { self.highest_unordered } else { self.next }
+    }
+
+    /// True if a message with this number has come or been given up, and no fragment of it can matter any more. (A sender
+    /// has one message at a time under way on a stream, so what comes before one given up has come or been given up too.)
+    fn has_had(&self, id: MessageId) -> bool {
+        if id.unordered {
+            id.number < self.first_unordered
+        } else {
+            id.number < self.next || self.early.contains_key(&id.number)
+        }
+    }
+
+    fn begin_anew(&mut self) {
+        self.next = Number::START;
+        self.highest_unordered = Number::START;
+        self.first_unordered = Number::START;
+    }
+
+    fn is_fresh(&self) -> bool {
+        (self.next, self.highest_unordered) == (Number::START, Number::START)
+    }
+
     fn release_in_order(&mut self) -> usize {
         let mut count = 0;
-        while let Some(whole) = self.early.remove(&self.next_ssn.0) {
+        while let Some(whole) = self.early.remove(&self.next) {
             self.ready.push_back(Entry::Message(whole));
-            self.next_ssn = self.next_ssn.next();
+            self.next += 1;
             count += 1;
         }
         count
-    }
-
-    /// The first sequence number that waits, in the order of serial numbers.
-    fn first_early(&self) -> Option<Serial16> {
-        let next = self.next_ssn.0;
-        let first = self.early.range(next..).next().or_else(|| self.early.iter().next());
-        first.map(|(&ssn, _)| Serial16(ssn))
     }
 
     fn announce(&mut self, id: StreamId, events: &mut VecDeque<Event>) {

@@ -3,17 +3,17 @@
 use bytes::Bytes;
 use peerline_wire::Serial32;
 
-use super::departures::DepartureId;
 use super::outstanding::{Outstanding, Sent, State};
 use super::send_queue::Fragment;
-use crate::wire::SkippedStream;
+use crate::StreamId;
+use crate::wire::SkippedMessages;
 
 /// Messages given up.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Abandoned {
     pub(crate) messages: u64,
-    /// The last of them had not been sent entirely: the rest must be dropped from the send queue.
-    pub(crate) unfinished: bool,
+    /// The streams of those that had not been sent entirely: the rest must be dropped from the send queue.
+    pub(crate) unfinished: Vec<StreamId>,
 }
 
 impl Outstanding {
@@ -23,31 +23,32 @@ impl Outstanding {
     /// fragmented message MUST be abandoned at the same time."
     pub(super) fn abandon(&mut self, index: usize, abandoned: &mut Abandoned) {
         abandoned.messages += 1;
-        let mut first = index;
-        while first > 0 && !self.sent[first].beginning {
-            first -= 1;
+        let message = self.sent[index].message();
+        let of_message = |sent: &Sent| sent.message() == message;
+        // Fragments of other messages may lie between.
+        let first = (0..=index)
+            .rev()
+            .find(|&i| self.sent[i].beginning && of_message(&self.sent[i]));
+        let last = (index..self.sent.len()).find(|&i| self.sent[i].ending && of_message(&self.sent[i]));
+        for index in first.unwrap_or(0)..=last.unwrap_or(self.sent.len() - 1) {
+            if of_message(&self.sent[index]) {
+                self.abandon_one(index);
+            }
         }
-        let mut last = index;
-        while last + 1 < self.sent.len() && !self.sent[last].ending {
-            last += 1;
-        }
-        for index in first..=last {
-            self.abandon_one(index);
-        }
-        if self.sent[last].ending {
+        if last.is_some() {
             return;
         }
         // The rest has not been sent and never will be. A TSN that stands for it is abandoned as well, since all that was
         // sent may have been acknowledged, and then only a TSN after it can tell the peer to forget it.
-        abandoned.unfinished = true;
+        abandoned.unfinished.push(message.0);
         let rest = Sent {
             payload: Bytes::new(),
-            limit: self.sent[last].limit,
+            limit: self.sent[index].limit,
             ending: true,
             beginning: false,
             state: State::Abandoned,
             retransmits: 0,
-            ..self.sent[last]
+            ..self.sent[index]
         };
         self.sent.push_back(rest);
     }
@@ -55,7 +56,7 @@ impl Outstanding {
     fn abandon_one(&mut self, index: usize) {
         let sent = &mut self.sent[index];
         if sent.state == State::InFlight {
-            self.flight -= Self::size(&sent.payload);
+            self.flight -= sent.size();
             self.flight_chunks -= 1;
         }
         sent.state = State::Abandoned;
@@ -63,32 +64,19 @@ impl Outstanding {
         sent.payload = Bytes::new();
     }
 
-    /// Gives up the message at the end of the queue, of which the rest has not been sent. If everything sent of it has
-    /// been acknowledged and left the queue, `message` describes it.
-    pub(crate) fn abandon_unfinished(&mut self, message: &Fragment) -> Abandoned {
+    /// Gives up a message of which the rest has not been sent. If everything sent of it has been acknowledged and left the
+    /// queue, `message` describes it.
+    pub(crate) fn abandon_unfinished(&mut self, message: Fragment) -> Abandoned {
         let mut abandoned = Abandoned::default();
-        match self.sent.back() {
-            Some(last) if !last.ending => {
-                let index = self.sent.len() - 1;
-                self.abandon(index, &mut abandoned);
-            }
+        let id = (message.stream, message.unordered, message.number);
+        match self.sent.iter().rposition(|sent| sent.message() == id) {
+            Some(index) if !self.sent[index].ending => self.abandon(index, &mut abandoned),
             _ => {
-                abandoned = Abandoned {
-                    messages: 1,
-                    unfinished: true,
-                };
+                abandoned.messages = 1;
+                abandoned.unfinished.push(message.stream);
                 self.sent.push_back(Sent {
-                    payload: Bytes::new(),
-                    limit: message.limit,
-                    ppid: message.ppid,
-                    retransmits: 0,
-                    stream: message.stream,
-                    ssn: message.ssn,
-                    departure: DepartureId::NONE,
-                    unordered: message.unordered,
-                    beginning: false,
-                    ending: true,
                     state: State::Abandoned,
+                    ..Sent::new(message)
                 });
             }
         }
@@ -113,23 +101,25 @@ impl Outstanding {
         self.advanced > 0
     }
 
-    /// What a FORWARD TSN says, naming at most `max_streams`: the TSN, and the highest abandoned sequence number of each
-    /// stream with ordered messages (C4). If there are more streams, it stops short of them.
-    pub(crate) fn forward_tsn(&self, max_streams: usize) -> (Serial32, Vec<SkippedStream>) {
+    /// What a FORWARD TSN or an I-FORWARD-TSN says, naming at most `max`: the TSN, and the highest abandoned number of each
+    /// stream's ordered messages, and of its unordered ones if they are numbered (C4). If there are more, it stops short of
+    /// them.
+    pub(crate) fn forward_tsn(&self, max: usize) -> (Serial32, Vec<SkippedMessages>) {
         let mut skipped = std::collections::BTreeMap::new();
         let mut count = 0;
         for sent in self.sent.range(..self.advanced) {
-            if !sent.unordered {
-                if skipped.len() >= max_streams && !skipped.contains_key(&sent.stream) {
+            if sent.interleaved || !sent.unordered {
+                let key = (sent.stream, sent.unordered);
+                if skipped.len() >= max && !skipped.contains_key(&key) {
                     break;
                 }
-                skipped.insert(sent.stream, sent.ssn);
+                skipped.insert(key, sent.number);
             }
             count += 1;
         }
         let skipped = skipped
             .into_iter()
-            .map(|(stream, ssn)| SkippedStream { stream, ssn })
+            .map(|((stream, unordered), mid)| SkippedMessages { stream, unordered, mid })
             .collect();
         (self.cumulative.add(count), skipped)
     }

@@ -110,13 +110,13 @@ impl Outstanding {
             self.held -= sent.payload.len();
             match sent.state {
                 State::InFlight => {
-                    self.flight -= Self::size(&sent.payload);
+                    self.flight -= sent.size();
                     self.flight_chunks -= 1;
                 }
                 State::Lost => {}
                 State::Acked | State::Abandoned => continue,
             }
-            changes.newly_acked += Self::size(&sent.payload);
+            changes.newly_acked += sent.size();
             changes.newest = changes.newest.max(Some(sent.departure));
             if (index as i32) < overtaken && sent.retransmits == 0 {
                 self.rack.on_reordering();
@@ -208,7 +208,7 @@ impl Outstanding {
         for index in first..=last {
             let tsn = self.tsn(index);
             let sent = &mut self.sent[index];
-            let size = Self::size(&sent.payload);
+            let size = sent.size();
             match sent.state {
                 State::InFlight => {
                     self.flight -= size;
@@ -240,7 +240,7 @@ impl Outstanding {
             // It may not be found missing again: T3 will see to it.
             sent.retransmits = sent.retransmits.max(1);
             sent.departure = DepartureId::NONE;
-            self.flight += Self::size(&sent.payload);
+            self.flight += sent.size();
             self.flight_chunks += 1;
         }
     }
@@ -310,7 +310,7 @@ impl Outstanding {
         let sent = &self.sent[index];
         let losses = &mut changes.losses;
         losses.chunks += 1;
-        losses.bytes += Self::size(&sent.payload);
+        losses.bytes += sent.size();
         if let Some(departure) = self.departures.get(sent.departure) {
             losses.newest = Some(departure.stamp);
         }

@@ -16,7 +16,7 @@ use super::departures::{DepartureId, Departures};
 use super::missing::Indications;
 use super::rack::Rack;
 use super::send_queue::{Fragment, Limit};
-use crate::wire::Data;
+use crate::wire::{Data, FragmentPlace, IData};
 use crate::{Ppid, StreamId};
 
 #[derive(Debug)]
@@ -55,7 +55,9 @@ pub(super) struct Sent {
     pub(super) ppid: Ppid,
     pub(super) retransmits: u32,
     pub(super) stream: StreamId,
-    pub(super) ssn: Serial16,
+    pub(super) number: Serial32,
+    pub(super) fsn: u32,
+    pub(super) interleaved: bool,
     /// When it left last.
     pub(super) departure: DepartureId,
     pub(super) unordered: bool,
@@ -70,6 +72,13 @@ pub(super) enum State {
     Acked,
     Lost,
     Abandoned,
+}
+
+/// A fragment that leaves.
+#[derive(Debug)]
+pub(crate) struct Leaving<'a> {
+    pub(crate) tsn: Serial32,
+    sent: &'a Sent,
 }
 
 impl Outstanding {
@@ -91,11 +100,6 @@ impl Outstanding {
             forward_tsn,
             packet,
         }
-    }
-
-    /// The bytes a DATA chunk counts for: its header, payload and padding.
-    pub(super) fn size(payload: &Bytes) -> usize {
-        Data::HEADER_LEN + payload.len().next_multiple_of(4)
     }
 
     pub(crate) fn next_tsn(&self) -> Serial32 {
@@ -152,31 +156,22 @@ impl Outstanding {
     }
 
     /// A fragment leaves for the first time. Returns the chunk to write.
-    pub(crate) fn push(&mut self, stamp: &Stamp, fragment: Fragment) -> Data<'_> {
+    pub(crate) fn push(&mut self, stamp: &Stamp, fragment: Fragment) -> Leaving<'_> {
         let tsn = self.next_tsn();
         let departure = self.departures.push(stamp, tsn, false);
-        self.flight += Self::size(&fragment.payload);
         self.flight_chunks += 1;
         self.held += fragment.payload.len();
         self.sent.push_back(Sent {
-            payload: fragment.payload,
-            limit: fragment.limit,
-            ppid: fragment.ppid,
-            retransmits: 0,
-            stream: fragment.stream,
-            ssn: fragment.ssn,
             departure,
-            unordered: fragment.unordered,
-            beginning: fragment.beginning,
-            ending: fragment.ending,
-            state: State::InFlight,
+            ..Sent::new(fragment)
         });
         let sent = &self.sent[self.sent.len() - 1];
-        sent.data(tsn)
+        self.flight += sent.size();
+        Leaving { tsn, sent }
     }
 
     /// The next fragment to send again if its payload fits `room` bytes. It counts as sent.
-    pub(crate) fn retransmit(&mut self, stamp: &Stamp, room: usize, abandoned: &mut Abandoned) -> Option<Data<'_>> {
+    pub(crate) fn retransmit(&mut self, stamp: &Stamp, room: usize, abandoned: &mut Abandoned) -> Option<Leaving<'_>> {
         let index = loop {
             let &tsn = self.lost.front()?;
             match self.index(tsn) {
@@ -202,14 +197,15 @@ impl Outstanding {
         sent.state = State::InFlight;
         sent.retransmits += 1;
         sent.departure = self.departures.push(stamp, tsn, true);
-        self.flight += Self::size(&sent.payload);
+        self.flight += sent.size();
         self.flight_chunks += 1;
-        Some(self.sent[index].data(tsn))
+        let sent = &self.sent[index];
+        Some(Leaving { tsn, sent })
     }
 
     /// Sends again the fragment in flight that was sent for the first time last, as a probe (RFC 8985 §7.3): it stays in
     /// flight. `None` if its payload exceeds `room`, or it may not be sent again.
-    pub(crate) fn probe(&mut self, stamp: &Stamp, room: usize) -> Option<Data<'_>> {
+    pub(crate) fn probe(&mut self, stamp: &Stamp, room: usize) -> Option<Leaving<'_>> {
         let index = self.sent.iter().rposition(|sent| sent.state == State::InFlight)?;
         let tsn = self.tsn(index);
         let sent = &mut self.sent[index];
@@ -219,7 +215,8 @@ impl Outstanding {
         }
         sent.retransmits += 1;
         sent.departure = self.departures.push(stamp, tsn, true);
-        Some(self.sent[index].data(tsn))
+        let sent = &self.sent[index];
+        Some(Leaving { tsn, sent })
     }
 
     /// True if a TSN that has been sent is acknowledged.
@@ -257,29 +254,89 @@ impl Outstanding {
             return;
         }
         sent.state = State::Lost;
-        self.flight -= Self::size(&sent.payload);
+        self.flight -= sent.size();
         self.flight_chunks -= 1;
         self.lost.push_back(tsn);
     }
 }
 
-impl Sent {
-    pub(super) fn data(&self, tsn: Serial32) -> Data<'_> {
-        Data {
-            immediate: false,
-            unordered: self.unordered,
-            beginning: self.beginning,
-            ending: self.ending,
-            tsn,
-            stream: self.stream,
-            ssn: self.ssn,
-            ppid: self.ppid,
-            payload: &self.payload,
+impl Leaving<'_> {
+    /// Appends the fragment's chunk: DATA or I-DATA.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        let Self { tsn, sent } = *self;
+        if sent.interleaved {
+            let place = if sent.beginning {
+                FragmentPlace::First(sent.ppid)
+            } else {
+                FragmentPlace::Later(Serial32(sent.fsn))
+            };
+            let data = IData {
+                immediate: false,
+                unordered: sent.unordered,
+                ending: sent.ending,
+                tsn,
+                stream: sent.stream,
+                mid: sent.number,
+                place,
+                payload: &sent.payload,
+            };
+            return data.encode(out);
         }
+        let data = Data {
+            immediate: false,
+            unordered: sent.unordered,
+            beginning: sent.beginning,
+            ending: sent.ending,
+            tsn,
+            stream: sent.stream,
+            ssn: Serial16(if sent.unordered { 0 } else { sent.number.0 as u16 }),
+            ppid: sent.ppid,
+            payload: &sent.payload,
+        };
+        data.encode(out);
+    }
+}
+
+impl Sent {
+    pub(super) fn new(fragment: Fragment) -> Self {
+        Self {
+            payload: fragment.payload,
+            limit: fragment.limit,
+            ppid: fragment.ppid,
+            retransmits: 0,
+            stream: fragment.stream,
+            number: fragment.number,
+            fsn: fragment.fsn,
+            interleaved: fragment.interleaved,
+            departure: DepartureId::NONE,
+            unordered: fragment.unordered,
+            beginning: fragment.beginning,
+            ending: fragment.ending,
+            state: State::InFlight,
+        }
+    }
+
+    /// The bytes its chunk counts for: header, payload and padding.
+    pub(super) fn size(&self) -> usize {
+        data_header_len(self.interleaved) + self.payload.len().next_multiple_of(4)
+    }
+
+    /// What tells its message from the others in flight.
+    pub(super) fn message(&self) -> (StreamId, bool, Serial32) {
+        (self.stream, self.unordered, self.number)
     }
 
     pub(super) fn has_expired(&self, now: Instant) -> bool {
         matches!(self.limit, Limit::Time(end) if now >= end)
+    }
+}
+
+/// Bytes of a DATA or an I-DATA chunk before its payload.
+pub(crate) fn data_header_len(interleaved: bool) -> usize {
+    if interleaved {
+        IData::HEADER_LEN
+    } else {
+        Data::HEADER_LEN
     }
 }
 

@@ -9,7 +9,7 @@ use super::*;
 use crate::Ppid;
 use crate::tx::acknowledge::{Changes, ImpossibleSack, difference};
 use crate::tx::congestion::delivery::Delivery;
-use crate::wire::{GapBlock, SkippedStream};
+use crate::wire::{GapBlock, SkippedMessages};
 
 const PACKET: usize = 1176;
 
@@ -31,7 +31,9 @@ fn stamp() -> Stamp {
 fn fragment(len: usize, limit: Limit, beginning: bool, ending: bool) -> Fragment {
     Fragment {
         stream: StreamId(1),
-        ssn: Serial16(7),
+        number: Serial32(7),
+        fsn: 0,
+        interleaved: false,
         ppid: Ppid::BINARY,
         unordered: false,
         beginning,
@@ -175,15 +177,16 @@ fn a_message_is_abandoned_as_a_whole() {
     sack(&mut outstanding, 1, &[(3, 3)]);
     sack(&mut outstanding, 2, &[(2, 2)]);
     let abandoned = outstanding.on_timeout(now());
-    assert_eq!((abandoned.messages, abandoned.unfinished), (1, false));
+    assert_eq!((abandoned.messages, &abandoned.unfinished[..]), (1, &[][..]));
     assert!(outstanding.advance_over_abandoned());
     let (tsn, skipped) = outstanding.forward_tsn(10);
     assert_eq!(tsn, FIRST.add(3));
     assert_eq!(
         skipped,
-        [SkippedStream {
+        [SkippedMessages {
             stream: StreamId(1),
-            ssn: Serial16(7)
+            unordered: false,
+            mid: Serial32(7)
         }]
     );
     assert_eq!(retransmitted(&mut outstanding), [4]);
@@ -197,7 +200,7 @@ fn an_unfinished_message_gets_a_tsn_for_the_rest() {
     let mut outstanding = outstanding();
     outstanding.push(&stamp(), fragment(1160, Limit::Retransmits(0), true, false));
     let abandoned = outstanding.on_timeout(now());
-    assert!(abandoned.unfinished);
+    assert_eq!(abandoned.unfinished, [StreamId(1)]);
     outstanding.advance_over_abandoned();
     assert_eq!(outstanding.forward_tsn(10).0, FIRST.add(1));
     assert_eq!(outstanding.next_tsn(), FIRST.add(2));
@@ -206,16 +209,17 @@ fn an_unfinished_message_gets_a_tsn_for_the_rest() {
     let mut outstanding = self::outstanding();
     outstanding.push(&stamp(), fragment(1160, Limit::Time(now()), true, false));
     sack(&mut outstanding, 1, &[]);
-    let abandoned = outstanding.abandon_unfinished(&fragment(0, Limit::Time(now()), false, true));
-    assert!(abandoned.unfinished);
+    let abandoned = outstanding.abandon_unfinished(fragment(0, Limit::Time(now()), false, true));
+    assert_eq!(abandoned.unfinished, [StreamId(1)]);
     outstanding.advance_over_abandoned();
     assert_eq!(
         outstanding.forward_tsn(10),
         (
             FIRST.add(1),
-            vec![SkippedStream {
+            vec![SkippedMessages {
                 stream: StreamId(1),
-                ssn: Serial16(7)
+                unordered: false,
+                mid: Serial32(7)
             }]
         )
     );

@@ -1,12 +1,15 @@
 //! What waits to be sent for the first time: a queue a stream, and the state of outgoing streams.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
-use peerline_wire::Serial16;
+use peerline_wire::Serial32;
 
-use super::scheduler::{Scheduler, Share};
+use super::admission::{Admission, Ticket};
+use super::scheduler::{Scheduler, Share, Turn};
+use crate::cookie::Agreement;
 use crate::{Event, Message, Ppid, Reliability, SendOptions, StreamId};
 
 /// What each message costs beside its payload, in bytes: a bound for the bookkeeping.
@@ -16,9 +19,17 @@ pub(crate) const MESSAGE_OVERHEAD: usize = 96;
 pub(crate) struct SendQueue {
     streams: BTreeMap<u16, OutgoingStream>,
     scheduler: Scheduler,
-    /// The stream whose first message has been sent in part. Fragments of a message have consecutive TSNs, so nothing
-    /// else can be sent before it is whole (RFC 9260 §6.9).
+    /// Fragments go out as I-DATA (RFC 8260).
+    interleaving: bool,
+    /// The peer can be told that a message has been given up in the middle (RFC 3758).
+    abandons: bool,
+    /// Without interleaving, the stream whose first message has been sent in part. Fragments of a message have consecutive
+    /// TSNs, so nothing else can be sent before it is whole (RFC 9260 §6.9).
     current: Option<u16>,
+    /// With interleaving, how many messages may be under way.
+    admission: Admission,
+    /// The streams whose first message may not begin yet, by virtual time.
+    held: BinaryHeap<Reverse<(u64, u16)>>,
     /// Messages waiting, and their payload.
     messages: usize,
     bytes: usize,
@@ -33,8 +44,11 @@ pub(crate) struct OutgoingStream {
     low_threshold: usize,
     /// `Event::BufferedAmountLow` has not been taken yet.
     low_announced: bool,
-    next_ssn: Serial16,
+    /// The numbers, SSN or MID, of the next ordered and the next unordered message.
+    next: [Serial32; 2],
     share: Share,
+    /// With interleaving: the first message may be sent.
+    ticket: Option<Ticket>,
     pub(crate) reset: Reset,
 }
 
@@ -56,8 +70,9 @@ impl Default for OutgoingStream {
             buffered: 0,
             low_threshold: 0,
             low_announced: false,
-            next_ssn: Serial16(0),
+            next: [Serial32(0); 2],
             share: Share::NORMAL,
+            ticket: None,
             reset: Reset::None,
         }
     }
@@ -70,8 +85,19 @@ struct Waiting {
     ppid: Ppid,
     unordered: bool,
     limit: Limit,
-    /// A fragment has been sent.
-    started: bool,
+    /// Fragments sent.
+    fragments: u32,
+}
+
+impl Waiting {
+    fn is_started(&self) -> bool {
+        self.fragments > 0
+    }
+
+    /// Its time has come.
+    fn has_expired(&self, now: Instant) -> bool {
+        matches!(self.limit, Limit::Time(end) if now >= end)
+    }
 }
 
 /// When to give a message up.
@@ -86,7 +112,13 @@ pub(crate) enum Limit {
 #[derive(Clone, Debug)]
 pub(crate) struct Fragment {
     pub(crate) stream: StreamId,
-    pub(crate) ssn: Serial16,
+    /// The message's number among the ordered, or the unordered, of its stream: its MID, and an ordered one's SSN is the
+    /// lower half.
+    pub(crate) number: Serial32,
+    /// The fragment's number in its message.
+    pub(crate) fsn: u32,
+    /// It goes out as I-DATA.
+    pub(crate) interleaved: bool,
     pub(crate) ppid: Ppid,
     pub(crate) unordered: bool,
     pub(crate) beginning: bool,
@@ -106,16 +138,16 @@ impl SendQueue {
         self.messages += 1;
         self.bytes += message.payload.len();
         state.buffered += message.payload.len();
-        if state.messages.is_empty() {
-            self.scheduler.add(stream.0, &mut state.share);
-        }
         state.messages.push_back(Waiting {
             payload: message.payload,
             ppid: message.ppid,
             unordered: !options.ordered,
             limit,
-            started: false,
+            fragments: 0,
         });
+        if state.messages.len() == 1 {
+            self.schedule(stream.0, Turn::WasIdle);
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -127,73 +159,128 @@ impl SendQueue {
         self.bytes + self.messages * MESSAGE_OVERHEAD
     }
 
+    /// The handshake has told what the peer can do.
+    pub(crate) fn adopt(&mut self, agreement: &Agreement) {
+        self.interleaving = agreement.peer_can.interleaving;
+        self.abandons = agreement.peer_can.forward_tsn;
+        self.admission = Admission::new(agreement.peer_window as usize);
+        self.scheduler.clear();
+        self.held.clear();
+        if self.interleaving {
+            self.current = None;
+        }
+        let mut busy = Vec::new();
+        for (&id, stream) in &mut self.streams {
+            stream.share.leave();
+            stream.ticket = None;
+            if !stream.messages.is_empty() && self.current != Some(id) {
+                busy.push(id);
+            }
+        }
+        busy.into_iter().for_each(|id| self.schedule(id, Turn::WasIdle));
+    }
+
+    /// A stream has a message to send, which had none, or another, or the rest of one.
+    fn schedule(&mut self, id: u16, turn: Turn) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        if self.interleaving && stream.ticket.is_none() {
+            let size = stream.messages.front().map_or(0, |message| message.payload.len());
+            stream.ticket = self.admission.admit(size);
+            if stream.ticket.is_none() {
+                self.held.push(Reverse((stream.share.virtual_time(), id)));
+                return;
+            }
+        }
+        self.scheduler.add(id, &mut stream.share, turn);
+    }
+
+    /// The stream whose turn it is.
+    fn first(&self) -> Option<u16> {
+        self.current.or_else(|| self.scheduler.first())
+    }
+
     /// The size of the next fragment, given room for `room` bytes of payload in this packet and `full` in an empty one;
     /// `None` if nothing is to be sent, or nothing that fits well.
     ///
-    /// Messages whose time has come are dropped here, those in flight in part excepted: `Outstanding` gives them up.
+    /// Messages whose time has come are dropped here. One that is in flight in part is not sent on: it is for
+    /// [`expired`](Self::expired).
     pub(crate) fn peek(&mut self, now: Instant, room: usize, full: usize, news: &mut News<'_>) -> Option<usize> {
+        let abandons = self.abandons;
+        let message = self.peek_message(now, news)?;
+        if abandons && message.has_expired(now) {
+            return None;
+        }
+        let rest = message.payload.len();
+        // A fragment fills what is left of a packet, unless that is only a crumb.
+        if rest <= room {
+            Some(rest)
+        } else if room >= full / 2 {
+            Some(room & !3)
+        } else {
+            None
+        }
+    }
+
+    /// The message whose turn it is. Those whose time has come are dropped, unless they have been begun.
+    fn peek_message(&mut self, now: Instant, news: &mut News<'_>) -> Option<&Waiting> {
         loop {
-            let id = match self.current {
-                Some(id) => id,
-                None => *self.current.insert(self.scheduler.next()?),
-            };
-            let Some(stream) = self.streams.get_mut(&id) else {
-                self.current = None;
-                continue;
-            };
-            let Some(message) = stream.messages.front() else {
-                self.current = None;
-                continue;
-            };
-            if !message.started && matches!(message.limit, Limit::Time(end) if now >= end) {
-                *news.abandoned += 1;
-                self.drop_front(id, news);
-                continue;
+            let id = self.first()?;
+            let message = self.streams.get(&id).and_then(|stream| stream.messages.front());
+            match message {
+                Some(message) if !message.is_started() && message.has_expired(now) => {
+                    *news.abandoned += 1;
+                    self.drop_front(id, news);
+                }
+                Some(_) => break,
+                // What was queued has been dropped.
+                None => self.take_turn(id),
             }
-            let rest = message.payload.len();
-            // A fragment fills what is left of a packet, unless that is only a crumb.
-            return if rest <= room {
-                Some(rest)
-            } else if room >= full / 2 {
-                Some(room & !3)
-            } else {
-                None
-            };
+        }
+        let id = self.first()?;
+        self.streams.get(&id)?.messages.front()
+    }
+
+    /// The first stream loses its place.
+    fn take_turn(&mut self, id: u16) {
+        if self.current.take().is_none() {
+            let share = self.streams.get_mut(&id).map(|stream| &mut stream.share);
+            self.scheduler.remove_first(share);
         }
     }
 
     /// Takes the fragment that `peek` announced.
     pub(crate) fn take(&mut self, size: usize, news: &mut News<'_>) -> Option<Fragment> {
-        let id = self.current?;
+        let id = self.first()?;
+        self.take_turn(id);
         let stream = self.streams.get_mut(&id)?;
         let message = stream.messages.front_mut()?;
         let payload = message.payload.split_to(size.min(message.payload.len()));
         let fragment = Fragment {
             stream: StreamId(id),
-            ssn: if message.unordered {
-                Serial16(0)
-            } else {
-                stream.next_ssn
-            },
+            number: stream.next[usize::from(message.unordered)],
+            fsn: message.fragments,
+            interleaved: self.interleaving,
             ppid: message.ppid,
             unordered: message.unordered,
-            beginning: !message.started,
+            beginning: !message.is_started(),
             ending: message.payload.is_empty(),
             limit: message.limit,
             payload,
         };
-        message.started = true;
+        message.fragments += 1;
         self.bytes -= fragment.payload.len();
         stream.share.charge(fragment.payload.len());
         if fragment.ending {
-            if !fragment.unordered {
-                stream.next_ssn = stream.next_ssn.next();
-            }
+            stream.pop_front();
             *news.sent += 1;
-            stream.messages.pop_front();
             self.messages -= 1;
-            self.current = None;
             self.after_message(id);
+        } else if self.interleaving {
+            self.schedule(id, Turn::Continues);
+        } else {
+            self.current = Some(id);
         }
         let Some(stream) = self.streams.get_mut(&id) else {
             return Some(fragment);
@@ -202,32 +289,32 @@ impl SendQueue {
         Some(fragment)
     }
 
-    /// The message of which fragments are in flight has been given up: what is left of it is dropped.
-    pub(crate) fn drop_current(&mut self, news: &mut News<'_>) {
-        if let Some(id) = self.current
-            && let Some(stream) = self.streams.get_mut(&id)
-            && let Some(message) = stream.messages.front()
-            && message.started
-        {
-            if !message.unordered {
-                stream.next_ssn = stream.next_ssn.next();
-            }
-            self.drop_front(id, news);
+    /// The message of which a stream has fragments in flight has been given up: what is left of it is dropped.
+    pub(crate) fn drop_started(&mut self, stream: StreamId, news: &mut News<'_>) {
+        let state = self.streams.get(&stream.0);
+        let message = state.and_then(|state| state.messages.front());
+        if message.is_some_and(Waiting::is_started) {
+            self.drop_front(stream.0, news);
         }
     }
 
-    /// The message being sent, as its last fragment would look, if it has been sent in part and its time has come.
-    pub(crate) fn expired_current(&self, now: Instant) -> Option<Fragment> {
-        let id = self.current?;
+    /// The message whose turn it is, as its last fragment would look, if it has been sent in part and its time has come.
+    pub(crate) fn expired(&mut self, now: Instant, news: &mut News<'_>) -> Option<Fragment> {
+        if !self.abandons {
+            return None;
+        }
+        let message = self.peek_message(now, news)?;
+        if !message.has_expired(now) {
+            return None;
+        }
+        let id = self.first()?;
         let stream = self.streams.get(&id)?;
-        let message = stream.messages.front().filter(|message| message.started)?;
-        matches!(message.limit, Limit::Time(end) if now >= end).then(|| Fragment {
+        let message = stream.messages.front()?;
+        Some(Fragment {
             stream: StreamId(id),
-            ssn: if message.unordered {
-                Serial16(0)
-            } else {
-                stream.next_ssn
-            },
+            number: stream.next[usize::from(message.unordered)],
+            fsn: message.fragments,
+            interleaved: self.interleaving,
             ppid: message.ppid,
             unordered: message.unordered,
             beginning: false,
@@ -237,12 +324,15 @@ impl SendQueue {
         })
     }
 
+    /// Drops the first message of a stream that has one.
     fn drop_front(&mut self, id: u16, news: &mut News<'_>) {
-        self.current = None;
+        if self.first() == Some(id) {
+            self.take_turn(id);
+        }
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        let Some(message) = stream.messages.pop_front() else {
+        let Some(message) = stream.pop_front() else {
             return;
         };
         self.messages -= 1;
@@ -256,10 +346,34 @@ impl SendQueue {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        if !stream.messages.is_empty() {
-            self.scheduler.add(id, &mut stream.share);
-        } else if stream.reset == Reset::Wanted {
-            self.resets_ready.push_back(StreamId(id));
+        let ticket = stream.ticket.take();
+        if stream.messages.is_empty() {
+            if stream.reset == Reset::Wanted {
+                self.resets_ready.push_back(StreamId(id));
+            }
+        } else {
+            self.schedule(id, Turn::Continues);
+        }
+        if let Some(ticket) = ticket {
+            self.admission.release(ticket);
+            self.readmit();
+        }
+    }
+
+    /// Messages may have become admissible: the one that has waited longest goes first.
+    fn readmit(&mut self) {
+        while let Some(&Reverse((_, id))) = self.held.peek() {
+            if let Some(stream) = self.streams.get_mut(&id)
+                && stream.ticket.is_none()
+                && let Some(message) = stream.messages.front()
+            {
+                stream.ticket = self.admission.admit(message.payload.len());
+                if stream.ticket.is_none() {
+                    return;
+                }
+                self.scheduler.add(id, &mut stream.share, Turn::Continues);
+            }
+            self.held.pop();
         }
     }
 
@@ -277,6 +391,8 @@ impl SendQueue {
     /// Forgets every message and every sequence number; thresholds and priorities stay.
     pub(crate) fn restart(&mut self) {
         self.scheduler.clear();
+        self.held.clear();
+        self.admission = Admission::default();
         self.current = None;
         (self.messages, self.bytes) = (0, 0);
         self.resets_ready.clear();
@@ -284,7 +400,9 @@ impl SendQueue {
             stream.messages.clear();
             stream.buffered = 0;
             stream.low_announced = false;
-            stream.next_ssn = Serial16(0);
+            stream.next = [Serial32(0); 2];
+            stream.ticket = None;
+            stream.share.leave();
             stream.reset = Reset::None;
         }
     }
@@ -368,6 +486,16 @@ pub(crate) struct News<'a> {
 }
 
 impl OutgoingStream {
+    /// Takes the first message out; one that has been begun has used its number.
+    fn pop_front(&mut self) -> Option<Waiting> {
+        let message = self.messages.pop_front()?;
+        if message.is_started() {
+            let next = &mut self.next[usize::from(message.unordered)];
+            *next = next.next();
+        }
+        Some(message)
+    }
+
     fn consume(&mut self, id: StreamId, bytes: usize, news: &mut News<'_>) {
         let before = self.buffered;
         self.buffered -= bytes;

@@ -1,6 +1,8 @@
 //! What the tests share: two associations joined by a link, and an application at each end.
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
+pub mod attacked;
+
 pub use std::collections::{BTreeMap, VecDeque};
 pub use std::time::{Duration, Instant};
 

@@ -107,8 +107,8 @@ fn assert_given_up(pair: &mut Pair<Tampered, Peer>, ours: ChannelId) {
 
 #[test]
 fn with_a_peer_that_cannot_reset_streams_channels_still_close() {
-    // Supported Extensions: RE-CONFIG and FORWARD TSN; instead of the former, another FORWARD TSN.
-    let (mut pair, ours) = against(|packet| replace(packet, &[0x80, 8, 0, 6, 130, 192], &[0x80, 8, 0, 6, 192, 192]));
+    // Supported Extensions: RE-CONFIG, FORWARD TSN and two more; instead of the first, another FORWARD TSN.
+    let (mut pair, ours) = against(|packet| replace(packet, &[0x80, 8, 0, 8, 130, 192], &[0x80, 8, 0, 8, 192, 192]));
     assert_given_up(&mut pair, ours);
 }
 

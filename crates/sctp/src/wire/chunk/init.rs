@@ -62,7 +62,7 @@ impl<'a> Init<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::CHROMIUM_INIT;
+    use super::super::tests::{CHROMIUM_INIT, one_chunk};
     use super::*;
     use crate::wire::{Chunk, Packet, ParameterType};
 
@@ -83,5 +83,25 @@ mod tests {
         let mut out = Vec::new();
         init.encode(&mut out, ChunkType::INIT);
         assert_eq!(out, CHROMIUM_INIT[12..]);
+    }
+
+    /// From Firefox 153 to Chromium 156: with I-DATA and I-FORWARD-TSN.
+    #[test]
+    fn an_init_that_offers_interleaving() {
+        let bytes = b"\x13\x88\x13\x88\x00\x00\x00\x00\x82\xf0\x27\x1f\x01\x00\x00\x20\x5f\x1c\xfb\xf0\x01\x00\x00\x00\
+            \xff\xff\xff\xff\x87\x22\x1c\x7c\xc0\x00\x00\x04\x80\x08\x00\x08\x82\xc0\x40\xc2";
+        let (_, chunk) = one_chunk(bytes);
+        let Chunk::Init(init) = chunk else { panic!("{chunk:?}") };
+        assert_eq!(init.a_rwnd, 16 << 20);
+        let extensions = [
+            ChunkType::RE_CONFIG,
+            ChunkType::FORWARD_TSN,
+            ChunkType::I_DATA,
+            ChunkType::I_FORWARD_TSN,
+        ];
+        assert_eq!(
+            init.parameters.find(ParameterType::SUPPORTED_EXTENSIONS),
+            Some(&extensions.map(|kind| kind.0)[..])
+        );
     }
 }

@@ -6,6 +6,8 @@ mod data;
 mod error;
 mod forward_tsn;
 mod heartbeat;
+mod i_data;
+mod i_forward_tsn;
 mod init;
 mod re_config;
 mod sack;
@@ -17,6 +19,8 @@ pub use data::Data;
 pub use error::Errors;
 pub use forward_tsn::{ForwardTsn, SkippedStream};
 pub use heartbeat::Heartbeat;
+pub use i_data::{FragmentPlace, IData};
+pub use i_forward_tsn::{IForwardTsn, SkippedMessages};
 pub use init::Init;
 pub use re_config::{
     AddStreams, IncomingReset, OutgoingReset, ReConfig, ReconfigParameter, ReconfigResponse, ReconfigResult, StreamList,
@@ -59,10 +63,14 @@ impl ChunkType {
     pub const COOKIE_ACK: Self = Self(11);
     /// Shutdown Complete (RFC 9260 §3.3.13).
     pub const SHUTDOWN_COMPLETE: Self = Self(14);
+    /// Payload Data supporting Interleaving (RFC 8260 §2.1).
+    pub const I_DATA: Self = Self(64);
     /// Stream Re-configuration (RFC 6525 §3.1).
     pub const RE_CONFIG: Self = Self(130);
     /// Forward Cumulative TSN (RFC 3758 §3.2).
     pub const FORWARD_TSN: Self = Self(192);
+    /// Forward Cumulative TSN for I-DATA (RFC 8260 §2.3.1).
+    pub const I_FORWARD_TSN: Self = Self(194);
 
     /// What to do with a chunk of this type if it is unknown.
     ///
@@ -114,6 +122,8 @@ pub struct RawChunk<'a> {
 pub enum Chunk<'a> {
     /// DATA.
     Data(Data<'a>),
+    /// I-DATA.
+    IData(IData<'a>),
     /// INIT.
     Init(Init<'a>),
     /// INIT ACK.
@@ -145,6 +155,8 @@ pub enum Chunk<'a> {
     ReConfig(ReConfig<'a>),
     /// FORWARD TSN.
     ForwardTsn(ForwardTsn<'a>),
+    /// I-FORWARD-TSN.
+    IForwardTsn(IForwardTsn<'a>),
     /// A type this crate does not know.
     Unknown(RawChunk<'a>),
 }
@@ -161,6 +173,7 @@ impl<'a> Chunk<'a> {
         let value = raw.value;
         Ok(match raw.kind {
             ChunkType::DATA => Self::Data(Data::decode(raw.flags, value)?),
+            ChunkType::I_DATA => Self::IData(IData::decode(raw.flags, value)?),
             ChunkType::INIT => Self::Init(Init::decode(value)?),
             ChunkType::INIT_ACK => Self::InitAck(Init::decode(value)?),
             ChunkType::SACK => Self::Sack(Sack::decode(value)?),
@@ -177,6 +190,7 @@ impl<'a> Chunk<'a> {
             },
             ChunkType::RE_CONFIG => Self::ReConfig(ReConfig::decode(value)?),
             ChunkType::FORWARD_TSN => Self::ForwardTsn(ForwardTsn::decode(value)?),
+            ChunkType::I_FORWARD_TSN => Self::IForwardTsn(IForwardTsn::decode(value)?),
             _ => Self::Unknown(raw),
         })
     }
@@ -188,6 +202,7 @@ impl<'a> Chunk<'a> {
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Data(data) => data.encode(out),
+            Self::IData(data) => data.encode(out),
             Self::Init(init) => init.encode(out, ChunkType::INIT),
             Self::InitAck(init) => init.encode(out, ChunkType::INIT_ACK),
             Self::Sack(sack) => sack.encode(out),
@@ -209,6 +224,7 @@ impl<'a> Chunk<'a> {
             }
             Self::ReConfig(re_config) => re_config.encode(out),
             Self::ForwardTsn(forward) => forward.encode(out),
+            Self::IForwardTsn(forward) => forward.encode(out),
             Self::Unknown(raw) => write_chunk(out, raw.kind, raw.flags, |out| out.extend_from_slice(raw.value)),
         }
     }
