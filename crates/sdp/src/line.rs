@@ -109,10 +109,28 @@ impl Line {
         })
     }
 
-    /// Whether this is an attribute of that name. Names are compared without regard to case: most grammars that define
+    /// The attribute on this line, if it has that name. Names are compared without regard to case: most grammars that define
     /// them are written so (RFC 8840 §9.2).
-    pub(crate) fn is_attribute(&self, name: &str) -> bool {
-        self.as_attribute().is_some_and(|attribute| attribute.is(name))
+    pub(crate) fn attribute_named(&self, name: &str) -> Option<RawAttribute<'_>> {
+        // Where a name of that length would end tells most lines apart, without a search for their colon.
+        let (own, rest) = self.text.strip_prefix("a=")?.split_at_checked(name.len())?;
+        let value = match rest.strip_prefix(':') {
+            None if !rest.is_empty() => return None,
+            value => value,
+        };
+        let is_named = own.eq_ignore_ascii_case(name) && !own.contains(':');
+        is_named.then_some(RawAttribute {
+            name: own,
+            value,
+            line: self.number,
+        })
+    }
+
+    /// The attribute on this line as a `T`, if it has one of `T`'s names.
+    pub(crate) fn attribute_as<T: AttributeValue>(&self) -> Option<Result<T, ParseError>> {
+        T::NAMES
+            .iter()
+            .find_map(|name| Some(self.attribute_named(name)?.parse_as(name)))
     }
 
     /// The same place and ending, another value.
@@ -159,7 +177,12 @@ impl<'a> RawAttribute<'a> {
     /// The attribute as a `T`, if it has one of `T`'s names.
     pub fn parse<T: AttributeValue>(&self) -> Option<Result<T, ParseError>> {
         let name = T::NAMES.iter().find(|name| self.is(name))?;
-        Some(T::from_attribute(name, self.value).map_err(|error| self.error(error)))
+        Some(self.parse_as(name))
+    }
+
+    /// The attribute as a `T`, whose name it has.
+    fn parse_as<T: AttributeValue>(&self, name: &str) -> Result<T, ParseError> {
+        T::from_attribute(name, self.value).map_err(|error| self.error(error))
     }
 
     fn error(&self, error: ValueError) -> ParseError {

@@ -223,14 +223,12 @@ impl<'a> Reader<'a> {
         if self.rest.is_empty() {
             return Ok(None);
         }
-        let (line, rest) = match self.rest.find('\n') {
-            Some(end) => self.rest.split_at(end + 1),
-            None => (self.rest, ""),
-        };
-        let (text, ending) = match (line.strip_suffix("\r\n"), line.strip_suffix('\n')) {
-            (Some(text), _) => (text, LineEnding::CrLf),
-            (None, Some(text)) => (text, LineEnding::Lf),
-            (None, None) => (line, LineEnding::None),
+        let (text, ending, rest) = match self.rest.split_once('\n') {
+            None => (self.rest, LineEnding::None, ""),
+            Some((line, rest)) => match line.strip_suffix('\r') {
+                Some(text) => (text, LineEnding::CrLf, rest),
+                None => (line, LineEnding::Lf, rest),
+            },
         };
         if text.is_empty() && is_blank(self.rest) {
             return Ok(None);

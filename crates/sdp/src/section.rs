@@ -43,16 +43,15 @@ pub trait Section: sealed::Lines {
 
     /// The value of the first attribute of that name, empty for one without a value.
     fn attribute_value(&self, name: &str) -> Option<&str> {
-        self.raw_attributes()
-            .find(|attribute| attribute.is(name))
-            .map(|attribute| attribute.value.unwrap_or_default())
+        self.attribute_values(name).next()
     }
 
     /// The values of all attributes of that name, empty for one without a value.
     fn attribute_values(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.raw_attributes()
-            .filter(move |a| a.is(name))
-            .map(|a| a.value.unwrap_or_default())
+        self.lines()
+            .iter()
+            .filter_map(move |line| line.attribute_named(name))
+            .map(|attribute| attribute.value.unwrap_or_default())
     }
 
     /// Whether there is an attribute of that name.
@@ -62,7 +61,7 @@ pub trait Section: sealed::Lines {
 
     /// All attributes of type `T`, in order. Each that is malformed is an error with its line.
     fn attributes<T: AttributeValue>(&self) -> impl Iterator<Item = Result<T, ParseError>> {
-        self.raw_attributes().filter_map(|attribute| attribute.parse())
+        self.lines().iter().filter_map(Line::attribute_as)
     }
 
     /// The first attribute of type `T`, if there is one.
@@ -92,7 +91,7 @@ pub trait Section: sealed::Lines {
 
     /// Makes this the only attribute of its type, in the place of the first there was, or else at the end.
     fn set<T: AttributeValue>(&mut self, attribute: &T) -> &mut Self {
-        let is_one = |line: &Line| T::NAMES.iter().any(|name| line.is_attribute(name));
+        let is_one = |line: &Line| T::NAMES.iter().any(|name| line.attribute_named(name).is_some());
         let first = self.lines().iter().position(is_one);
         self.replace(first, Line::attribute(attribute), is_one);
         self

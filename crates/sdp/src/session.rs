@@ -113,11 +113,7 @@ impl SessionDescription {
 
     /// The direction of a media description: its own, or that of the session, or sendrecv (RFC 8866 §6.7).
     pub fn direction(&self, media: &MediaDescription) -> Direction {
-        let of = |section: &[Line]| {
-            section
-                .iter()
-                .find_map(|line| line.as_attribute()?.parse::<Direction>()?.ok())
-        };
+        let of = |section: &[Line]| section.iter().find_map(|line| line.attribute_as::<Direction>()?.ok());
         of(media.lines()).or_else(|| of(self.lines())).unwrap_or_default()
     }
 

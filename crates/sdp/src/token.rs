@@ -78,8 +78,10 @@ pub(crate) fn length(text: &str, name: &'static str, min: usize, max: usize) -> 
     }
 }
 
+/// RFC 8866 §9: `token-char = ALPHA / DIGIT / "!" / "#" / "$" / "%" / "&" / "'" / "*" / "+" / "-" / "." / "^" / "_" / "`" /
+/// "{" / "|" / "}" / "~"`.
 pub(crate) fn is_token_char(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`{|}~".contains(c)
+    matches!(c, '!' | '#'..='\'' | '*' | '+' | '-' | '.' | '0'..='9' | 'A'..='Z' | '^'..='~')
 }
 
 /// Writes `items` with `separator` between them.
@@ -100,6 +102,15 @@ pub(crate) fn join<T: std::fmt::Display>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn token_characters_are_those_of_the_rfc() {
+        let all: String = ('\0'..='\u{ff}').filter(|&c| is_token_char(c)).collect();
+        assert_eq!(
+            all,
+            "!#$%&'*+-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz{|}~"
+        );
+    }
 
     #[test]
     fn numbers_are_digits_only() {

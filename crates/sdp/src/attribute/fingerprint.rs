@@ -83,7 +83,10 @@ impl FromStr for Fingerprint {
         let function: HashFunction = token::next(&mut fields, "fingerprint hash function")?.parse()?;
         let hex = token::next(&mut fields, "fingerprint")?;
         token::end(fields, "field after the fingerprint")?;
-        let digest: Vec<u8> = hex.split(':').map(byte).collect::<Result<_, _>>()?;
+        let mut digest = Vec::with_capacity(hex.len().div_ceil(3));
+        for pair in hex.split(':') {
+            digest.push(byte(pair)?);
+        }
         match function.digest_len() {
             Some(len) if digest.len() < len => Err(ValueError::new("fingerprint", Fault::TooShort)),
             Some(len) if digest.len() > len => Err(ValueError::new("fingerprint", Fault::TooLong)),
@@ -94,11 +97,13 @@ impl FromStr for Fingerprint {
 
 /// Two hexadecimal digits. The RFC wants capitals, and peers have sent small ones.
 fn byte(hex: &str) -> Result<u8, ValueError> {
-    let is_hex = hex.len() == 2 && hex.bytes().all(|digit| digit.is_ascii_hexdigit());
-    u8::from_str_radix(hex, 16)
-        .ok()
-        .filter(|_| is_hex)
-        .ok_or(ValueError::malformed("fingerprint"))
+    let digit = |digit: u8| char::from(digit).to_digit(16);
+    match hex.as_bytes() {
+        &[high, low] => digit(high).zip(digit(low)),
+        _ => None,
+    }
+    .and_then(|(high, low)| u8::try_from(high << 4 | low).ok())
+    .ok_or(ValueError::malformed("fingerprint"))
 }
 
 impl FromStr for HashFunction {
