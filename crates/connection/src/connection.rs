@@ -31,7 +31,6 @@ use crate::state::{ConnectionState, DtlsTransportState, IceConnectionState, IceG
 ///   that is refused changes nothing.
 pub struct Connection {
     pub(crate) config: Config,
-    pub(crate) rng: StdRng,
     pub(crate) ice: ice::Agent,
     pub(crate) dtls: Option<dtls::Connection>,
     pub(crate) channels: Channels,
@@ -129,6 +128,7 @@ impl Connection {
     /// A connection that has not begun, at `now`.
     #[must_use]
     pub fn new(now: Instant, config: Config) -> Self {
+        // Each layer has a seed of its own.
         let mut rng = StdRng::from_seed(config.rng_seed);
         let ice = ice::Agent::new(ice::Config {
             lite: config.ice_lite,
@@ -149,7 +149,6 @@ impl Connection {
         });
         let negotiation = Negotiation::new(&config, rng.random());
         Self {
-            rng,
             ice,
             dtls: None,
             channels,

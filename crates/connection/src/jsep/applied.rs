@@ -20,7 +20,7 @@ pub(super) struct Applied {
 
 struct Said {
     text: Box<str>,
-    parsed: OnceLock<sdp::SessionDescription>,
+    parsed: OnceLock<Box<sdp::SessionDescription>>,
 }
 
 /// A description that was created and may be set.
@@ -47,7 +47,7 @@ impl Applied {
     /// One of the peer's, and what it means.
     pub(super) fn read(kind: SdpType, text: String, parsed: sdp::SessionDescription) -> Self {
         let text = text.into_boxed_str();
-        let parsed = parsed.into();
+        let parsed = Box::new(parsed).into();
         Self {
             kind,
             said: Arc::new(Said { text, parsed }),
@@ -65,7 +65,7 @@ impl Applied {
 
     pub(super) fn parsed(&self) -> &sdp::SessionDescription {
         let Said { text, parsed } = &*self.said;
-        parsed.get_or_init(|| sdp::SessionDescription::parse(text).expect("it was read, or written, before"))
+        parsed.get_or_init(|| Box::new(sdp::SessionDescription::parse(text).expect("it was read, or written, before")))
     }
 
     /// The media section that carries data channels, if it is not rejected.

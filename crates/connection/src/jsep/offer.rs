@@ -36,7 +36,7 @@ impl Connection {
         let wanted = options.ice_restart || self.negotiation.restart_wanted;
         // There is nothing to restart before the first exchange, nor twice in one offer.
         let restart = (wanted && self.negotiation.current.local.is_some() && !self.negotiation.pending_restart)
-            .then(|| ice::Credentials::random(&mut self.rng));
+            .then(|| self.ice.new_credentials());
         let credentials = restart.as_ref().unwrap_or(self.ice.local_credentials());
         let applied = Applied::written(SdpType::Offer, self.negotiation.offer(credentials));
         let description = applied.description();

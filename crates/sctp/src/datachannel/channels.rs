@@ -69,7 +69,8 @@ pub struct Channels {
     pub(super) closed: bool,
     /// The latest time seen. Everything the peer can cause comes after the first.
     pub(super) now: Option<Instant>,
-    pub(super) channels: BTreeMap<ChannelId, Channel>,
+    /// Boxed: a node of the tree has room for eleven, and most connections have one channel.
+    pub(super) channels: BTreeMap<ChannelId, Box<Channel>>,
     pub(super) next_channel: u32,
     pub(super) streams: Streams,
     /// Channels without a stream number, in the order of creation: they get one with the role.
@@ -329,12 +330,12 @@ impl Channels {
     /// A channel's properties, state and counters.
     #[must_use]
     pub fn channel(&self, id: ChannelId) -> Option<&Channel> {
-        self.channels.get(&id)
+        self.channels.get(&id).map(|channel| &**channel)
     }
 
     /// All channels that were not removed, in the order of creation.
     pub fn iter(&self) -> impl Iterator<Item = (ChannelId, &Channel)> {
-        self.channels.iter().map(|(&id, channel)| (id, channel))
+        self.channels.iter().map(|(&id, channel)| (id, &**channel))
     }
 
     /// Bytes of messages that `send` took and that have not been sent for the first time (W3C `bufferedAmount`).

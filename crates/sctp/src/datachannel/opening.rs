@@ -66,7 +66,7 @@ impl Channels {
                 reliability,
                 priority,
                 ..
-            } = channel;
+            } = &**channel;
             let payload = Dcep::Open(Open::new(label, protocol, *ordered, *reliability, *priority)).encoded();
             self.send_dcep(id, stream, payload)?;
         }
@@ -166,7 +166,7 @@ impl Channels {
         // Four thousand million channels on one association: a name is not used twice.
         self.next_channel = self.next_channel.saturating_add(1);
         self.names += channel.names_len();
-        self.channels.insert(id, channel);
+        self.channels.insert(id, Box::new(channel));
         id
     }
 
