@@ -1,64 +1,183 @@
-//! What an association costs: two of them in memory, without DTLS or a network. `cargo bench -p peerline-sctp`.
+//! What an association costs: two of them in memory and virtual time, at the two ends of a path of 10 Gbit/s that keeps so
+//! much in flight, beside the bare copies and checksums. `cargo bench -p peerline-sctp`.
 
+use std::collections::VecDeque;
+use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use peerline_sctp::{Association, Config, Message, Ppid, SendOptions, StreamId};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use peerline_sctp::{Association, Config, Message, Ppid, SendError, SendOptions, StreamId};
 
-fn main() {
-    for (size, zero_checksum) in [(65_536, true), (65_536, false), (1_000, true), (100, true)] {
-        let (messages, bytes, took) = bulk(size, zero_checksum, Duration::from_secs(1));
-        let seconds = took.as_secs_f64();
-        println!(
-            "messages of {size:>6} bytes, {}: {:>8.0} Mbit/s, {:>9.0} messages/s, both ends on one core",
-            if zero_checksum { "no checksum" } else { "CRC-32C    " },
-            bytes as f64 * 8.0 / seconds / 1e6,
-            messages as f64 / seconds
-        );
+/// The sizes of messages, in bytes, and how many bytes are in flight.
+const SIZES: [usize; 2] = [64 << 10, 100];
+const IN_FLIGHT: [(&str, usize); 2] = [("128 KiB in flight", 128 << 10), ("8 MiB in flight", 8 << 20)];
+
+const STREAM: StreamId = StreamId(1);
+/// SCTP packets a batch, as with segmentation offload.
+const BATCH: usize = 64;
+/// The path's rate, in bytes a second.
+const RATE: f64 = 10e9 / 8.0;
+
+/// The two copies of each byte between two applications (into a packet, and from the network into a datagram), and the
+/// checksum at both ends.
+fn floor(c: &mut Criterion) {
+    let mut group = c.benchmark_group("floor, 64 KiB");
+    let message = Bytes::from(vec![7; 64 << 10]);
+    group.throughput(Throughput::Bytes(message.len() as u64));
+    let mut out = Vec::with_capacity(message.len());
+    group.bench_function("two copies", |b| {
+        b.iter(|| {
+            out.clear();
+            out.extend_from_slice(black_box(&message));
+            BytesMut::from(&out[..])
+        });
+    });
+    group.bench_function("CRC-32C twice", |b| {
+        b.iter(|| {
+            let sum = |packet: &[u8]| crc32c::crc32c(black_box(packet));
+            message.chunks(1_160).map(|packet| sum(packet) ^ sum(packet)).max()
+        });
+    });
+    group.finish();
+}
+
+fn messages(c: &mut Criterion) {
+    for (checksum, zero_checksum) in [("zero checksum", true), ("CRC-32C", false)] {
+        for size in SIZES {
+            let mut group = c.benchmark_group(format!("{size} bytes, {checksum}"));
+            group.throughput(Throughput::Bytes(size as u64));
+            for (name, in_flight) in IN_FLIGHT {
+                let mut pair = Pair::new(size, zero_checksum, in_flight);
+                group.bench_function(BenchmarkId::from_parameter(name), |b| b.iter(|| pair.next_message()));
+            }
+            group.finish();
+        }
     }
 }
 
-// The only clock here: what is measured is real time, and the associations are given it.
-#[allow(clippy::disallowed_methods)]
-fn bulk(size: usize, zero_checksum: bool, limit: Duration) -> (u64, u64, Duration) {
-    let start = Instant::now();
-    let config = |seed| Config {
-        rng_seed: [seed; 32],
-        zero_checksum,
-        ..Config::default()
-    };
-    let (mut a, mut b) = (Association::new(config(1)), Association::new(config(2)));
-    a.connect(start);
-    let stream = StreamId(1);
-    let message = Message::new(Ppid::BINARY, Bytes::from(vec![7; size]));
-    let (mut out, mut count, mut bytes) = (Vec::new(), 0, 0);
-    loop {
-        let now = Instant::now();
-        let elapsed = now - start;
-        if elapsed > limit {
-            return (count, bytes, elapsed);
+/// A sender that always has something to say, a receiver, and the path between them.
+struct Pair {
+    now: Instant,
+    /// Half a round trip.
+    delay: Duration,
+    message: Message,
+    sender: End,
+    receiver: End,
+}
+
+struct End {
+    association: Association,
+    /// What is under way to it.
+    arriving: VecDeque<Batch>,
+    out: Vec<u8>,
+}
+
+/// Packets end to end.
+struct Batch {
+    arrival: Instant,
+    packets: BytesMut,
+    lengths: Vec<usize>,
+}
+
+impl Pair {
+    /// Connected, and sending until nothing changes any more.
+    fn new(size: usize, zero_checksum: bool, in_flight: usize) -> Self {
+        let end = |seed| {
+            End::new(Config {
+                rng_seed: [seed; 32],
+                zero_checksum,
+                receive_window: 64 << 20,
+                // Enough that some always waits.
+                send_buffer: 4 * in_flight,
+                ..Config::default()
+            })
+        };
+        let mut pair = Self {
+            now: peerline_sim::epoch(),
+            delay: Duration::from_secs_f64(in_flight as f64 / RATE / 2.0),
+            message: Message::new(Ppid::BINARY, Bytes::from(vec![7; size])),
+            sender: end(1),
+            receiver: end(2),
+        };
+        pair.sender.association.connect(pair.now);
+        for _ in 0..100 * in_flight / size {
+            pair.next_message();
         }
-        while a.buffered_amount(stream) < 1 << 20 {
-            a.send(now, stream, message.clone(), SendOptions::default())
-                .expect("there is room");
+        pair
+    }
+
+    /// Until the receiver's application has taken a message.
+    fn next_message(&mut self) -> usize {
+        loop {
+            if let Some(message) = self.receiver.association.recv(STREAM) {
+                return message.payload.len();
+            }
+            self.tick();
         }
-        carry(&mut a, &mut b, now, &mut out);
-        while b.poll_event().is_some() {}
-        while let Some(message) = b.recv(stream) {
-            count += 1;
-            bytes += message.payload.len() as u64;
-        }
-        carry(&mut b, &mut a, now, &mut out);
-        while a.poll_event().is_some() {}
+    }
+
+    /// As long as the path takes for one batch.
+    fn tick(&mut self) {
+        self.now += Duration::from_secs_f64((BATCH * 1_188) as f64 / RATE);
+        let arrival = self.now + self.delay;
+        self.sender.fill(self.now, &self.message);
+        self.sender.step(self.now, arrival, &mut self.receiver.arriving);
+        self.receiver.step(self.now, arrival, &mut self.sender.arriving);
     }
 }
 
-/// A batch of up to 64 packets, as a driver with segmentation offload would carry it: one buffer, one copy.
-fn carry(from: &mut Association, to: &mut Association, now: Instant, out: &mut Vec<u8>) {
-    out.clear();
-    let lengths: Vec<usize> = std::iter::from_fn(|| from.poll_transmit(now, out)).take(64).collect();
-    let mut batch = BytesMut::from(&out[..]);
-    for length in lengths {
-        to.handle_datagram(now, batch.split_to(length));
+impl End {
+    fn new(config: Config) -> Self {
+        Self {
+            association: Association::new(config),
+            arriving: VecDeque::new(),
+            out: Vec::new(),
+        }
+    }
+
+    /// Sends until the buffer is full.
+    fn fill(&mut self, now: Instant, message: &Message) {
+        while self.association.is_connected() {
+            let sent = self
+                .association
+                .send(now, STREAM, message.clone(), SendOptions::default());
+            match sent {
+                Ok(()) => {}
+                Err(SendError::BufferFull) => return,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// Takes what has arrived, and sends a batch, as a driver does.
+    fn step(&mut self, now: Instant, arrival: Instant, other: &mut VecDeque<Batch>) {
+        while let Some(Batch {
+            packets: mut batch,
+            lengths,
+            ..
+        }) = self.arriving.pop_front_if(|batch| batch.arrival <= now)
+        {
+            for length in lengths {
+                self.association.handle_datagram(now, batch.split_to(length));
+            }
+        }
+        if self.association.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            self.association.handle_timeout(now);
+        }
+        while self.association.poll_event().is_some() {}
+        self.out.clear();
+        let polled = std::iter::from_fn(|| self.association.poll_transmit(now, &mut self.out));
+        let lengths: Vec<usize> = polled.take(BATCH).collect();
+        if !lengths.is_empty() {
+            other.push_back(Batch {
+                arrival,
+                packets: BytesMut::from(&self.out[..]),
+                lengths,
+            });
+        }
     }
 }
+
+criterion_group!(benches, floor, messages);
+criterion_main!(benches);
