@@ -11,7 +11,7 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 
 use crate::error::Error;
-use crate::{Certificate, CryptoProvider, driver};
+use crate::{Certificate, CryptoProvider, Endpoint, driver};
 
 /// How a [`PeerConnection`](crate::PeerConnection) is set up (`RTCConfiguration`, and what only a native peer can choose).
 #[derive(Clone, Debug)]
@@ -35,6 +35,9 @@ pub struct Configuration {
     pub port_range: Option<RangeInclusive<u16>>,
     /// How many local addresses are used at most. Default 16: each is paired with each of the peer's.
     pub max_local_addresses: usize,
+    /// Use this endpoint's sockets, shared with other connections, in place of sockets of its own; `port_range` then
+    /// means nothing. Default `None`.
+    pub endpoint: Option<Endpoint>,
     /// The largest message to accept, in bytes (`a=max-message-size`, RFC 8841 §6). Default 256 KiB, as browsers do.
     pub max_message_size: usize,
     /// The most bytes of messages that the connection holds for sending, all channels together: beyond,
@@ -58,6 +61,7 @@ impl Default for Configuration {
             address_filter: None,
             port_range: None,
             max_local_addresses: 16,
+            endpoint: None,
             max_message_size: 256 * 1024,
             send_buffer: 16 << 20,
             receive_window: 5 << 20,
@@ -135,6 +139,7 @@ pub(crate) struct Network {
     pub(crate) address_filter: Option<AddressFilter>,
     pub(crate) port_range: Option<RangeInclusive<u16>>,
     pub(crate) max_local_addresses: usize,
+    pub(crate) endpoint: Option<Endpoint>,
 }
 
 impl From<Configuration> for Network {
@@ -145,6 +150,7 @@ impl From<Configuration> for Network {
             address_filter,
             port_range,
             max_local_addresses,
+            endpoint,
             ..
         } = configuration;
         Self {
@@ -153,6 +159,7 @@ impl From<Configuration> for Network {
             address_filter,
             port_range,
             max_local_addresses,
+            endpoint,
         }
     }
 }

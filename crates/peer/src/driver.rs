@@ -7,26 +7,28 @@
 // Machines are given the time; here is where it comes from.
 #![allow(clippy::disallowed_methods)]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
+use std::mem;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
-use peerline_connection::ConnectionState;
+use peerline_connection::{ConnectionState, may_teach};
 use peerline_dtls::{Certificate, CryptoProvider};
 use peerline_udp::{Inbox, Outbox};
-use peerline_wire::Transport;
+use peerline_wire::{FiveTuple, Transport};
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
 use crate::configuration::Network;
+use crate::endpoint::Hub;
 use crate::error::Error;
+use crate::link::Link;
 use crate::shared::{Phase, Shared, Wakes};
-use crate::sockets::Sockets;
-use crate::{interfaces, mdns};
+use crate::{mdns, sockets};
 
 /// Rounds before other tasks get their turn.
 const ROUNDS: usize = 16;
@@ -41,6 +43,9 @@ const CLOSING_TIME: Duration = Duration::from_secs(1);
 thread_local! {
     /// Scratch to receive into: one a thread, not one a connection. It is only used within one call.
     static INBOX: RefCell<Inbox> = RefCell::new(Inbox::new());
+
+    /// An outbox that nobody uses just now.
+    static OUTBOX: Cell<Option<Box<Outbox>>> = const { Cell::new(None) };
 }
 
 /// The present.
@@ -62,28 +67,51 @@ pub(crate) fn new_certificate(provider: &CryptoProvider) -> Result<Certificate, 
 pub(crate) async fn run(shared: Arc<Shared>, network: Network) {
     let mut driver = Driver {
         shared,
+        link: Link::new(&network),
         network,
-        sockets: Sockets::default(),
-        outbox: Outbox::new(),
+        outbox: None,
         wakes: Wakes::default(),
-        names: JoinSet::new(),
+        names: None,
         timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
         armed: None,
+        introduced: false,
     };
     poll_fn(|cx| driver.poll(cx)).await;
 }
 
+/// Receives for an endpoint, on the socket with this index, until the runtime shuts down.
+pub(crate) async fn serve(hub: Arc<Hub>, index: usize) {
+    let Some(socket) = hub.socket_at(index) else { return };
+    while socket.readable().await.is_ok() {
+        match with_inbox(|inbox| inbox.recv(socket).map(|batch| hub.deliver(batch))) {
+            // Whoever got something is to run before more is received.
+            Ok(()) => tokio::task::yield_now().await,
+            Err(error) if sockets::is_transient(error.kind()) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// Lends this thread's inbox.
+pub(crate) fn with_inbox<T>(receive: impl FnOnce(&mut Inbox) -> T) -> T {
+    INBOX.with_borrow_mut(receive)
+}
+
+/// What a connection that rests keeps is small: what it needs while it works, it borrows from the thread.
 struct Driver {
     shared: Arc<Shared>,
     network: Network,
-    sockets: Sockets,
-    outbox: Outbox,
+    link: Link,
+    /// What a full socket has not taken, or, while the driver runs, what it is about to send.
+    outbox: Option<Box<Outbox>>,
     wakes: Wakes,
-    /// Names being resolved; dropped with the driver.
-    names: JoinSet<(String, Option<IpAddr>)>,
+    /// Names being resolved, if any; dropped with the driver.
+    names: Option<JoinSet<(String, Option<IpAddr>)>>,
     timer: Pin<Box<Sleep>>,
     /// When the timer fires. It may be earlier than needed: to set it for every packet would cost more.
     armed: Option<Instant>,
+    /// The endpoint, if there is one, knows the connection's ICE sessions.
+    introduced: bool,
 }
 
 /// What a look at the machine found.
@@ -107,7 +135,7 @@ impl Driver {
                 progress = true;
             }
             for name in step.names {
-                self.names.spawn(async move {
+                self.names.get_or_insert_default().spawn(async move {
                     let addr = mdns::resolve(&name).await;
                     (name, addr)
                 });
@@ -129,48 +157,42 @@ impl Driver {
         Poll::Pending
     }
 
-    /// Receives one batch from each socket; true if there was any.
+    /// Takes what has come; true if there was anything.
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut progress = false;
-        INBOX.with_borrow_mut(|inbox| {
-            self.sockets.retain(|socket| {
-                if socket.poll_recv_ready(cx).is_pending() {
-                    return true;
+        let Self { shared, link, .. } = self;
+        let is_shared = link.member().is_some();
+        let mut taught: Vec<FiveTuple> = Vec::new();
+        let progress = link.receive(cx, |datagrams| {
+            let mut state = shared.lock();
+            let now = now();
+            for datagram in datagrams {
+                if is_shared && may_teach(&datagram.payload) {
+                    taught.push(datagram.five_tuple);
                 }
-                match inbox.recv(socket) {
-                    Ok(batch) => {
-                        let mut state = self.shared.lock();
-                        let now = now();
-                        batch.for_each(|datagram| state.connection.handle_datagram(now, datagram));
-                        progress = true;
-                        true
-                    }
-                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                        // Readiness was stale; asking again registers for the next one.
-                        progress = true;
-                        true
-                    }
-                    // An earlier datagram of ours met nobody.
-                    Err(error) if is_about_a_datagram(error.kind()) => {
-                        progress = true;
-                        true
-                    }
-                    // The interface is gone or the runtime is: ICE will notice that nothing comes any more.
-                    Err(_) => false,
-                }
-            });
+                state.connection.handle_datagram(now, datagram);
+            }
         });
+        if let Some(member) = link.member().filter(|_| !taught.is_empty()) {
+            let state = shared.lock();
+            for path in &taught {
+                member.learn(&state.connection, path);
+            }
+        }
         progress
     }
 
     /// Names that have been resolved, or could not be.
     fn poll_names(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(names) = &mut self.names else { return false };
         let mut progress = false;
-        while let Poll::Ready(Some(result)) = self.names.poll_join_next(cx) {
+        while let Poll::Ready(Some(result)) = names.poll_join_next(cx) {
             if let Ok((name, addr)) = result {
                 self.shared.lock().connection.handle_resolved(now(), &name, addr);
                 progress = true;
             }
+        }
+        if names.is_empty() {
+            self.names = None;
         }
         progress
     }
@@ -183,11 +205,25 @@ impl Driver {
         if state.connection.poll_timeout().is_some_and(|deadline| deadline <= now) {
             state.connection.handle_timeout(now);
         }
+        let member = self.link.member();
+        let outbox = self.outbox.get_or_insert_with(|| OUTBOX.take().unwrap_or_default());
         let mut more = true;
-        while more && self.outbox.bytes() < OUTBOX_SIZE {
-            more = self.outbox.push(|out| state.connection.poll_transmit(now, out));
+        while more && outbox.bytes() < OUTBOX_SIZE {
+            more = outbox.push(|out| {
+                let start = out.len();
+                let transmit = state.connection.poll_transmit(now, out)?;
+                if let Some(member) = member {
+                    member.on_transmit(&transmit.five_tuple, out.get(start..).unwrap_or_default());
+                }
+                Some(transmit)
+            });
         }
         state.digest(&mut self.wakes);
+        if let Some(member) = member
+            && (mem::take(&mut state.transport_changed) || !mem::replace(&mut self.introduced, true))
+        {
+            member.refresh(&state.connection);
+        }
         state.unblock_senders(&mut self.wakes);
         // The peer's goodbye ends it as well: nothing can follow.
         if state.phase == Phase::Running && state.connection.connection_state() == ConnectionState::Closed {
@@ -205,8 +241,8 @@ impl Driver {
         let step = Step {
             deadline,
             more,
-            gather: std::mem::take(&mut state.gather),
-            names: std::mem::take(&mut state.names),
+            gather: mem::take(&mut state.gather),
+            names: mem::take(&mut state.names),
             phase: state.phase,
         };
         drop(guard);
@@ -216,27 +252,20 @@ impl Driver {
 
     /// Sends what is in the outbox; false if some of it has to wait for a socket.
     fn send(&mut self, cx: &mut Context<'_>) -> bool {
-        let Self { sockets, outbox, .. } = self;
-        while !outbox.flush(|local| sockets.of(local)) {
-            let mut ready = false;
-            for &local in outbox.blocked() {
-                ready |= sockets
-                    .of(local)
-                    .is_some_and(|socket| socket.poll_send_ready(cx).is_ready());
-            }
-            if !ready {
+        let Some(outbox) = &mut self.outbox else { return true };
+        while !outbox.flush(|local| self.link.socket(local)) {
+            if !self.link.poll_writable(cx, outbox.blocked()) {
                 return false;
             }
         }
+        OUTBOX.set(self.outbox.take());
         true
     }
 
-    /// Binds sockets, and offers the addresses of this host that they serve.
+    /// Gets ready to receive, and offers the addresses of this host.
     fn gather(&mut self) {
         let now = now();
-        let wanted = interfaces::addresses(&self.network, now);
-        let (sockets, addresses) = Sockets::bind(&wanted, self.network.port_range.as_ref());
-        self.sockets = sockets;
+        let addresses = self.link.gather(&self.network, now);
         let mut state = self.shared.lock();
         for address in addresses {
             // What comes to another address than these, on a wildcard socket, ICE takes for a stranger's.
@@ -266,12 +295,4 @@ impl Drop for Driver {
     fn drop(&mut self) {
         self.shared.end();
     }
-}
-
-fn is_about_a_datagram(kind: std::io::ErrorKind) -> bool {
-    use std::io::ErrorKind as E;
-    matches!(
-        kind,
-        E::ConnectionReset | E::ConnectionRefused | E::HostUnreachable | E::NetworkUnreachable | E::Interrupted
-    )
 }

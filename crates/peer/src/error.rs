@@ -1,6 +1,8 @@
 //! Why a call was refused, under the W3C's names.
 
 use std::fmt;
+use std::io;
+use std::net::SocketAddr;
 
 use peerline_connection::{ChannelFault, Error as Refusal};
 use peerline_dtls::CertificateError;
@@ -17,6 +19,13 @@ pub enum Error {
     Certificate(CertificateError),
     /// The system gives no random numbers.
     Randomness,
+    /// An endpoint's address cannot be bound.
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        kind: io::ErrorKind,
+    },
 }
 
 impl Error {
@@ -26,7 +35,7 @@ impl Error {
         match self {
             Self::Refused(refusal) => refusal.name(),
             Self::NoRuntime => "InvalidStateError",
-            Self::Certificate(_) | Self::Randomness => "OperationError",
+            Self::Certificate(_) | Self::Randomness | Self::Bind { .. } => "OperationError",
         }
     }
 
@@ -53,6 +62,13 @@ impl fmt::Display for Error {
                     self.name()
                 );
             }
+            Self::Bind { address, kind } => {
+                return write!(
+                    f,
+                    "{}: {address} cannot be bound ({kind}): choose an address of this host and a free port",
+                    self.name()
+                );
+            }
             Self::Randomness => "the system gives no random numbers",
         };
         write!(f, "{}: {text}", self.name())
@@ -64,7 +80,7 @@ impl std::error::Error for Error {
         match self {
             Self::Refused(refusal) => Some(refusal),
             Self::Certificate(error) => Some(error),
-            Self::NoRuntime | Self::Randomness => None,
+            Self::NoRuntime | Self::Randomness | Self::Bind { .. } => None,
         }
     }
 }

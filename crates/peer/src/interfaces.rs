@@ -11,9 +11,9 @@ use crate::configuration::Network;
 /// How long the list of interfaces serves: to ask for it takes several system calls, and connections come in crowds.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// The addresses to use at `now`, with port 0.
-pub(crate) fn addresses(network: &Network, now: Instant) -> Vec<SocketAddr> {
-    usable(&interfaces(now), network)
+/// The addresses to use at `now` among those that are `wanted`, with port 0.
+pub(crate) fn addresses(network: &Network, now: Instant, wanted: impl Fn(IpAddr) -> bool) -> Vec<SocketAddr> {
+    usable(&interfaces(now), network, wanted)
 }
 
 /// The interfaces of this host, at most [`FRESH`] old.
@@ -31,10 +31,10 @@ fn interfaces(now: Instant) -> Arc<[Interface]> {
     interfaces
 }
 
-/// The addresses to use, with port 0.
-fn usable(interfaces: &[Interface], network: &Network) -> Vec<SocketAddr> {
+fn usable(interfaces: &[Interface], network: &Network, wanted: impl Fn(IpAddr) -> bool) -> Vec<SocketAddr> {
     let candidates: Vec<SocketAddr> = interfaces
         .iter()
+        .filter(|interface| wanted(interface.ip()))
         .filter_map(|interface| address(interface, network))
         .collect();
     // RFC 8445 §5.1.1.1: "Addresses from a loopback interface MUST NOT be included in the candidate addresses." But when
@@ -124,7 +124,7 @@ mod tests {
     }
 
     fn addresses(interfaces: &[Interface], configuration: Configuration) -> Vec<String> {
-        usable(interfaces, &configuration.into())
+        usable(interfaces, &configuration.into(), |_| true)
             .iter()
             .map(ToString::to_string)
             .collect()

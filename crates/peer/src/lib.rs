@@ -31,6 +31,7 @@
 //! ```
 //!
 //! Each connection is one tokio task, which owns its sockets and timers; [`PeerConnection`] and [`DataChannel`] are handles.
+//! Many connections can share one UDP port, an [`Endpoint`].
 //! Not receiving is back-pressure, down to the other peer's `send`. Dropping the last handle closes the connection and
 //! frees everything it held.
 //!
@@ -41,8 +42,10 @@
 mod configuration;
 mod data_channel;
 mod driver;
+mod endpoint;
 mod error;
 mod interfaces;
+mod link;
 mod mdns;
 mod peer_connection;
 mod shared;
@@ -50,6 +53,7 @@ mod sockets;
 
 pub use configuration::{AddressFilter, Configuration};
 pub use data_channel::DataChannel;
+pub use endpoint::{Endpoint, EndpointStats};
 pub use error::Error;
 pub use peer_connection::{PeerConnection, PeerEvent};
 

@@ -44,6 +44,8 @@ pub(crate) struct State {
     pub(crate) listening: bool,
     /// Sockets are wanted.
     pub(crate) gather: bool,
+    /// ICE sessions may have begun or ended, or paths changed.
+    pub(crate) transport_changed: bool,
     /// Names to be resolved.
     pub(crate) names: Vec<String>,
     /// How to wake the driver; `None` while it runs or has been woken.
@@ -141,6 +143,7 @@ impl Shared {
             high_water_mark,
             listening: true,
             gather: false,
+            transport_changed: false,
             names: Vec::new(),
             driver: None,
         };
@@ -207,12 +210,18 @@ impl State {
         while let Some(event) = self.connection.poll_event() {
             match event {
                 Event::NegotiationNeeded => self.tell(News::NegotiationNeeded, wakes),
-                Event::SignalingStateChange(state) => self.tell(News::SignalingState(state), wakes),
+                Event::SignalingStateChange(state) => {
+                    self.transport_changed = true;
+                    self.tell(News::SignalingState(state), wakes);
+                }
                 Event::IceGatheringStateChange(state) => {
                     wakes.changed = true;
                     self.tell(News::IceGatheringState(state), wakes);
                 }
-                Event::IceConnectionStateChange(state) => self.tell(News::IceConnectionState(state), wakes),
+                Event::IceConnectionStateChange(state) => {
+                    self.transport_changed = true;
+                    self.tell(News::IceConnectionState(state), wakes);
+                }
                 Event::ConnectionStateChange(state) => self.tell(News::ConnectionState(state), wakes),
                 Event::IceCandidate(candidate) => self.tell(News::IceCandidate(candidate), wakes),
                 Event::Gather => self.gather = true,

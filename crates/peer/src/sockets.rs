@@ -9,8 +9,12 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::task::Context;
 
 use peerline_udp::Socket;
+use peerline_wire::Datagram;
+
+use crate::driver;
 
 /// The sockets of one connection.
 #[derive(Debug, Default)]
@@ -47,11 +51,30 @@ impl Sockets {
         }
     }
 
-    /// Keeps the sockets for which `keep` is true.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&Socket) -> bool) {
+    /// Hands over one batch from each socket that has something; true if any had. If not, the task is woken when one has.
+    pub(crate) fn receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut handle: impl FnMut(&mut dyn Iterator<Item = Datagram>),
+    ) -> bool {
+        let mut progress = false;
         for socket in [&mut self.v4, &mut self.v6] {
-            socket.take_if(|socket| !keep(socket));
+            socket.take_if(|socket| {
+                if socket.poll_recv_ready(cx).is_pending() {
+                    return false;
+                }
+                let received = driver::with_inbox(|inbox| inbox.recv(socket).map(|mut batch| handle(&mut batch)));
+                // Readiness may have been stale: whoever asks again is woken. A socket that is of no use any more (the interface
+                // or the runtime is gone) is closed; ICE will notice that nothing comes.
+                let usable = match received {
+                    Ok(()) => true,
+                    Err(error) => is_transient(error.kind()),
+                };
+                progress |= usable;
+                !usable
+            });
         }
+        progress
     }
 }
 
@@ -81,6 +104,20 @@ fn bind_in_range(address: SocketAddr, ports: Option<&RangeInclusive<u16>>) -> io
         }
     }
     Err(io::ErrorKind::AddrInUse.into())
+}
+
+/// Errors that say nothing about the socket: nothing is there, or an earlier datagram of ours met nobody.
+pub(crate) fn is_transient(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind as E;
+    matches!(
+        kind,
+        E::WouldBlock
+            | E::ConnectionReset
+            | E::ConnectionRefused
+            | E::HostUnreachable
+            | E::NetworkUnreachable
+            | E::Interrupted
+    )
 }
 
 fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {

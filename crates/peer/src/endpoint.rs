@@ -1,0 +1,337 @@
+//! [`Endpoint`]: one UDP port for many connections.
+//!
+//! A task for each socket receives in batches and finds out whose each datagram is ([`Router`]). Runs of datagrams go into
+//! the connections' inlets; a connection's own task decrypts and answers, and sends directly on the shared socket. So
+//! the work that takes time spreads over all threads, and what the endpoint does for a datagram is a table look-up.
+
+use std::fmt;
+use std::mem;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+use std::time::Instant;
+
+use peerline_connection::{Connection, RouteId, Router, may_teach};
+use peerline_udp::{Batch, Socket};
+use peerline_wire::{Datagram, FiveTuple};
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+use crate::configuration::Network;
+use crate::error::Error;
+use crate::{driver, interfaces};
+
+/// What may wait for one connection's task, in bytes of memory: as much as a socket of its own would hold.
+const INLET_SIZE: usize = 4 << 20;
+
+/// What a waiting datagram takes beside its payload.
+const OVERHEAD: usize = 128;
+
+/// One UDP port, or one on each of several addresses, for any number of connections: for servers behind a firewall that opens a
+/// single port, and for many connections in one process, which need neither a descriptor nor a buffer of the kernel each.
+///
+/// It is a handle: clones are the same endpoint. It stays bound for as long as a handle or a connection that uses it lives.
+///
+/// ```
+/// use peerline::{Configuration, Endpoint, PeerConnection};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), peerline::Error> {
+/// let endpoint = Endpoint::bind("0.0.0.0:0".parse().unwrap())?;
+/// let configuration = Configuration { endpoint: Some(endpoint.clone()), ..Configuration::default() };
+/// let one = PeerConnection::new(configuration.clone()).await?;
+/// let other = PeerConnection::new(configuration).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Datagrams are told apart by the addresses between which they travel, and connectivity checks by the name that ICE gives each
+/// connection. So two connections cannot have the same ports on *both* sides: of two between the same two endpoints, the
+/// newer one works, and connections of one endpoint cannot meet each other. An endpoint serves both roles, full ICE and
+/// ICE-lite.
+#[derive(Clone)]
+pub struct Endpoint(Arc<Lease>);
+
+/// What an [`Endpoint`] counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EndpointStats {
+    /// Connections that use it now.
+    pub connections: usize,
+    /// Connectivity checks that name none of its connections, or are malformed.
+    pub unknown_checks: u64,
+    /// Other datagrams that belong to none of its connections.
+    pub unknown_datagrams: u64,
+    /// Datagrams dropped since a connection's task did not keep up.
+    pub overflows: u64,
+}
+
+/// Keeps the receiving tasks going. They hold the [`Hub`] alone, so nothing keeps itself alive.
+struct Lease {
+    hub: Arc<Hub>,
+    tasks: Vec<AbortHandle>,
+}
+
+/// The sockets, and who is reached through them.
+pub(crate) struct Hub {
+    sockets: Vec<Socket>,
+    router: Mutex<Router<Arc<Inlet>>>,
+    overflows: AtomicU64,
+}
+
+/// What has come for one connection and was not yet taken by its task.
+#[derive(Default)]
+struct Inlet(Mutex<Queue>);
+
+#[derive(Default)]
+struct Queue {
+    datagrams: Vec<Datagram>,
+    bytes: usize,
+    waker: Option<Waker>,
+}
+
+/// One connection's share in an endpoint; dropped with its driver.
+pub(crate) struct Member {
+    endpoint: Endpoint,
+    id: RouteId,
+    inlet: Arc<Inlet>,
+}
+
+impl Endpoint {
+    /// Binds to one address. Port 0: the system chooses. With an unspecified IP address (`0.0.0.0` or `::`), connections offer
+    /// the addresses of the host's interfaces as their [`Configuration`](crate::Configuration) says, IPv4 or IPv6 alone;
+    /// any other address is offered as it is.
+    ///
+    /// # Errors
+    /// [`Error::NoRuntime`] outside of a tokio runtime; [`Error::Bind`] if the address is not ours or is in use.
+    ///
+    /// # Panics
+    /// If the runtime was built without I/O.
+    pub fn bind(address: SocketAddr) -> Result<Self, Error> {
+        Self::bind_all(&[address])
+    }
+
+    /// Binds to each of these addresses; all or none.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    ///
+    /// # Panics
+    /// As [`bind`](Self::bind).
+    pub fn bind_all(addresses: &[SocketAddr]) -> Result<Self, Error> {
+        let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
+        let sockets = addresses
+            .iter()
+            .map(|&address| {
+                Socket::bind(address).map_err(|error| Error::Bind {
+                    address,
+                    kind: error.kind(),
+                })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let hub = Arc::new(Hub {
+            sockets,
+            router: Mutex::new(Router::new()),
+            overflows: AtomicU64::new(0),
+        });
+        let tasks = (0..addresses.len())
+            .map(|index| runtime.spawn(driver::serve(Arc::clone(&hub), index)).abort_handle())
+            .collect();
+        Ok(Self(Arc::new(Lease { hub, tasks })))
+    }
+
+    /// The addresses it is bound to, with their ports, in the order given.
+    pub fn local_addrs(&self) -> impl Iterator<Item = SocketAddr> {
+        self.0.hub.sockets.iter().map(Socket::local_addr)
+    }
+
+    /// What it counted so far.
+    #[must_use]
+    pub fn stats(&self) -> EndpointStats {
+        let hub = &self.0.hub;
+        let router = hub.router();
+        EndpointStats {
+            connections: router.len(),
+            unknown_checks: router.drops().unknown_ufrags,
+            unknown_datagrams: router.drops().unknown_paths,
+            overflows: hub.overflows.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Makes room for a connection.
+    pub(crate) fn join(&self) -> Member {
+        let inlet = Arc::new(Inlet::default());
+        let id = self.0.hub.router().insert(Arc::clone(&inlet));
+        Member {
+            endpoint: self.clone(),
+            id,
+            inlet,
+        }
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("local_addrs", &self.local_addrs().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+impl Hub {
+    pub(crate) fn socket_at(&self, index: usize) -> Option<&Socket> {
+        self.sockets.get(index)
+    }
+
+    /// The socket from which datagrams with this local address leave.
+    pub(crate) fn socket(&self, local: SocketAddr) -> Option<&Socket> {
+        let exact = self.sockets.iter().find(|socket| socket.local_addr() == local);
+        exact.or_else(|| {
+            self.sockets.iter().find(|socket| {
+                let bound = socket.local_addr();
+                bound.ip().is_unspecified() && bound.is_ipv4() == local.is_ipv4() && bound.port() == local.port()
+            })
+        })
+    }
+
+    /// The addresses that a connection offers.
+    pub(crate) fn addresses(&self, network: &Network, now: Instant) -> Vec<SocketAddr> {
+        let mut addresses = Vec::new();
+        for bound in self.sockets.iter().map(Socket::local_addr) {
+            if !bound.ip().is_unspecified() {
+                addresses.push(bound);
+                continue;
+            }
+            for mut host in interfaces::addresses(network, now, |ip| ip.is_ipv4() == bound.is_ipv4()) {
+                host.set_port(bound.port());
+                addresses.push(host);
+            }
+        }
+        addresses.truncate(network.max_local_addresses);
+        addresses
+    }
+
+    /// Hands each datagram to whom it belongs.
+    pub(crate) fn deliver(&self, batch: Batch<'_>) {
+        let mut wakers = Vec::new();
+        let mut router = self.router();
+        let mut target: Option<(FiveTuple, Arc<Inlet>)> = None;
+        let mut run = Vec::new();
+        for datagram in batch {
+            // What is not STUN goes where its neighbour went.
+            let same = |(path, _): &(FiveTuple, _)| *path == datagram.five_tuple && !may_teach(&datagram.payload);
+            if !target.as_ref().is_some_and(same) {
+                self.hand_over(target.take(), &mut run, &mut wakers);
+                target = router
+                    .route(&datagram.five_tuple, &datagram.payload)
+                    .map(|(_, inlet)| (datagram.five_tuple, Arc::clone(inlet)));
+            }
+            if target.is_some() {
+                run.push(datagram);
+            }
+        }
+        self.hand_over(target, &mut run, &mut wakers);
+        drop(router);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    fn hand_over(&self, target: Option<(FiveTuple, Arc<Inlet>)>, run: &mut Vec<Datagram>, wakers: &mut Vec<Waker>) {
+        let Some((_, inlet)) = target else { return };
+        let (waker, dropped) = inlet.push(run);
+        wakers.extend(waker);
+        if dropped > 0 {
+            self.overflows.fetch_add(dropped as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Ready when the socket for `local` has room, or is gone.
+    pub(crate) async fn writable(hub: Arc<Self>, local: SocketAddr) {
+        if let Some(socket) = hub.socket(local) {
+            // An error means that the runtime is shutting down.
+            let _ = socket.writable().await;
+        }
+    }
+
+    fn router(&self) -> MutexGuard<'_, Router<Arc<Inlet>>> {
+        self.router.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inlet {
+    /// Takes the run, or drops what there is no room for; the task to wake, and how many were dropped.
+    fn push(&self, run: &mut Vec<Datagram>) -> (Option<Waker>, usize) {
+        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut dropped = 0;
+        for datagram in run.drain(..) {
+            let bytes = queue.bytes + datagram.payload.len() + OVERHEAD;
+            if bytes <= INLET_SIZE {
+                queue.bytes = bytes;
+                queue.datagrams.push(datagram);
+            } else {
+                dropped += 1;
+            }
+        }
+        (queue.waker.take(), dropped)
+    }
+
+    /// Everything that waits; if nothing does, the task is woken when something comes.
+    fn take(&self, cx: &Context<'_>) -> Option<Vec<Datagram>> {
+        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if queue.datagrams.is_empty() {
+            match &mut queue.waker {
+                Some(waker) => waker.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
+            return None;
+        }
+        queue.bytes = 0;
+        Some(mem::take(&mut queue.datagrams))
+    }
+}
+
+impl Member {
+    pub(crate) fn hub(&self) -> &Hub {
+        &self.endpoint.0.hub
+    }
+
+    pub(crate) fn hub_arc(&self) -> Arc<Hub> {
+        Arc::clone(&self.endpoint.0.hub)
+    }
+
+    /// What has come for the connection.
+    pub(crate) fn receive(&self, cx: &Context<'_>) -> Option<Vec<Datagram>> {
+        self.inlet.take(cx)
+    }
+
+    /// The connection's ICE sessions may have changed.
+    pub(crate) fn refresh(&self, connection: &Connection) {
+        self.hub().router().refresh(self.id, connection);
+    }
+
+    /// The connection has taken a datagram of STUN from there.
+    pub(crate) fn learn(&self, connection: &Connection, path: &FiveTuple) {
+        self.hub().router().learn(self.id, connection, path);
+    }
+
+    /// The connection sends this.
+    pub(crate) fn on_transmit(&self, path: &FiveTuple, payload: &[u8]) {
+        if may_teach(payload) {
+            self.hub().router().on_transmit(self.id, path, payload);
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let inlet = self.hub().router().remove(self.id);
+        // Datagrams are freed without the lock.
+        drop(inlet);
+    }
+}
