@@ -152,14 +152,13 @@ impl End {
 
     /// Takes what has arrived, and sends a batch, as a driver does.
     fn step(&mut self, now: Instant, arrival: Instant, other: &mut VecDeque<Batch>) {
-        while let Some(Batch {
-            packets: mut batch,
-            lengths,
-            ..
-        }) = self.arriving.pop_front_if(|batch| batch.arrival <= now)
+        let arrived = self.arriving.partition_point(|batch| batch.arrival <= now);
+        for Batch {
+            mut packets, lengths, ..
+        } in self.arriving.drain(..arrived)
         {
             for length in lengths {
-                self.association.handle_datagram(now, batch.split_to(length));
+                self.association.handle_datagram(now, packets.split_to(length));
             }
         }
         if self.association.poll_timeout().is_some_and(|deadline| deadline <= now) {
