@@ -1,23 +1,13 @@
 //! What a server says about itself and where else to go: SOFTWARE and ALTERNATE-DOMAIN (RFC 8489 §14.14, §14.16).
 //! ALTERNATE-SERVER is among the [addresses](super::AlternateServer).
 
-use super::{Attribute, AttributeType, MAX_TEXT, text};
+use super::shapes::text_attribute;
+use super::{Attribute, AttributeType, text};
 use crate::{AttributeError, TransactionId};
 
-/// SOFTWARE (RFC 8489 §14.14): which program sent the message, for diagnosis only; fewer than 128 characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Software<'a>(pub &'a str);
-
-impl<'a> Attribute<'a> for Software<'a> {
-    const TYPE: AttributeType = AttributeType::SOFTWARE;
-
-    fn decode(value: &'a [u8], _: TransactionId) -> Result<Self, AttributeError> {
-        text(value, MAX_TEXT).map(Self)
-    }
-
-    fn encode(self, _: TransactionId, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.0.as_bytes());
-    }
+text_attribute! {
+    /// SOFTWARE (RFC 8489 §14.14): which program sent the message, for diagnosis only; fewer than 128 characters.
+    Software, SOFTWARE
 }
 
 /// ALTERNATE-DOMAIN (RFC 8489 §14.16): the name to expect in the certificate of ALTERNATE-SERVER.

@@ -1,24 +1,14 @@
 //! Who asks: USERNAME, USERHASH, REALM, and NONCE with its cookie (RFC 8489 §14.3, §14.4, §14.9, §14.10, §9.2).
 
-use super::{Attribute, AttributeType, MAX_TEXT, exactly, text};
+use super::shapes::text_attribute;
+use super::{Attribute, AttributeType, MAX_TEXT, exactly};
 use crate::key::joined;
 use crate::{AttributeError, TransactionId};
 use sha2::Sha256;
 
-/// USERNAME (RFC 8489 §14.3). In ICE: the receiver's ufrag, a colon, the sender's ufrag (RFC 8445 §7.2.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Username<'a>(pub &'a str);
-
-impl<'a> Attribute<'a> for Username<'a> {
-    const TYPE: AttributeType = AttributeType::USERNAME;
-
-    fn decode(value: &'a [u8], _: TransactionId) -> Result<Self, AttributeError> {
-        text(value, MAX_TEXT).map(Self)
-    }
-
-    fn encode(self, _: TransactionId, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.0.as_bytes());
-    }
+text_attribute! {
+    /// USERNAME (RFC 8489 §14.3). In ICE: the receiver's ufrag, a colon, the sender's ufrag (RFC 8445 §7.2.2).
+    Username, USERNAME
 }
 
 /// USERHASH (RFC 8489 §14.4): in place of USERNAME, so that an eavesdropper does not learn it.
@@ -45,20 +35,9 @@ impl<'a> Attribute<'a> for UserHash {
     }
 }
 
-/// REALM (RFC 8489 §14.9): the realm of a long-term credential, without quotes; fewer than 128 characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Realm<'a>(pub &'a str);
-
-impl<'a> Attribute<'a> for Realm<'a> {
-    const TYPE: AttributeType = AttributeType::REALM;
-
-    fn decode(value: &'a [u8], _: TransactionId) -> Result<Self, AttributeError> {
-        text(value, MAX_TEXT).map(Self)
-    }
-
-    fn encode(self, _: TransactionId, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.0.as_bytes());
-    }
+text_attribute! {
+    /// REALM (RFC 8489 §14.9): the realm of a long-term credential, without quotes; fewer than 128 characters.
+    Realm, REALM
 }
 
 /// NONCE (RFC 8489 §14.10): the server's; a client echoes it as it came.

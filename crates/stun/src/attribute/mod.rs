@@ -12,6 +12,7 @@ mod ice;
 mod integrity;
 mod nat_discovery;
 mod password_algorithm;
+mod shapes;
 mod turn;
 mod unknown;
 

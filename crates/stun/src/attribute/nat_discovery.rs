@@ -1,6 +1,7 @@
 //! NAT behaviour discovery (RFC 5780 §7): CHANGE-REQUEST, RESPONSE-PORT, PADDING. RESPONSE-ORIGIN and OTHER-ADDRESS are among
 //! the [addresses](super::OtherAddress).
 
+use super::shapes::bytes_attribute;
 use super::{Attribute, AttributeType, exactly};
 use crate::{AttributeError, TransactionId};
 
@@ -52,20 +53,9 @@ impl<'a> Attribute<'a> for ResponsePort {
     }
 }
 
-/// PADDING (RFC 5780 §7.6): bytes that mean nothing, to make the datagram large enough for fragmentation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Padding<'a>(pub &'a [u8]);
-
-impl<'a> Attribute<'a> for Padding<'a> {
-    const TYPE: AttributeType = AttributeType::PADDING;
-
-    fn decode(value: &'a [u8], _: TransactionId) -> Result<Self, AttributeError> {
-        Ok(Self(value))
-    }
-
-    fn encode(self, _: TransactionId, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.0);
-    }
+bytes_attribute! {
+    /// PADDING (RFC 5780 §7.6): bytes that mean nothing, to make the datagram large enough for fragmentation.
+    Padding, PADDING
 }
 
 #[cfg(test)]

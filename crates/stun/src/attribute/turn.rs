@@ -1,6 +1,7 @@
 //! TURN (RFC 8656 §18) and TURN over TCP (RFC 6062 §6.2). XOR-PEER-ADDRESS and XOR-RELAYED-ADDRESS are among the
 //! [addresses](super::XorPeerAddress), ADDRESS-ERROR-CODE is with [ERROR-CODE](super::AddressErrorCode).
 
+use super::shapes::{bytes_attribute, empty_attribute, number_attribute};
 use super::{AddressFamily, Attribute, AttributeType, exactly};
 use crate::{AttributeError, ChannelNumber, TransactionId};
 
@@ -20,36 +21,14 @@ impl<'a> Attribute<'a> for ChannelNumber {
     }
 }
 
-/// LIFETIME (RFC 8656 §18.2): how long an allocation lasts without a refresh, in seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Lifetime(pub u32);
-
-impl<'a> Attribute<'a> for Lifetime {
-    const TYPE: AttributeType = AttributeType::LIFETIME;
-
-    fn decode(value: &'a [u8], _: TransactionId) -> Result<Self, AttributeError> {
-        exactly(value).map(u32::from_be_bytes).map(Self)
-    }
-
-    fn encode(self, _: TransactionId, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.0.to_be_bytes());
-    }
+number_attribute! {
+    /// LIFETIME (RFC 8656 §18.2): how long an allocation lasts without a refresh, in seconds.
+    Lifetime(u32), LIFETIME
 }
 
-/// DATA (RFC 8656 §18.4): the application data of a Send or Data indication.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Data<'a>(pub &'a [u8]);
-
-impl<'a> Attribute<'a> for Data<'a> {
-    const TYPE: AttributeType = AttributeType::DATA;
-
-    fn decode(value: &'a [u8], _: TransactionId) -> Result<Self, AttributeError> {
-        Ok(Self(value))
-    }
-
-    fn encode(self, _: TransactionId, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.0);
-    }
+bytes_attribute! {
+    /// DATA (RFC 8656 §18.4): the application data of a Send or Data indication.
+    Data, DATA
 }
 
 /// REQUESTED-ADDRESS-FAMILY (RFC 8656 §18.6): the family to allocate.
@@ -132,18 +111,9 @@ impl<'a> Attribute<'a> for RequestedTransport {
     }
 }
 
-/// DONT-FRAGMENT (RFC 8656 §18.9): the server shall set DF towards the peer. It has no value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct DontFragment;
-
-impl<'a> Attribute<'a> for DontFragment {
-    const TYPE: AttributeType = AttributeType::DONT_FRAGMENT;
-
-    fn decode(value: &'a [u8], _: TransactionId) -> Result<Self, AttributeError> {
-        exactly::<0>(value).map(|_| Self)
-    }
-
-    fn encode(self, _: TransactionId, _: &mut Vec<u8>) {}
+empty_attribute! {
+    /// DONT-FRAGMENT (RFC 8656 §18.9): the server shall set DF towards the peer. It has no value.
+    DontFragment, DONT_FRAGMENT
 }
 
 /// RESERVATION-TOKEN (RFC 8656 §18.10): names a port that the server set aside.
@@ -191,18 +161,7 @@ impl<'a> Attribute<'a> for Icmp {
     }
 }
 
-/// CONNECTION-ID (RFC 6062 §6.2.1): names a connection between server and peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ConnectionId(pub u32);
-
-impl<'a> Attribute<'a> for ConnectionId {
-    const TYPE: AttributeType = AttributeType::CONNECTION_ID;
-
-    fn decode(value: &'a [u8], _: TransactionId) -> Result<Self, AttributeError> {
-        exactly(value).map(u32::from_be_bytes).map(Self)
-    }
-
-    fn encode(self, _: TransactionId, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.0.to_be_bytes());
-    }
+number_attribute! {
+    /// CONNECTION-ID (RFC 6062 §6.2.1): names a connection between server and peer.
+    ConnectionId(u32), CONNECTION_ID
 }
