@@ -20,19 +20,7 @@ pub(crate) fn session_description(text: &str) -> Result<SessionDescription, Pars
     let mut reader = Reader::new(text)?;
     let mut order = SessionOrder::default();
     let mut lines = Vec::with_capacity(16);
-    let first_media = loop {
-        match reader.next()? {
-            Some(line) if line.kind == 'm' => break Some(line),
-            Some(line) => {
-                order
-                    .admit(line.kind)
-                    .and_then(|()| check_value(&line))
-                    .map_err(|reason| line.error(reason))?;
-                lines.push(line.keep());
-            }
-            None => break None,
-        }
-    };
+    let first_media = reader.up_to_media(&mut lines, |kind| order.admit(kind))?;
     let end = first_media.as_ref().map_or(reader.number + 1, |line| line.number);
     order.finish().map_err(|reason| ParseError { line: end, reason })?;
     let media = media_descriptions(&mut reader, first_media)?;
@@ -46,20 +34,13 @@ pub(crate) fn session_description(text: &str) -> Result<SessionDescription, Pars
 pub(crate) fn fragment(text: &str) -> Result<Fragment, ParseError> {
     let mut reader = Reader::new(text)?;
     let mut lines = Vec::new();
-    let first_media = loop {
-        match reader.next()? {
-            Some(line) if line.kind == 'm' => break Some(line),
-            // RFC 8840 §9.2: "A valid body uses only pseudo "m=" lines and certain attributes".
-            Some(line) if is_known(line.kind) && line.kind != 'a' => {
-                return Err(line.error(Reason::OutOfOrder(line.kind)));
-            }
-            Some(line) => {
-                check_value(&line).map_err(|reason| line.error(reason))?;
-                lines.push(line.keep());
-            }
-            None => break None,
+    let first_media = reader.up_to_media(&mut lines, |kind| {
+        // RFC 8840 §9.2: "A valid body uses only pseudo "m=" lines and certain attributes".
+        match is_known(kind) && kind != 'a' {
+            true => Err(Reason::OutOfOrder(kind)),
+            false => Ok(()),
         }
-    };
+    })?;
     let media = media_descriptions(&mut reader, first_media)?;
     Ok(Fragment {
         lines,
@@ -79,19 +60,7 @@ fn media_descriptions<'a>(
         let mut lines = Vec::with_capacity(32);
         lines.push(first.keep());
         let mut order = MediaOrder::default();
-        line = loop {
-            match reader.next()? {
-                Some(line) if line.kind == 'm' => break Some(line),
-                Some(line) => {
-                    order
-                        .admit(line.kind)
-                        .and_then(|()| check_value(&line))
-                        .map_err(|reason| line.error(reason))?;
-                    lines.push(line.keep());
-                }
-                None => break None,
-            }
-        };
+        line = reader.up_to_media(&mut lines, |kind| order.admit(kind))?;
         all.push(MediaDescription { lines });
     }
     Ok(all)
@@ -217,6 +186,24 @@ impl<'a> Reader<'a> {
                 reason: Reason::TooLong,
             }),
         }
+    }
+
+    /// Reads the lines of one part, all of which `admit` has to admit by their type; the `m=` line that begins the next.
+    fn up_to_media(
+        &mut self,
+        lines: &mut Vec<Line>,
+        mut admit: impl FnMut(char) -> Result<(), Reason>,
+    ) -> Result<Option<RawLine<'a>>, ParseError> {
+        while let Some(line) = self.next()? {
+            if line.kind == 'm' {
+                return Ok(Some(line));
+            }
+            admit(line.kind)
+                .and_then(|()| check_value(&line))
+                .map_err(|reason| line.error(reason))?;
+            lines.push(line.keep());
+        }
+        Ok(None)
     }
 
     fn next(&mut self) -> Result<Option<RawLine<'a>>, ParseError> {

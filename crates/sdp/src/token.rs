@@ -1,6 +1,7 @@
 //! The small rules of RFC 8866 §9 that every grammar here shares: fields, tokens, numbers.
 
 use crate::error::{Fault, ValueError};
+use std::fmt;
 use std::str::FromStr;
 
 /// The fields of a value.
@@ -69,6 +70,21 @@ pub(crate) fn checked(text: &str, name: &'static str, test: impl Fn(char) -> boo
     }
 }
 
+/// A token and, behind a `=` if there is one, whatever follows.
+pub(crate) fn name_value(text: &str, name: &'static str) -> Result<(String, Option<String>), ValueError> {
+    let (own_name, value) = match text.split_once('=') {
+        Some((own_name, value)) => (own_name, Some(value.to_owned())),
+        None => (text, None),
+    };
+    Ok((token(own_name, name)?, value))
+}
+
+/// Writes what [`name_value`] reads.
+pub(crate) fn write_name_value(f: &mut fmt::Formatter<'_>, name: &str, value: Option<&str>) -> fmt::Result {
+    f.write_str(name)?;
+    value.map_or(Ok(()), |value| write!(f, "={value}"))
+}
+
 /// That a text has so many bytes.
 pub(crate) fn length(text: &str, name: &'static str, min: usize, max: usize) -> Result<(), ValueError> {
     match text.len() {
@@ -85,11 +101,11 @@ pub(crate) fn is_token_char(c: char) -> bool {
 }
 
 /// Writes `items` with `separator` between them.
-pub(crate) fn join<T: std::fmt::Display>(
-    f: &mut std::fmt::Formatter<'_>,
+pub(crate) fn join<T: fmt::Display>(
+    f: &mut fmt::Formatter<'_>,
     separator: char,
     items: impl IntoIterator<Item = T>,
-) -> std::fmt::Result {
+) -> fmt::Result {
     for (i, item) in items.into_iter().enumerate() {
         if i > 0 {
             write!(f, "{separator}")?;

@@ -53,14 +53,8 @@ impl FromStr for IdentityExtension {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
-        let (name, value) = match text.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_owned())),
-            None => (text, None),
-        };
-        Ok(Self {
-            name: token::token(name, "identity extension")?,
-            value,
-        })
+        let (name, value) = token::name_value(text, "identity extension")?;
+        Ok(Self { name, value })
     }
 }
 
@@ -75,8 +69,7 @@ impl fmt::Display for Identity {
 
 impl fmt::Display for IdentityExtension {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)?;
-        self.value.iter().try_for_each(|value| write!(f, "={value}"))
+        token::write_name_value(f, &self.name, self.value.as_deref())
     }
 }
 

@@ -99,14 +99,8 @@ impl FromStr for RidRestriction {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
-        let (name, value) = match text.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_owned())),
-            None => (text, None),
-        };
-        Ok(Self {
-            name: token::token(name, "rid restriction")?,
-            value,
-        })
+        let (name, value) = token::name_value(text, "rid restriction")?;
+        Ok(Self { name, value })
     }
 }
 
@@ -139,8 +133,7 @@ impl RidDirection {
 
 impl fmt::Display for RidRestriction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)?;
-        self.value.iter().try_for_each(|value| write!(f, "={value}"))
+        token::write_name_value(f, &self.name, self.value.as_deref())
     }
 }
 
