@@ -265,4 +265,26 @@ mod tests {
         assert_eq!(Line::new('a', "rtcp-mux").as_attribute().unwrap().value, None);
         assert_eq!(Line::new('s', "-").as_attribute(), None);
     }
+
+    #[test]
+    fn an_attribute_is_found_by_its_whole_name_in_any_case() {
+        let value = |text: &str, name| {
+            let line = Line::new('a', text);
+            line.attribute_named(name)
+                .map(|attribute| attribute.value.map(str::to_owned))
+        };
+        assert_eq!(value("mid:0", "mid"), Some(Some("0".to_owned())));
+        assert_eq!(value("MID:", "mid"), Some(Some(String::new())));
+        assert_eq!(value("rtcp-mux", "RTCP-mux"), Some(None));
+        for (text, name) in [
+            ("rtcp-mux", "rtcp"),
+            ("rtcp", "rtcp-mux"),
+            ("x:y:z", "x:y"),
+            ("", "mid"),
+            ("\u{e9}", "m"),
+        ] {
+            assert_eq!(value(text, name), None, "{text} is not {name}");
+        }
+        assert!(Line::new('b', "mid:0").attribute_named("mid").is_none());
+    }
 }
