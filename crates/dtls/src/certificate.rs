@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use ring::digest;
 use rustls::SignatureAlgorithm;
@@ -23,29 +22,6 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Makes a P-256 key and a self-signed certificate for it, valid from a day before `now` for 31 days. It says
-    /// nothing about its owner: the name is the one that browsers use.
-    ///
-    /// # Errors
-    /// [`CertificateError::Generation`] if there is no randomness; [`CertificateError::UnreadableKey`] if the provider
-    /// does not read P-256 keys.
-    pub fn generate(provider: &CryptoProvider, now: SystemTime) -> Result<Self, CertificateError> {
-        let generation = |_| CertificateError::Generation;
-        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(generation)?;
-        let mut params = rcgen::CertificateParams::new(Vec::new()).map_err(generation)?;
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(rcgen::DnType::CommonName, "WebRTC");
-        let since_epoch = now
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default()
-            .min(LATEST);
-        let epoch = rcgen::date_time_ymd(1970, 1, 1);
-        params.not_before = epoch + since_epoch.saturating_sub(DAY);
-        params.not_after = epoch + since_epoch + 30 * DAY;
-        let certificate = params.self_signed(&key).map_err(generation)?;
-        Self::from_der(provider, vec![certificate.der().to_vec()], key.serialize_der())
-    }
-
     /// A certificate chain, this side's certificate first, and its private key in PKCS #8, PKCS #1 or SEC 1, all in
     /// DER. ECDSA (P-256, P-384), RSA (2048 bits and more) and Ed25519, as far as the provider has them.
     ///
@@ -69,11 +45,20 @@ impl Certificate {
         {
             return Err(CertificateError::KeyMismatch);
         }
-        Ok(Self {
+        Ok(Self::from_parts(chain, private_key, signing_key))
+    }
+
+    /// Of parts that belong together.
+    pub(crate) fn from_parts(
+        chain: Vec<Vec<u8>>,
+        private_key: PrivateKeyDer<'static>,
+        signing_key: Arc<dyn SigningKey>,
+    ) -> Self {
+        Self {
             chain,
             private_key,
             signing_key,
-        })
+        }
     }
 
     /// The same from PEM text that holds the chain and the key, in any order.
@@ -122,11 +107,6 @@ impl Certificate {
         self.signing_key.algorithm() == SignatureAlgorithm::RSA
     }
 }
-
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// About the year 9000: later dates do not fit a certificate.
-const LATEST: Duration = Duration::from_secs(7000 * 365 * 24 * 60 * 60);
 
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -269,6 +249,9 @@ impl std::error::Error for FingerprintError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::{Duration, SystemTime};
+
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
     #[test]
     fn a_fingerprint_reads_and_writes_as_in_sdp() {

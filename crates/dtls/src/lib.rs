@@ -62,6 +62,7 @@ mod reassembly;
 mod record_layer;
 #[cfg(test)]
 mod recorded;
+mod self_signed;
 mod spki;
 mod stats;
 pub mod wire;
