@@ -17,13 +17,16 @@ pub enum Role {
     Server,
 }
 
-/// The default cryptography of handshakes: rustls's `ring` provider, made once a process.
+/// The default cryptography of handshakes, made once a process: rustls's `ring` provider, or its `aws-lc-rs` provider with the
+/// feature of that name, whose X25519 takes half the time.
 #[must_use]
 pub fn default_provider() -> Arc<CryptoProvider> {
+    #[cfg(feature = "aws-lc-rs")]
+    use rustls::crypto::aws_lc_rs as provider;
+    #[cfg(not(feature = "aws-lc-rs"))]
+    use rustls::crypto::ring as provider;
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    PROVIDER
-        .get_or_init(|| Arc::new(rustls::crypto::ring::default_provider()))
-        .clone()
+    PROVIDER.get_or_init(|| Arc::new(provider::default_provider())).clone()
 }
 
 /// Whether the master secret is bound to the whole handshake (RFC 7627). Everyone in WebRTC can do it.
@@ -42,7 +45,7 @@ pub enum ExtendedMasterSecret {
 pub struct Config {
     /// This side's certificate.
     pub certificate: Arc<Certificate>,
-    /// The cryptography of the handshake. Default: rustls's `ring` provider.
+    /// The cryptography of the handshake. Default: [`default_provider`].
     pub provider: Arc<CryptoProvider>,
     /// The fingerprints signalled for the peer's certificate, of which one must match. While there are none, the
     /// handshake holds before it trusts the peer (see `Connection::set_remote_fingerprints`). Default: none.

@@ -44,7 +44,7 @@
 //! [`Connection`] gives records to the record layer and handshake fragments to the reassembly, lets the handshake of
 //! its role (`dtls12`) go on with each message that is complete, and sends what that leaves as a flight. [`wire`] holds
 //! the bytes of all of it. The cryptography of the handshake is that of any rustls `CryptoProvider`; records are
-//! protected by `ring`, or by `aws-lc-rs` with the feature of that name.
+//! protected by `ring`. With the feature `aws-lc-rs` that crate protects records, and is the default for handshakes.
 //!
 //! Renegotiation, session resumption and certificate chains are left out: WebRTC has no use for them.
 
