@@ -11,16 +11,23 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod association;
 mod bulk;
+mod connection;
+mod dtls;
 mod floor;
 mod latency;
+mod machine;
 mod measurement;
 mod memory;
 mod messages;
+mod micro;
 mod process;
 mod run;
+mod sdp;
 mod setup;
 mod stack;
+mod stun;
 mod table;
 
 use std::process::ExitCode;

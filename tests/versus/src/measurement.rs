@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use crate::dtls::{self, Session};
+use crate::machine::{self, Machine};
 use crate::stack::{Stack, StackName};
-use crate::{Result, bulk, floor, latency, memory, messages, setup};
+use crate::{Result, bulk, floor, latency, memory, messages, sdp, setup, stun};
 
 /// What one child process measures: one or several rows.
 pub(crate) struct Measurement {
@@ -43,11 +45,32 @@ pub(crate) enum Target {
 }
 
 enum Task {
-    Bulk { send_buffer: usize },
+    Bulk {
+        send_buffer: usize,
+    },
     Messages,
     Latency,
     Setup,
     Memory,
+    /// Whole peers without I/O, in memory.
+    Connections {
+        size: usize,
+    },
+    ConnectionSetup,
+    /// SCTP alone, in memory.
+    Associations {
+        size: usize,
+    },
+    ZeroChecksum {
+        size: usize,
+    },
+    Goodput {
+        loss: f64,
+    },
+    Handshake,
+    Record,
+    Stun,
+    Sdp,
 }
 
 /// For how long, and how many.
@@ -58,6 +81,8 @@ pub(crate) struct Effort {
     pub(crate) window: Duration,
     /// Connections, where they are counted.
     pub(crate) connections: usize,
+    /// To see that it runs.
+    pub(crate) quick: bool,
 }
 
 /// A value in the unit of the row with this key.
@@ -77,6 +102,18 @@ const fn row(key: &'static str, what: &'static str, unit: &'static str, better: 
 const STACKS: &[StackName] = {
     use StackName::*;
     &[Peerline, Str0m, Webrtc, Datachannel, Rustrtc]
+};
+const CONNECTIONS: &[StackName] = {
+    use StackName::*;
+    &[Peerline, Str0m, Rtc]
+};
+const ASSOCIATIONS: &[StackName] = {
+    use StackName::*;
+    &[Peerline, RtcSctp, SctpProto]
+};
+const DTLS: &[StackName] = {
+    use StackName::*;
+    &[Peerline, Dimpl, Openssl, Floor]
 };
 const STACKS_AND_FLOOR: &[StackName] = {
     use StackName::*;
@@ -149,6 +186,176 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         who: STACKS,
         task: Task::Memory,
     },
+    Measurement {
+        name: "connection-bulk",
+        rows: &[row("cpu", "bulk in memory, no sockets", "CPU s/GiB", Less, Value(1.0))],
+        who: &[StackName::Peerline, StackName::Str0m, StackName::Rtc, StackName::Floor],
+        task: Task::Connections { size: 64 << 10 },
+    },
+    Measurement {
+        name: "connection-messages",
+        rows: &[row(
+            "each",
+            "messages of 100 bytes in memory, no sockets",
+            "CPU µs each",
+            Less,
+            Target::None,
+        )],
+        who: CONNECTIONS,
+        task: Task::Connections { size: 100 },
+    },
+    Measurement {
+        name: "connection-setup",
+        rows: &[row("cpu", "set-up in memory, both sides", "CPU ms", Less, Value(0.5))],
+        who: &[StackName::Peerline, StackName::Str0m, StackName::Rtc, StackName::Floor],
+        task: Task::ConnectionSetup,
+    },
+    Measurement {
+        name: "sctp-bulk",
+        rows: &[row("cpu", "SCTP alone in memory", "CPU s/GiB", Less, Value(0.35))],
+        who: ASSOCIATIONS,
+        task: Task::Associations { size: 64 << 10 },
+    },
+    Measurement {
+        name: "sctp-bulk-zero",
+        rows: &[row(
+            "cpu",
+            "SCTP alone in memory, zero checksum",
+            "CPU s/GiB",
+            Less,
+            Value(0.35),
+        )],
+        who: &[StackName::Peerline],
+        task: Task::ZeroChecksum { size: 64 << 10 },
+    },
+    Measurement {
+        name: "sctp-messages",
+        rows: &[row(
+            "each",
+            "SCTP alone in memory, messages of 100 bytes",
+            "CPU µs each",
+            Less,
+            Target::None,
+        )],
+        who: ASSOCIATIONS,
+        task: Task::Associations { size: 100 },
+    },
+    Measurement {
+        name: "sctp-messages-zero",
+        rows: &[row(
+            "each",
+            "SCTP alone in memory, messages of 100 bytes, zero checksum",
+            "CPU µs each",
+            Less,
+            Target::None,
+        )],
+        who: &[StackName::Peerline],
+        task: Task::ZeroChecksum { size: 100 },
+    },
+    Measurement {
+        name: "dtls-handshake",
+        rows: &[row(
+            "handshake",
+            "DTLS 1.2 handshake in memory, both sides",
+            "µs",
+            Less,
+            Target::None,
+        )],
+        who: DTLS,
+        task: Task::Handshake,
+    },
+    Measurement {
+        name: "dtls-record",
+        rows: &[row(
+            "record",
+            "DTLS record of 1,200 bytes, seal and open",
+            "ns",
+            Less,
+            Value(550.0),
+        )],
+        who: DTLS,
+        task: Task::Record,
+    },
+    Measurement {
+        name: "stun",
+        rows: &[
+            row("build", "STUN binding request, build", "ns", Less, Value(270.0)),
+            row(
+                "verify",
+                "STUN binding request, parse and verify",
+                "ns",
+                Less,
+                Value(270.0),
+            ),
+        ],
+        who: &[
+            StackName::Peerline,
+            StackName::RtcStun,
+            StackName::StunTypes,
+            StackName::Floor,
+        ],
+        task: Task::Stun,
+    },
+    Measurement {
+        name: "sdp",
+        rows: &[
+            row("parse", "SDP of a browser's offer, parse", "µs", Less, Value(13.0)),
+            row("write", "SDP of a browser's offer, write", "µs", Less, Value(5.0)),
+        ],
+        who: &[
+            StackName::Peerline,
+            StackName::RtcSdp,
+            StackName::SdpTypes,
+            StackName::WebrtcSdp,
+            StackName::Floor,
+        ],
+        task: Task::Sdp,
+    },
+    Measurement {
+        name: "goodput-0",
+        rows: &[
+            row(
+                "rate",
+                "goodput on a path of 100 Mbit/s and 50 ms, no loss",
+                "Mbit/s",
+                More,
+                Value(95.0),
+            ),
+            row(
+                "cpu",
+                "SCTP on a path of 100 Mbit/s and 50 ms, no loss",
+                "CPU s/GiB",
+                Less,
+                Target::None,
+            ),
+        ],
+        who: ASSOCIATIONS,
+        task: Task::Goodput { loss: 0.0 },
+    },
+    Measurement {
+        name: "goodput-0.1",
+        rows: &[row(
+            "rate",
+            "goodput on that path, 0.1 % loss",
+            "Mbit/s",
+            More,
+            Value(85.0),
+        )],
+        who: ASSOCIATIONS,
+        task: Task::Goodput { loss: 0.001 },
+    },
+    Measurement {
+        name: "goodput-1",
+        rows: &[row(
+            "rate",
+            "goodput on that path, 1 % loss",
+            "Mbit/s",
+            More,
+            Value(60.0),
+        )],
+        who: ASSOCIATIONS,
+        task: Task::Goodput { loss: 0.01 },
+    },
 ];
 
 impl Measurement {
@@ -158,16 +365,26 @@ impl Measurement {
 
     /// How often each has its turn if `asked` for so many rounds.
     pub(crate) fn rounds(&self, asked: usize) -> usize {
-        asked
+        match self.task {
+            // Nothing but its CPU time differs from one to the next.
+            Task::Goodput { .. } => 1,
+            _ => asked,
+        }
     }
 
     /// Nobody takes this long: whoever does has stalled.
     pub(crate) fn patience(&self) -> Duration {
-        Duration::from_secs(60)
+        match self.task {
+            Task::Goodput { .. } => Duration::from_secs(300),
+            _ => Duration::from_secs(60),
+        }
     }
 
     /// Measures `stack`, which is one of `who`.
     pub(crate) async fn run(&self, stack: StackName, effort: Effort) -> Result<Vec<Figure>> {
+        if stack == StackName::Floor {
+            return self.floor(effort).await;
+        }
         match self.task {
             Task::Bulk { .. } | Task::Messages | Task::Latency | Task::Setup | Task::Memory => match stack {
                 StackName::Peerline => self.over_sockets::<crate::stack::Peerline>(effort).await,
@@ -179,9 +396,35 @@ impl Measurement {
                 StackName::Rustrtc => self.over_sockets::<crate::stack::Rustrtc>(effort).await,
                 #[cfg(feature = "datachannel")]
                 StackName::Datachannel => self.over_sockets::<crate::stack::Datachannel>(effort).await,
-                StackName::Floor => self.floor(effort).await,
                 _ => Err(NOT_HERE.into()),
             },
+            Task::Connections { .. } | Task::ConnectionSetup => match stack {
+                StackName::Peerline => self.in_memory::<crate::connection::Peerline>(effort),
+                #[cfg(feature = "peers")]
+                StackName::Str0m => self.in_memory::<crate::connection::Str0m>(effort),
+                #[cfg(feature = "peers")]
+                StackName::Rtc => self.in_memory::<crate::connection::Rtc>(effort),
+                _ => Err(NOT_HERE.into()),
+            },
+            Task::Associations { .. } | Task::Goodput { .. } => match stack {
+                StackName::Peerline => self.in_memory::<crate::association::Peerline>(effort),
+                #[cfg(feature = "peers")]
+                StackName::RtcSctp => self.in_memory::<crate::association::RtcSctp>(effort),
+                #[cfg(feature = "peers")]
+                StackName::SctpProto => self.in_memory::<crate::association::SctpProto>(effort),
+                _ => Err(NOT_HERE.into()),
+            },
+            Task::Handshake | Task::Record => match stack {
+                StackName::Peerline => self.dtls::<crate::dtls::Peerline>(effort),
+                #[cfg(feature = "peers")]
+                StackName::Dimpl => self.dtls::<crate::dtls::Dimpl>(effort),
+                #[cfg(feature = "openssl")]
+                StackName::Openssl => self.dtls::<crate::dtls::Openssl>(effort),
+                _ => Err(NOT_HERE.into()),
+            },
+            Task::Stun => stun::measure(stack, effort),
+            Task::Sdp => sdp::measure(stack, effort),
+            Task::ZeroChecksum { .. } => self.in_memory::<crate::association::PeerlineZeroChecksum>(effort),
         }
     }
 
@@ -192,6 +435,25 @@ impl Measurement {
             Task::Latency => latency::measure::<S>(effort).await,
             Task::Setup => setup::measure::<S>(effort).await,
             Task::Memory => memory::measure::<S>(effort).await,
+            _ => Err(NOT_HERE.into()),
+        }
+    }
+
+    fn in_memory<M: Machine>(&self, effort: Effort) -> Result<Vec<Figure>> {
+        match self.task {
+            Task::Connections { size } | Task::Associations { size } | Task::ZeroChecksum { size } => {
+                machine::transfer::<M>(IN_MEMORY_SEND_BUFFER, size, effort)
+            }
+            Task::ConnectionSetup => machine::setup::<M>(effort),
+            Task::Goodput { loss } => machine::goodput::<M>(loss, effort.quick),
+            _ => Err(NOT_HERE.into()),
+        }
+    }
+
+    fn dtls<S: Session>(&self, effort: Effort) -> Result<Vec<Figure>> {
+        match self.task {
+            Task::Record => dtls::records::<S>(effort),
+            _ => dtls::handshakes::<S>(effort),
         }
     }
 
@@ -200,10 +462,18 @@ impl Measurement {
             Task::Bulk { send_buffer } => floor::datagrams(send_buffer, effort).await,
             Task::Latency => floor::round_trips(effort).await,
             Task::Setup => floor::handshakes(effort),
-            Task::Messages | Task::Memory => Err(NOT_HERE.into()),
+            Task::Connections { .. } => floor::records(effort),
+            Task::ConnectionSetup => floor::handshakes(effort),
+            Task::Handshake => floor::key_exchange(effort),
+            Task::Record => floor::record(effort),
+            Task::Stun => stun::measure(StackName::Floor, effort),
+            Task::Sdp => sdp::measure(StackName::Floor, effort),
+            _ => Err(NOT_HERE.into()),
         }
     }
 }
+
+const IN_MEMORY_SEND_BUFFER: usize = 128 << 10;
 
 const NOT_HERE: &str = "not in this program, or not a measurement of it";
 
@@ -214,6 +484,7 @@ impl Effort {
             warm_up: Duration::from_millis(warm_up),
             window: Duration::from_millis(window),
             connections,
+            quick,
         }
     }
 }

@@ -1,11 +1,17 @@
 //! What this process costs: the clock, its CPU time, its memory.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The time: measuring is what this program is for.
 #[expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+/// The date, for certificates.
+#[expect(clippy::disallowed_methods, reason = "a certificate says from when it holds")]
+pub(crate) fn today() -> SystemTime {
+    SystemTime::now()
 }
 
 /// CPU time, user and system, of all threads so far; to 10 ms.

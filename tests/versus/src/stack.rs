@@ -14,7 +14,9 @@ mod webrtc;
 pub(crate) use self::datachannel::Datachannel;
 pub(crate) use self::peerline::Peerline;
 #[cfg(feature = "peers")]
-pub(crate) use self::{rustrtc::Rustrtc, str0m::Str0m, webrtc::Webrtc};
+pub(crate) use self::{
+    rustrtc::Rustrtc, str0m::Str0m, str0m::install_provider as install_provider_of_str0m, webrtc::Webrtc,
+};
 
 use bytes::Bytes;
 

@@ -26,9 +26,7 @@ impl Stack for Str0m {
     type Channel = End;
 
     async fn connect(send_buffer: usize) -> Result<Pair<End>> {
-        static PROVIDER: Once = Once::new();
-        PROVIDER.call_once(|| from_feature_flags().install_process_default());
-
+        install_provider();
         let (mut offerer, mut answerer) = (End::new(send_buffer).await?, End::new(send_buffer).await?);
         let mut change = offerer.rtc.sdp_api();
         change.add_channel("bench".to_owned());
@@ -50,6 +48,12 @@ impl Stack for Str0m {
             answerer: answerer.await??,
         })
     }
+}
+
+/// Once a process.
+pub(crate) fn install_provider() {
+    static PROVIDER: Once = Once::new();
+    PROVIDER.call_once(|| from_feature_flags().install_process_default());
 }
 
 pub(crate) struct End {
