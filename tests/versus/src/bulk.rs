@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::Result;
 use crate::measurement::{Effort, Figure};
-use crate::process::{Stopwatch, now};
+use crate::process::{Stopwatch, datagrams_dropped, now};
 use crate::stack::{Channel, Pair, Stack};
 
 /// The largest message that all stacks take.
@@ -31,8 +31,13 @@ pub(crate) fn rate_and_cost(bytes: f64, wall: Duration, cpu: Duration) -> Vec<Fi
     ]
 }
 
+/// The figure that is no row: datagrams for which there was no room in a receive buffer. What a stack with a long minimum
+/// timeout gets through depends on whether there were any.
+pub(crate) const DROPS: &str = "drops";
+
 /// What arrived in a window of time, and what it cost both sides.
 pub(crate) struct Transfer {
+    pub(crate) drops: f64,
     pub(crate) messages: f64,
     pub(crate) wall: Duration,
     pub(crate) cpu: Duration,
@@ -54,10 +59,12 @@ async fn counted(channel: &mut impl Channel, size: usize, effort: Effort) -> Res
     receive(channel, size, effort.warm_up).await?;
     let stopwatch = Stopwatch::start();
     let messages = receive(channel, size, effort.window).await? as f64;
+    let (wall, cpu) = (stopwatch.wall(), stopwatch.cpu());
     Ok(Transfer {
         messages,
-        wall: stopwatch.wall(),
-        cpu: stopwatch.cpu(),
+        wall,
+        cpu,
+        drops: datagrams_dropped() as f64,
     })
 }
 

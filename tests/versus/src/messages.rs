@@ -1,7 +1,7 @@
 //! How many small messages go through one channel in one direction.
 
 use crate::Result;
-use crate::bulk::transfer;
+use crate::bulk::{DROPS, transfer};
 use crate::measurement::{Effort, Figure};
 use crate::stack::Stack;
 
@@ -13,5 +13,6 @@ pub(crate) async fn measure<S: Stack>(effort: Effort) -> Result<Vec<Figure>> {
     Ok(vec![
         ("rate", transfer.messages / transfer.wall.as_secs_f64()),
         ("cpu", transfer.cpu.as_secs_f64() * 1e6 / transfer.messages),
+        (DROPS, transfer.drops),
     ])
 }

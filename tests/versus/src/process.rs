@@ -40,6 +40,24 @@ pub(crate) fn resident_kib() -> f64 {
         .expect("status has VmRSS")
 }
 
+/// Datagrams that this process's sockets had no room for, while they are open.
+pub(crate) fn datagrams_dropped() -> u64 {
+    let links = std::fs::read_dir("/proc/self/fd").expect("Linux has /proc");
+    let sockets: Vec<String> = links
+        .filter_map(|link| std::fs::read_link(link.ok()?.path()).ok())
+        .filter_map(|target| Some(target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
+        .collect();
+    // The tenth column is the socket's inode, the last what was dropped.
+    let dropped = |line: &str| {
+        let columns: Vec<&str> = line.split_ascii_whitespace().collect();
+        let inode = *columns.get(9)?;
+        let ours = sockets.iter().any(|socket| socket == inode);
+        columns.last().filter(|_| ours)?.parse::<u64>().ok()
+    };
+    let table = |path| -> u64 { read(path).lines().filter_map(dropped).sum() };
+    table("/proc/self/net/udp") + table("/proc/self/net/udp6")
+}
+
 fn read(path: &str) -> String {
     std::fs::read_to_string(path).expect("Linux has /proc")
 }

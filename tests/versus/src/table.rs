@@ -1,6 +1,7 @@
 //! The figures side by side.
 
 use crate::arguments::Plan;
+use crate::bulk;
 use crate::measurement::{Measurement, Row, Target};
 use crate::process::quantile;
 use crate::stack::StackName;
@@ -18,6 +19,9 @@ struct Entry {
     stack: StackName,
     value: f64,
 }
+
+/// Rounds that differ by so much are remarked on.
+const UNSTEADY: f64 = 2.0;
 
 /// One row as text.
 type Line = [String; 7];
@@ -69,7 +73,8 @@ impl Table {
         }
         print_lines(&lines, markdown);
         println!();
-        for note in &self.notes {
+        let about_figures = measurements.iter().flat_map(|measurement| self.remarks(measurement));
+        for note in self.notes.iter().cloned().chain(about_figures) {
             println!("{}{note}", if markdown { "- " } else { "" });
         }
     }
@@ -116,15 +121,38 @@ impl Table {
         ])
     }
 
+    /// What a median does not tell: rounds that differ much, and losses.
+    fn remarks(&self, measurement: &Measurement) -> Vec<String> {
+        let mut remarks = Vec::new();
+        for &stack in measurement.who {
+            for row in measurement.rows {
+                let values = self.values(measurement, row.key, stack);
+                let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+                let most = values.iter().copied().fold(0.0, f64::max);
+                if most >= UNSTEADY * least {
+                    let (least, most) = (number(least), number(most));
+                    let about = format!("{}: {} to {most} {} of {}", row.what, least, row.unit, stack.name());
+                    remarks.push(format!("unsteady: {about}"));
+                }
+            }
+            let drops: f64 = self.values(measurement, bulk::DROPS, stack).iter().sum();
+            if drops > 0.0 {
+                let about = format!("{}: {} datagrams of {}", measurement.name, number(drops), stack.name());
+                remarks.push(format!("no room in its receive buffer: {about}"));
+            }
+        }
+        remarks
+    }
+
     /// The median over the rounds.
     fn median(&self, measurement: &Measurement, row: &Row, stack: StackName) -> Option<f64> {
-        let mut values: Vec<f64> = self
-            .figures
-            .iter()
-            .filter(|one| one.measurement == measurement.name && one.key == row.key && one.stack == stack)
-            .map(|one| one.value)
-            .collect();
+        let mut values = self.values(measurement, row.key, stack);
         (!values.is_empty()).then(|| quantile(&mut values, 0.5))
+    }
+
+    fn values(&self, measurement: &Measurement, key: &str, stack: StackName) -> Vec<f64> {
+        let of = |one: &&Entry| one.measurement == measurement.name && one.key == key && one.stack == stack;
+        self.figures.iter().filter(of).map(|one| one.value).collect()
     }
 }
 
