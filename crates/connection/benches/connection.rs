@@ -1,12 +1,13 @@
 //! What a connection costs: pairs of them in memory, without sockets. `cargo bench -p peerline-connection`.
 //!
-//! Words after `--` choose: `memory`, `setup`, `idle`; a number says how many pairs, for a profiler that wants few.
+//! Words after `--` choose: `memory`, `setup`, `idle`, `messages`; a number says how many pairs or messages, for a profiler that
+//! wants few.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use peerline_connection::{
     Certificate, Config, Connection, DataChannelInit, DataChannelState, Event, OfferOptions, default_provider,
 };
@@ -30,6 +31,9 @@ fn main() {
     }
     if wanted("idle") {
         idle(count.unwrap_or(200));
+    }
+    if wanted("messages") {
+        messages(count.unwrap_or(200_000));
     }
 }
 
@@ -57,6 +61,36 @@ fn idle(count: u32) {
     println!(
         "idle: {each:?} a connection and minute, {} ns a datagram, {share:.2} % of a core for 10,000 connections",
         begun.elapsed().as_nanos() / u128::from(datagrams)
+    );
+}
+
+/// Messages of 100 bytes one way, a hundred at a time.
+fn messages(count: u32) {
+    let mut pair = Pair::connected(start(), 0);
+    let [from, to] = pair
+        .ends
+        .each_ref()
+        .map(|end| end.connection.channels().next().expect("a channel"));
+    let payload = Bytes::from_static(&[7; 100]);
+    let begun = real_time();
+    let (mut sent, mut received, mut datagrams) = (0, 0, 0);
+    while received < count {
+        for _ in 0..100 {
+            sent += u32::from(pair.ends[0].connection.send(pair.now, from, payload.clone()).is_ok());
+        }
+        datagrams += pair.exchange();
+        while pair.ends[1].connection.recv(pair.now, to).is_some() {
+            received += 1;
+        }
+        if received < sent {
+            pair.step(pair.now + Duration::from_secs(1));
+        }
+    }
+    let took = begun.elapsed();
+    println!(
+        "messages of 100 bytes: {:.0} a second, {} ns a datagram, both ends on one core",
+        f64::from(received) / took.as_secs_f64(),
+        took.as_nanos() / u128::from(datagrams)
     );
 }
 
