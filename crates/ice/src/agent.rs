@@ -1,5 +1,8 @@
 //! [`Agent`]: the public type, and how its sessions share sockets, pace and news.
 
+mod data;
+mod restart;
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
@@ -11,7 +14,7 @@ use crate::gather::Gatherer;
 use crate::pacer::Pacer;
 use crate::pair::{PairId, PairState};
 use crate::server::{self, Responses};
-use crate::session::{Local, Session, path_between};
+use crate::session::{Local, Session};
 use crate::{
     AddCandidateError, Candidate, CandidatePair, CandidatePairStats, Config, Credentials, DropCounters, Event,
     GatheringState, Role, State,
@@ -166,31 +169,6 @@ impl Agent {
         self.ctx.drops
     }
 
-    /// True for paths that the peer has proved to use: it has sent an authenticated check there, or answered one. Nothing
-    /// else should be taken from other paths, however well-formed: not even the first message of a handshake.
-    #[must_use]
-    pub fn accepts(&self, five_tuple: &FiveTuple) -> bool {
-        let Some(path) = self.canonical(five_tuple) else {
-            return false;
-        };
-        let retired = self.retired.as_ref().map(|retired| &retired.0);
-        self.sessions.iter().chain(retired).any(|session| {
-            let proved = session
-                .list
-                .find(&path)
-                .is_some_and(|p| p.peer_checked || p.state == PairState::Succeeded);
-            proved || session.early.iter().any(|early| early.path == path)
-        })
-    }
-
-    /// How the checks of a path fare, in the newest session that has a pair for it; `None` if there is none.
-    #[must_use]
-    pub fn pair_state(&self, five_tuple: &FiveTuple) -> Option<PairState> {
-        let path = self.canonical(five_tuple)?;
-        let mut sessions = self.sessions.iter().rev();
-        sessions.find_map(|session| session.list.find(&path).map(|pair| pair.state))
-    }
-
     /// The username fragments that the peer's checks may name: those of every session that still answers.
     pub fn local_ufrags(&self) -> impl Iterator<Item = &str> + Clone {
         let retired = self.retired.iter().map(|retired| &retired.0);
@@ -211,23 +189,6 @@ impl Agent {
             &mut self.ctx,
             self.sessions.last_mut().expect("there is always a session"),
         )
-    }
-
-    /// Which session carries data: the newest with a selected pair whose peer is heard, else the newest with any pair whose
-    /// peer is heard, else the newest with any.
-    fn carrier(&self) -> Option<usize> {
-        let newest = |suits: &dyn Fn(&Session) -> bool| self.sessions.iter().rposition(suits);
-        let heard = |session: &Session| session.sending().is_some() && !session.consent.is_missed();
-        newest(&|session| session.selected.is_some() && heard(session))
-            .or_else(|| newest(&heard))
-            .or_else(|| newest(&|session| session.sending().is_some()))
-            .filter(|_| !self.closed)
-    }
-
-    /// The path in the one form that tables know, if it is one of ours.
-    fn canonical(&self, five_tuple: &FiveTuple) -> Option<FiveTuple> {
-        let local = self.gatherer.socket(five_tuple.local)?;
-        (five_tuple.transport == Transport::Udp).then(|| path_between(local, five_tuple.remote))
     }
 
     // Commands for this side.
@@ -294,43 +255,6 @@ impl Agent {
         for local in self.gatherer.hosts().to_vec() {
             self.announce(local);
         }
-    }
-
-    /// Restarts ICE (RFC 8445 §9) with these credentials, or random ones. The peer's credentials and candidates are to be
-    /// set anew; the local candidates are announced again. The session so far goes on in all respects, and carries data,
-    /// until the new one has selected a pair.
-    pub fn restart(&mut self, now: Instant, credentials: Option<Credentials>) {
-        self.clock(now);
-        if self.closed {
-            return;
-        }
-        let begun = self.state() != State::New;
-        let session = Session::new(&mut self.ctx, self.sessions_made, credentials, begun);
-        self.sessions_made = self.sessions_made.wrapping_add(1);
-        self.sessions.push(session);
-        // Of too many restarts that led nowhere, the oldest that carries nothing is forgotten.
-        if self.sessions.len() > self.ctx.limits.max_restarts + 1 {
-            self.sessions.remove(usize::from(self.carrier() == Some(0)));
-        }
-        let gathering = self.gatherer.state();
-        if gathering != GatheringState::New {
-            self.enter(GatheringState::Gathering);
-            self.announce_all();
-            self.enter(gathering);
-        }
-        self.settle_now();
-    }
-
-    /// Undoes the latest [`restart`](Self::restart), as when the offer that asked for it is rolled back (RFC 8829 §4.1.10.2).
-    /// False if there is none to undo: none was begun, or the new session has taken over.
-    pub fn rollback_restart(&mut self, now: Instant) -> bool {
-        self.clock(now);
-        let possible = self.sessions.len() > 1 && !self.closed;
-        if possible {
-            self.sessions.pop();
-            self.settle_now();
-        }
-        possible
     }
 
     /// Ends everything: nothing is sent any more, and nothing answered.
@@ -540,53 +464,6 @@ impl Agent {
         self.ctx.pop()
     }
 
-    // Data.
-
-    /// One datagram for the selected pair around what `fill` appends. `None`, and `fill` not called, while there is no
-    /// pair; `None`, too, if `fill` appends nothing.
-    pub fn enclose(&mut self, out: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>) -> Option<usize>) -> Option<Transmit> {
-        let session = self.carrier().and_then(|index| self.sessions.get_mut(index))?;
-        let (id, five_tuple) = session.sending().map(|pair| (pair.id, pair.path))?;
-        let len = fill(out)?;
-        session.list.touch(id, |pair| {
-            pair.counters.packets_sent += 1;
-            pair.counters.bytes_sent += len as u64;
-        });
-        Some(Transmit {
-            five_tuple,
-            ecn: None,
-            len,
-        })
-    }
-
-    /// A datagram of `len` bytes that is not STUN has come on this path: it counts, and shows that the peer is alive (but
-    /// is no consent).
-    pub fn on_data_received(&mut self, now: Instant, five_tuple: &FiveTuple, len: usize) {
-        let now = self.clock(now);
-        let Some(path) = self.canonical(five_tuple) else { return };
-        let mut recovered = false;
-        for session in self.sessions.iter_mut().rev() {
-            if let Some(id) = session
-                .list
-                .find(&path)
-                .filter(|pair| pair.state == PairState::Succeeded)
-                .map(|pair| pair.id)
-            {
-                session.list.touch(id, |pair| {
-                    pair.alive_at = Some(now);
-                    pair.counters.packets_received += 1;
-                    pair.counters.bytes_received += len as u64;
-                    pair.counters.last_packet_received = Some(now);
-                });
-                recovered = session.consent.is_missed();
-                break;
-            }
-        }
-        if recovered {
-            self.settle(now);
-        }
-    }
-
     // Inside.
 
     /// "A backwards `now` counts as the latest seen."
@@ -617,18 +494,6 @@ impl Agent {
         let state = self.state();
         if std::mem::replace(&mut self.reported_state, state) != state {
             self.ctx.push(Event::StateChange(state));
-        }
-    }
-
-    /// Once a session has selected a pair, those before it have nothing left to do but to answer what is under way.
-    fn retire(&mut self, now: Instant) {
-        let Some(selected) = self.sessions.iter().rposition(|session| session.selected.is_some()) else {
-            return;
-        };
-        for session in self.sessions.drain(..selected) {
-            if session.sending().is_some() {
-                self.retired = Some(Box::new((session.retire(), now + self.ctx.timings.retirement)));
-            }
         }
     }
 }

@@ -43,7 +43,7 @@
 //!
 //! | file | idea |
 //! |---|---|
-//! | [`Agent`] | the verbs; sockets, pace and news that sessions share |
+//! | [`Agent`] | the verbs; sockets, pace and news that sessions share; the path of data; restarts |
 //! | `session` | what a restart replaces: credentials, candidates, pairs |
 //! | `gather` | local candidates and the state of gathering |
 //! | `candidate`, `remote`, `pair`, `checklist` | what can be checked, in which order |

@@ -1,0 +1,98 @@
+//! The path of data: which way it goes, and from where it is taken.
+
+use std::time::Instant;
+
+use peerline_wire::{FiveTuple, Transmit, Transport};
+
+use super::Agent;
+use crate::pair::PairState;
+use crate::session::{Session, path_between};
+
+impl Agent {
+    /// True for paths that the peer has proved to use: it has sent an authenticated check there, or answered one. Nothing
+    /// else should be taken from other paths, however well-formed: not even the first message of a handshake.
+    #[must_use]
+    pub fn accepts(&self, five_tuple: &FiveTuple) -> bool {
+        let Some(path) = self.canonical(five_tuple) else {
+            return false;
+        };
+        let retired = self.retired.as_ref().map(|retired| &retired.0);
+        self.sessions.iter().chain(retired).any(|session| {
+            let proved = session
+                .list
+                .find(&path)
+                .is_some_and(|p| p.peer_checked || p.state == PairState::Succeeded);
+            proved || session.early.iter().any(|early| early.path == path)
+        })
+    }
+
+    /// How the checks of a path fare, in the newest session that has a pair for it; `None` if there is none.
+    #[must_use]
+    pub fn pair_state(&self, five_tuple: &FiveTuple) -> Option<PairState> {
+        let path = self.canonical(five_tuple)?;
+        let mut sessions = self.sessions.iter().rev();
+        sessions.find_map(|session| session.list.find(&path).map(|pair| pair.state))
+    }
+
+    /// One datagram for the selected pair around what `fill` appends. `None`, and `fill` not called, while there is no
+    /// pair; `None`, too, if `fill` appends nothing.
+    pub fn enclose(&mut self, out: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>) -> Option<usize>) -> Option<Transmit> {
+        let session = self.carrier().and_then(|index| self.sessions.get_mut(index))?;
+        let (id, five_tuple) = session.sending().map(|pair| (pair.id, pair.path))?;
+        let len = fill(out)?;
+        session.list.touch(id, |pair| {
+            pair.counters.packets_sent += 1;
+            pair.counters.bytes_sent += len as u64;
+        });
+        Some(Transmit {
+            five_tuple,
+            ecn: None,
+            len,
+        })
+    }
+
+    /// A datagram of `len` bytes that is not STUN has come on this path: it counts, and shows that the peer is alive (but
+    /// is no consent).
+    pub fn on_data_received(&mut self, now: Instant, five_tuple: &FiveTuple, len: usize) {
+        let now = self.clock(now);
+        let Some(path) = self.canonical(five_tuple) else { return };
+        let mut recovered = false;
+        for session in self.sessions.iter_mut().rev() {
+            if let Some(id) = session
+                .list
+                .find(&path)
+                .filter(|pair| pair.state == PairState::Succeeded)
+                .map(|pair| pair.id)
+            {
+                session.list.touch(id, |pair| {
+                    pair.alive_at = Some(now);
+                    pair.counters.packets_received += 1;
+                    pair.counters.bytes_received += len as u64;
+                    pair.counters.last_packet_received = Some(now);
+                });
+                recovered = session.consent.is_missed();
+                break;
+            }
+        }
+        if recovered {
+            self.settle(now);
+        }
+    }
+
+    /// Which session carries data: the newest with a selected pair whose peer is heard, else the newest with any pair whose
+    /// peer is heard, else the newest with any.
+    pub(super) fn carrier(&self) -> Option<usize> {
+        let newest = |suits: &dyn Fn(&Session) -> bool| self.sessions.iter().rposition(suits);
+        let heard = |session: &Session| session.sending().is_some() && !session.consent.is_missed();
+        newest(&|session| session.selected.is_some() && heard(session))
+            .or_else(|| newest(&heard))
+            .or_else(|| newest(&|session| session.sending().is_some()))
+            .filter(|_| !self.closed)
+    }
+
+    /// The path in the one form that tables know, if it is one of ours.
+    pub(super) fn canonical(&self, five_tuple: &FiveTuple) -> Option<FiveTuple> {
+        let local = self.gatherer.socket(five_tuple.local)?;
+        (five_tuple.transport == Transport::Udp).then(|| path_between(local, five_tuple.remote))
+    }
+}
