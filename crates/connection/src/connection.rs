@@ -177,9 +177,7 @@ impl Connection {
         match demux(&datagram.payload) {
             Some(Protocol::Stun) => self.ice.handle_datagram(now, datagram),
             // What DTLS sees came over a path that ICE has verified: nobody else's packet reaches the handshake.
-            Some(Protocol::Dtls) if self.ice.accepts(&datagram.five_tuple) => {
-                self.ice
-                    .on_data_received(now, &datagram.five_tuple, datagram.payload.len());
+            Some(Protocol::Dtls) if self.ice.handle_data(now, &datagram.five_tuple, datagram.payload.len()) => {
                 match &mut self.dtls {
                     Some(dtls) => dtls.handle_datagram(now, datagram.payload),
                     None if self.early.len() < self.config.max_early_datagrams => {

@@ -32,7 +32,7 @@ use crate::{
 /// - *The five verbs*: [`handle_datagram`](Self::handle_datagram), [`handle_timeout`](Self::handle_timeout),
 ///   [`poll_transmit`](Self::poll_transmit), [`poll_timeout`](Self::poll_timeout), [`poll_event`](Self::poll_event).
 ///   Poll after every call that takes the time.
-/// - *Data*: [`enclose`](Self::enclose) sends it, [`on_data_received`](Self::on_data_received) counts it.
+/// - *Data*: [`enclose`](Self::enclose) sends it, [`handle_data`](Self::handle_data) admits it.
 #[derive(Debug)]
 pub struct Agent {
     ctx: Context,

@@ -77,6 +77,12 @@ impl Checklist {
         self.get(*self.by_path.get(path)?)
     }
 
+    /// For changes that no index depends on.
+    pub(crate) fn find_mut(&mut self, path: &FiveTuple) -> Option<&mut Pair> {
+        let id = self.by_path.get(path)?;
+        self.pairs.get_mut(id).map(|pair| &mut **pair)
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Pair> {
         self.pairs.values().map(|pair| &**pair)
     }

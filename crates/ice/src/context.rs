@@ -70,10 +70,10 @@ impl Context {
     }
 
     pub(crate) fn pop(&mut self) -> Option<Event> {
-        let event = self.events.pop_front();
+        let event = self.events.pop_front()?;
         if self.events.is_empty() {
             self.events = VecDeque::new();
         }
-        event
+        Some(event)
     }
 }

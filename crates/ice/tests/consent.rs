@@ -141,7 +141,8 @@ fn data_shows_that_the_peer_is_alive_but_is_no_consent() {
     for _ in 0..400 {
         puppet.pass(100 * MS);
         drop(puppet.sent());
-        puppet.agent.on_data_received(puppet.now, &path, 100);
+        let failed = puppet.agent.state() == State::Failed;
+        assert_eq!(puppet.agent.handle_data(puppet.now, &path, 100), !failed);
         history.extend(puppet.events().into_iter().filter_map(|event| match event {
             Event::StateChange(state) => Some((puppet.now - began, state)),
             _ => None,
@@ -156,7 +157,7 @@ fn data_ends_a_silence() {
     puppet.pass(8 * SECOND);
     assert_eq!(puppet.agent.state(), State::Disconnected);
     let path = FiveTuple::udp(puppet.here, addr("192.0.2.2:2000"));
-    puppet.agent.on_data_received(puppet.now, &path, 100);
+    assert!(puppet.agent.handle_data(puppet.now, &path, 100));
     assert_eq!(puppet.agent.state(), State::Completed);
     let stats = puppet.agent.candidate_pairs().next().expect("a pair").counters;
     assert_eq!(

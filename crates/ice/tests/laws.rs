@@ -91,7 +91,7 @@ fn command(now: Instant, rng: &mut StdRng, ice: &mut Ice) {
             let path = ice
                 .selected_pair()
                 .map_or(FiveTuple::udp(some_address, some_address), |pair| pair.five_tuple);
-            ice.on_data_received(now, &path, 1200);
+            ice.handle_data(now, &path, 1200);
         }
         // Begun and taken back at once, or after whatever comes in between.
         _ => {

@@ -13,16 +13,17 @@ impl Agent {
     /// else should be taken from other paths, however well-formed: not even the first message of a handshake.
     #[must_use]
     pub fn accepts(&self, five_tuple: &FiveTuple) -> bool {
-        let Some(path) = self.canonical(five_tuple) else {
-            return false;
-        };
+        self.canonical(five_tuple).is_some_and(|path| self.is_proved(&path))
+    }
+
+    fn is_proved(&self, path: &FiveTuple) -> bool {
         let retired = self.retired.as_ref().map(|retired| &retired.0);
         self.sessions.iter().chain(retired).any(|session| {
             let proved = session
                 .list
-                .find(&path)
+                .find(path)
                 .is_some_and(|p| p.peer_checked || p.state == PairState::Succeeded);
-            proved || session.early.iter().any(|early| early.path == path)
+            proved || session.early.iter().any(|early| early.path == *path)
         })
     }
 
@@ -51,32 +52,30 @@ impl Agent {
         })
     }
 
-    /// A datagram of `len` bytes that is not STUN has come on this path: it counts, and shows that the peer is alive (but
-    /// is no consent).
-    pub fn on_data_received(&mut self, now: Instant, five_tuple: &FiveTuple, len: usize) {
+    /// A datagram of `len` bytes that is not STUN has come on this path. True if it may be taken, for which see
+    /// [`accepts`](Self::accepts). On a valid pair it counts, and shows that the peer is alive (but is no consent).
+    pub fn handle_data(&mut self, now: Instant, five_tuple: &FiveTuple, len: usize) -> bool {
         let now = self.clock(now);
-        let Some(path) = self.canonical(five_tuple) else { return };
-        let mut recovered = false;
+        let Some(path) = self.canonical(five_tuple) else {
+            return false;
+        };
         for session in self.sessions.iter_mut().rev() {
-            if let Some(id) = session
-                .list
-                .find(&path)
-                .filter(|pair| pair.state == PairState::Succeeded)
-                .map(|pair| pair.id)
-            {
-                session.list.touch(id, |pair| {
-                    pair.alive_at = Some(now);
-                    pair.counters.packets_received += 1;
-                    pair.counters.bytes_received += len as u64;
-                    pair.counters.last_packet_received = Some(now);
-                });
-                recovered = session.consent.is_missed();
-                break;
+            let Some(pair) = session.list.find_mut(&path) else {
+                continue;
+            };
+            if pair.state != PairState::Succeeded {
+                continue;
             }
+            pair.alive_at = Some(now);
+            pair.counters.packets_received += 1;
+            pair.counters.bytes_received += len as u64;
+            pair.counters.last_packet_received = Some(now);
+            if session.consent.is_missed() {
+                self.settle(now);
+            }
+            return true;
         }
-        if recovered {
-            self.settle(now);
-        }
+        self.is_proved(&path)
     }
 
     /// Which session carries data: the newest with a selected pair whose peer is heard, else the newest with any pair whose
