@@ -124,6 +124,9 @@ enum Closing {
     Done,
 }
 
+/// One DTLS record holds a packet: 2^14 bytes of it (RFC 6347 §4.1).
+const MAX_RECORD: usize = 1 << 14;
+
 impl Connection {
     /// A connection that has not begun, at `now`.
     #[must_use]
@@ -140,6 +143,10 @@ impl Connection {
             sctp: peerline_sctp::Config {
                 rng_seed: rng.random(),
                 mtu: config.mtu.saturating_sub(dtls::Connection::MAX_OVERHEAD),
+                max_mtu: config
+                    .max_mtu
+                    .min(MAX_RECORD)
+                    .saturating_sub(dtls::Connection::MAX_OVERHEAD),
                 max_message_size: config.max_message_size,
                 send_buffer: config.send_buffer,
                 receive_window: config.receive_window,

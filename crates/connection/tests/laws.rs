@@ -50,6 +50,7 @@ fn address() -> SocketAddr {
 fn a_connection_obeys_the_laws() {
     // Handshakes use the provider's own randomness, so two runs never have the same bytes.
     Laws::new(peers)
+        .mtu(1452)
         .nondeterministic()
         .seeds(0..6)
         .established(|peer| peer.connection_state() == ConnectionState::Connected)

@@ -157,10 +157,11 @@ impl Association {
         self.on_ack_timeout(now);
         self.on_reconfig_timeout(now);
         self.on_heartbeat_timeout(now);
+        self.on_pmtu_timeout(now);
         self.on_shutdown_timeout(now);
     }
 
-    /// Appends one SCTP packet of at most [`Config::mtu`] bytes to `out` and returns its length, or `None` and leaves
+    /// Appends one SCTP packet of at most [`Config::max_mtu`] bytes to `out` and returns its length, or `None` and leaves
     /// `out` as it is.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<usize> {
         let now = self.tick(now);
@@ -195,6 +196,11 @@ impl Association {
             Event::Connected | Event::Restarted | Event::OutgoingStreamReset(..) | Event::Closed(_) => {}
         }
         Some(event)
+    }
+
+    /// As if [`recv`](Self::recv) had returned `None`: for who starts anew after a reset without having read to the end.
+    pub(crate) fn announce_anew(&mut self, stream: StreamId) {
+        self.reassembly.announce_anew(stream, &mut self.events);
     }
 
     // --- payload
@@ -366,6 +372,7 @@ impl Association {
             stats.receiver_window = tcb.window_left();
             stats.bytes_in_flight = tcb.outstanding.in_flight();
             stats.unacked_data = tcb.outstanding.chunks_in_flight();
+            stats.mtu = tcb.pmtu.current();
         }
         stats
     }
@@ -448,6 +455,7 @@ impl Association {
             tcb.congestion.on_timeout();
         }
         tcb.tail = TailProbe::default();
+        tcb.pmtu.on_black_hole();
         let abandoned = tcb.outstanding.on_timeout(now);
         self.settle_abandoned(&abandoned);
         if let Some(tcb) = self.state.tcb_mut() {
@@ -467,6 +475,12 @@ impl Association {
             let recovering = tcb.congestion.in_recovery();
             let changes = tcb.outstanding.on_reordering_timeout(now, recovering);
             self.on_changes(now, &changes);
+        }
+    }
+
+    fn on_pmtu_timeout(&mut self, now: Instant) {
+        if let Some(tcb) = self.state.tcb_mut() {
+            tcb.pmtu.on_timeout(now);
         }
     }
 

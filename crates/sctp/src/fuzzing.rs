@@ -213,7 +213,7 @@ impl World {
         let mut out = b"untouched".to_vec();
         while let Some(len) = self.target.poll_transmit(self.now, &mut out) {
             assert_eq!(&out[..9], b"untouched");
-            assert!(out.len() == 9 + len && len <= 1188);
+            assert!(out.len() == 9 + len && len <= Config::default().max_mtu);
             packets.push(out.split_off(9));
             assert!(packets.len() < 10_000, "sending ends");
         }

@@ -84,6 +84,9 @@ impl Association {
 
     pub(crate) fn on_heartbeat_ack(&mut self, now: Instant, heartbeat: &Heartbeat<'_>) {
         let Some(tcb) = self.state.tcb_mut() else { return };
+        if tcb.pmtu.on_answer(now, heartbeat.info) {
+            return tcb.on_alive(now);
+        }
         let Some((nonce, left)) = tcb.heartbeats.awaiting else {
             return;
         };

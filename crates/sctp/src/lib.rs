@@ -5,7 +5,7 @@
 //! What there is: messages in order or not; partial reliability by retransmissions or lifetime (RFC 3758); resetting
 //! streams in both directions (RFC 6525); packets without checksums where both sides agree (RFC 9653); flow control that
 //! counts what is really allocated; streams that share by priority, in the middle of messages where both sides agree
-//! (RFC 8260), so that a small message does not wait for a large one on another stream. Not yet: path MTU discovery.
+//! (RFC 8260), so that a small message does not wait for a large one on another stream; path MTU discovery (RFC 8899).
 //!
 //! ```
 //! use std::time::Instant;
@@ -42,7 +42,7 @@
 //! | `handshake`, `cookie`, `tcb` | from INIT to ESTABLISHED, and what is known then |
 //! | `receive`, `rx` | packets in: which TSNs have come, fragments to messages, messages in order |
 //! | `transmit`, `tx` | packets out: queues, scheduling, what is in flight, congestion control, the RTO |
-//! | `reconfig`, `heartbeat`, `shutdown` | resetting streams, keeping watch, the end |
+//! | `reconfig`, `heartbeat`, `pmtu`, `shutdown` | resetting streams, keeping watch, larger packets, the end |
 //! | [`wire`] | the bytes, without any state |
 //! | [`datachannel`] | data channels |
 
@@ -57,6 +57,7 @@ pub mod fuzzing;
 mod handshake;
 mod heartbeat;
 mod message;
+mod pmtu;
 mod receive;
 mod reconfig;
 mod rx;

@@ -142,6 +142,7 @@ impl Association {
             Chunk::ShutdownComplete { .. } => self.on_shutdown_complete(),
             Chunk::Error(errors) => self.on_error(now, &errors),
             Chunk::ReConfig(re_config) => self.on_re_config(now, &re_config),
+            Chunk::Pad(_) => {}
             Chunk::Unknown(raw) => return self.on_unknown(raw),
         }
         true

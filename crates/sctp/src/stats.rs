@@ -53,6 +53,6 @@ pub struct Stats {
     pub bytes_in_flight: usize,
     /// DATA chunks sent and not acknowledged.
     pub unacked_data: usize,
-    /// The largest SCTP packet sent, in bytes.
+    /// The largest SCTP packet that the path is known to take, in bytes (RFC 8899: PLPMTU).
     pub mtu: usize,
 }

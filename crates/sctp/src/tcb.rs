@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::Config;
 use crate::cookie::Agreement;
 use crate::heartbeat::Heartbeats;
+use crate::pmtu::PathMtu;
 use crate::reconfig::Reconfig;
 use crate::rx::tsn_tracker::TsnTracker;
 use crate::tx::congestion::Congestion;
@@ -40,6 +41,7 @@ pub(crate) struct Tcb {
     // --- both
     pub(crate) reconfig: Reconfig,
     pub(crate) heartbeats: Heartbeats,
+    pub(crate) pmtu: PathMtu,
     /// Whole chunks to send ahead of everything else: answers. Bounded by the packet that they go into.
     pub(crate) control: Vec<u8>,
 }
@@ -86,6 +88,7 @@ impl Tcb {
             },
             reconfig: Reconfig::new(agreement.local.initial_tsn, agreement.peer.initial_tsn),
             heartbeats: Heartbeats::new(now, config.heartbeat_interval),
+            pmtu: PathMtu::new(config),
             control: Vec::new(),
         }
     }
@@ -129,6 +132,7 @@ impl Tcb {
             self.ack.deadline,
             self.reconfig.deadline(),
             self.heartbeats.deadline(),
+            self.pmtu.deadline(),
         ]
         .into_iter()
         .flatten()

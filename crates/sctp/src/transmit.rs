@@ -88,7 +88,22 @@ impl Association {
         Some(out.len() - start)
     }
 
+    /// A packet that asks whether the path takes its size (RFC 8899 §4.1).
+    fn transmit_probe(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<usize> {
+        let tcb = self.state.tcb()?;
+        let (size, agreement) = (tcb.pmtu.due()?, tcb.agreement);
+        let nonce = self.heartbeat_nonce();
+        let packet = Builder::new(out, self.header(agreement.peer.tag), size);
+        self.state.tcb_mut()?.pmtu.write(now, nonce, packet.out);
+        packet.finish(self.config.zero_checksum && agreement.peer_can.zero_checksum)
+    }
+
     fn transmit_packet(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<usize> {
+        if matches!(self.state, State::Open(_))
+            && let Some(len) = self.transmit_probe(now, out)
+        {
+            return Some(len);
+        }
         self.begin_reset_request();
         self.abandon_expired(now);
         let nonce = match self.state.tcb() {
@@ -118,6 +133,8 @@ impl Association {
         }
         if sends_data {
             self.write_forward_tsn(now, &mut packet);
+            // Only what is sent again if it is lost may go into a packet that the path might take no more.
+            packet.limit = self.state.tcb()?.pmtu.current();
             self.write_data(now, !echoing, &mut packet);
         }
         packet.finish(zero_checksum)
@@ -281,9 +298,10 @@ impl Association {
                 abandoned: &mut self.stats.messages_abandoned,
             };
             let header = tcb.data_header_len();
-            let full = packet.limit - Header::LEN - header;
+            let full = self.packet_size - Header::LEN - header;
             while is_probe || tcb.congestion.has_room(tcb.outstanding.in_flight()) {
-                let room = packet.room().saturating_sub(header);
+                // However large the packet, a fragment fits the smallest.
+                let room = packet.room().saturating_sub(header).min(full);
                 let Some(size) = self.queue.peek(now, room, full, &mut news) else {
                     break;
                 };
@@ -302,6 +320,9 @@ impl Association {
                 tcb.probing |= tcb.window_left() < header + size.next_multiple_of(4);
                 last = Some((packet.out.len(), 0));
                 tcb.outstanding.push(&stamp, fragment).encode(packet.out);
+            }
+            if new > 0 && !self.queue.is_empty() && tcb.rto.smoothed().is_some() {
+                tcb.pmtu.on_demand();
             }
         }
         if is_probe && packet.out.len() == start {
@@ -342,6 +363,9 @@ impl Association {
     }
 }
 
+/// A fragment sent again so many times may have been in packets that are too large (RFC 8899 §4.3).
+const BLACK_HOLE: u32 = 3;
+
 impl Tcb {
     /// Bytes of a chunk of data before its payload.
     fn data_header_len(&self) -> usize {
@@ -366,6 +390,7 @@ impl Tcb {
     ) -> Option<(usize, u64)> {
         let mut last = None;
         let mut count = 0;
+        let mut gets_lost = false;
         while self.outstanding.has_lost() && (forced || self.congestion.has_room(self.outstanding.in_flight())) {
             // The peer had a place for it when it was first sent; a closed window takes one at a time all the same.
             if self.peer_window == 0 && self.outstanding.in_flight() > 0 {
@@ -378,8 +403,12 @@ impl Tcb {
                 break;
             };
             data.encode(packet.out);
+            gets_lost |= data.retransmits() >= BLACK_HOLE;
             count += 1;
             last = Some((at, count));
+        }
+        if gets_lost {
+            self.pmtu.on_black_hole();
         }
         last
     }

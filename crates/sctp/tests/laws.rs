@@ -22,7 +22,7 @@ fn make(now: Instant, seed: u64) -> (Sctp, Sctp) {
 #[test]
 fn laws() {
     Laws::new(make)
-        .mtu(1188)
+        .mtu(Config::default().max_mtu)
         .established(|sctp: &Sctp| sctp.is_connected())
         .closed(|event| matches!(event, Event::Closed(_)))
         .commands(|now, rng, sctp| {

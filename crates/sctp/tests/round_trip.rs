@@ -3,7 +3,7 @@
 use peerline_sctp::fuzzing;
 use peerline_sctp::wire::{
     Abort, Causes, Chunk, ChunkType, CookieEcho, Data, Errors, ForwardTsn, FragmentPlace, GapBlock, Header, Heartbeat,
-    IData, IForwardTsn, Init, Packet, Parameters, RawChunk, Sack, Shutdown, SkippedMessages, SkippedStream,
+    IData, IForwardTsn, Init, Packet, Pad, Parameters, RawChunk, Sack, Shutdown, SkippedMessages, SkippedStream,
     verify_checksum,
 };
 use peerline_sctp::{Ppid, StreamId};
@@ -74,6 +74,7 @@ proptest! {
             Chunk::ShutdownComplete { reflected_tag: flags.1 },
             Chunk::CookieEcho(CookieEcho { cookie: &payload }),
             Chunk::CookieAck,
+            Chunk::Pad(Pad { padding: &payload }),
             Chunk::Unknown(RawChunk { kind: ChunkType(kind), flags: tag as u8, value: &payload }),
         ];
         let header = Header { source_port: c, destination_port: d, verification_tag: tag };

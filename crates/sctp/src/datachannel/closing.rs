@@ -65,6 +65,8 @@ impl Channels {
     }
 
     pub(super) fn on_incoming_reset(&mut self, stream: u16) {
+        // Messages after the reset are of another channel, which has yet to hear of any.
+        self.association.announce_anew(StreamId(stream));
         let Some(it) = self.streams.get_mut(stream) else {
             // Nothing of ours uses the stream, but the peer waits for our half (RFC 8831 §6.7).
             self.streams.claim(stream, User::Refused).incoming_reset = true;

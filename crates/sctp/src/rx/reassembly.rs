@@ -82,7 +82,8 @@ impl From<SkippedMessages> for Skipped {
 /// What a fragment costs beside its allocation, in bytes: a bound for the bookkeeping.
 const OVERHEAD: usize = 128;
 
-/// Payloads below this are copied out of their datagram, lest a few bytes keep a datagram alive, or a batch of them.
+/// Payloads below this, and those of less than half of their datagram, are copied out of it, lest a few bytes keep a
+/// datagram alive, or a batch of them.
 const COPY_BELOW: usize = 512;
 
 impl Reassembly {
@@ -124,7 +125,7 @@ impl Reassembly {
         if fragment.fsn.is_some() && stream.has_had(message) {
             return Ok(0);
         }
-        let (payload, cost) = if size < COPY_BELOW {
+        let (payload, cost) = if size < COPY_BELOW || size < datagram.len() / 2 {
             (Bytes::copy_from_slice(fragment.payload), size + OVERHEAD)
         } else {
             (datagram.slice_ref(fragment.payload), datagram.len() + OVERHEAD)
@@ -313,12 +314,19 @@ impl Reassembly {
         if matches!(stream.ready.front(), Some(Entry::Reset)) {
             stream.ready.pop_front();
         }
-        stream.announced = false;
         if stream.ready.is_empty() {
-            if stream.is_fresh() && stream.early.is_empty() && !stream.queued {
+            if stream.is_fresh() && stream.early.is_empty() && !stream.queued && !stream.announced {
                 self.streams.remove(&id.0);
             }
         } else {
+            stream.announce(id, events);
+        }
+    }
+
+    /// As if `recv` had returned `None`: the next message is news.
+    pub(crate) fn announce_anew(&mut self, id: StreamId, events: &mut VecDeque<Event>) {
+        if let Some(stream) = self.streams.get_mut(&id.0) {
+            stream.announced = false;
             stream.announce(id, events);
         }
     }

@@ -261,6 +261,11 @@ impl Outstanding {
 }
 
 impl Leaving<'_> {
+    /// How many times it has been sent again.
+    pub(crate) fn retransmits(&self) -> u32 {
+        self.sent.retransmits
+    }
+
     /// Appends the fragment's chunk: DATA or I-DATA.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         let Self { tsn, sent } = *self;

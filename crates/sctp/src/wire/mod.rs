@@ -13,8 +13,9 @@ pub use cause::{Cause, CauseCode, Causes, write_cause};
 pub use checksum::{checksum, verify_checksum, write_checksum};
 pub use chunk::{
     Abort, AddStreams, Chunk, ChunkType, CookieEcho, Data, Errors, ForwardTsn, FragmentPlace, GapBlock, Heartbeat,
-    IData, IForwardTsn, IncomingReset, Init, OutgoingReset, RawChunk, ReConfig, ReconfigParameter, ReconfigResponse,
-    ReconfigResult, Sack, Shutdown, SkippedMessages, SkippedStream, StreamList, UnknownAction, write_chunk,
+    IData, IForwardTsn, IncomingReset, Init, OutgoingReset, Pad, RawChunk, ReConfig, ReconfigParameter,
+    ReconfigResponse, ReconfigResult, Sack, Shutdown, SkippedMessages, SkippedStream, StreamList, UnknownAction,
+    write_chunk,
 };
 pub use packet::{Chunks, Header, Packet, write_header};
 pub use parameter::{Parameter, ParameterType, Parameters, write_parameter};

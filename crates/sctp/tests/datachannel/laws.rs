@@ -60,7 +60,7 @@ fn consistent(peer: &Peer) {
 #[test]
 fn channels_obey_the_laws() {
     Laws::new(|now, seed| (make(now, seed, 0, Role::Client), make(now, seed, 1, Role::Server)))
-        .mtu(1188)
+        .mtu(peerline_sctp::Config::default().max_mtu)
         .commands(command)
         .established(|peer| peer.association().is_connected())
         .closed(|event| matches!(event, Event::AssociationClosed(_)))

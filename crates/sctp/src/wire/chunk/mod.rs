@@ -9,6 +9,7 @@ mod heartbeat;
 mod i_data;
 mod i_forward_tsn;
 mod init;
+mod pad;
 mod re_config;
 mod sack;
 mod shutdown;
@@ -22,6 +23,7 @@ pub use heartbeat::Heartbeat;
 pub use i_data::{FragmentPlace, IData};
 pub use i_forward_tsn::{IForwardTsn, SkippedMessages};
 pub use init::Init;
+pub use pad::Pad;
 pub use re_config::{
     AddStreams, IncomingReset, OutgoingReset, ReConfig, ReconfigParameter, ReconfigResponse, ReconfigResult, StreamList,
 };
@@ -67,6 +69,8 @@ impl ChunkType {
     pub const I_DATA: Self = Self(64);
     /// Stream Re-configuration (RFC 6525 §3.1).
     pub const RE_CONFIG: Self = Self(130);
+    /// Padding (RFC 4820 §3).
+    pub const PAD: Self = Self(132);
     /// Forward Cumulative TSN (RFC 3758 §3.2).
     pub const FORWARD_TSN: Self = Self(192);
     /// Forward Cumulative TSN for I-DATA (RFC 8260 §2.3.1).
@@ -157,6 +161,8 @@ pub enum Chunk<'a> {
     ForwardTsn(ForwardTsn<'a>),
     /// I-FORWARD-TSN.
     IForwardTsn(IForwardTsn<'a>),
+    /// PAD.
+    Pad(Pad<'a>),
     /// A type this crate does not know.
     Unknown(RawChunk<'a>),
 }
@@ -191,6 +197,7 @@ impl<'a> Chunk<'a> {
             ChunkType::RE_CONFIG => Self::ReConfig(ReConfig::decode(value)?),
             ChunkType::FORWARD_TSN => Self::ForwardTsn(ForwardTsn::decode(value)?),
             ChunkType::I_FORWARD_TSN => Self::IForwardTsn(IForwardTsn::decode(value)?),
+            ChunkType::PAD => Self::Pad(Pad { padding: value }),
             _ => Self::Unknown(raw),
         })
     }
@@ -225,6 +232,7 @@ impl<'a> Chunk<'a> {
             Self::ReConfig(re_config) => re_config.encode(out),
             Self::ForwardTsn(forward) => forward.encode(out),
             Self::IForwardTsn(forward) => forward.encode(out),
+            Self::Pad(pad) => pad.encode(out),
             Self::Unknown(raw) => write_chunk(out, raw.kind, raw.flags, |out| out.extend_from_slice(raw.value)),
         }
     }
