@@ -1,4 +1,4 @@
-//! Receiving: one scratch buffer, one system call, one exact allocation a batch.
+//! Receiving: one scratch buffer, one system call, one exact allocation for each sender in a batch.
 
 use std::array;
 use std::fmt;
@@ -46,14 +46,11 @@ impl Inbox {
             array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
         let count = socket.recv(&mut buffers, &mut self.meta)?;
 
-        let messages = self.meta.get(..count).unwrap_or(&self.meta);
-        let mut data = BytesMut::with_capacity(messages.iter().map(|meta| meta.len).sum());
-        for (message, chunk) in messages.iter().zip(self.scratch.chunks_exact(MESSAGE_SIZE)) {
-            data.extend_from_slice(chunk.get(..message.len).unwrap_or(chunk));
-        }
         Ok(Batch {
-            data,
-            messages,
+            scratch: &self.scratch,
+            data: BytesMut::new(),
+            copied: 0,
+            messages: self.meta.get(..count).unwrap_or(&self.meta),
             rest: 0,
             local_addr: socket.local_addr(),
         })
@@ -72,26 +69,53 @@ impl fmt::Debug for Inbox {
     }
 }
 
-/// The datagrams of one [`Inbox::recv`]: slices of one allocation that holds exactly them.
+/// The datagrams of one [`Inbox::recv`]. Neighbours from one sender are slices of one allocation that holds exactly them; what
+/// others send is in others, so that to keep one datagram does not keep strangers'.
 #[derive(Debug)]
 pub struct Batch<'a> {
+    /// What is left of the scratch buffer: the messages not yet copied.
+    scratch: &'a [u8],
+    /// What is left of the messages that are copied.
     data: BytesMut,
     messages: &'a [RecvMeta],
+    /// How many of the messages `data` holds, the first included.
+    copied: usize,
     /// What is left of the first message, if some of it was taken.
     rest: usize,
     local_addr: SocketAddr,
+}
+
+impl Batch<'_> {
+    /// Copies the messages that one sender has sent in a row.
+    fn copy_neighbours(&mut self) {
+        let Some(first) = self.messages.first() else { return };
+        let neighbours = || self.messages.iter().take_while(|message| message.addr == first.addr);
+        let mut data = BytesMut::with_capacity(neighbours().map(|message| message.len).sum());
+        let (mut count, chunks) = (0, self.scratch.chunks(MESSAGE_SIZE));
+        for (message, chunk) in neighbours().zip(chunks) {
+            data.extend_from_slice(chunk.get(..message.len).unwrap_or(chunk));
+            count += 1;
+        }
+        self.data = data;
+        self.scratch = self.scratch.get(count * MESSAGE_SIZE..).unwrap_or_default();
+        self.copied = count;
+    }
 }
 
 impl Iterator for Batch<'_> {
     type Item = Datagram;
 
     fn next(&mut self) -> Option<Datagram> {
+        if self.copied == 0 {
+            self.copy_neighbours();
+        }
         let (&message, later) = self.messages.split_first()?;
         let left = if self.rest > 0 { self.rest } else { message.len };
         let len = left.min(message.stride.max(1));
         self.rest = left - len;
         if self.rest == 0 {
             self.messages = later;
+            self.copied = self.copied.saturating_sub(1);
         }
         // The last one takes the allocation as it is: a batch of one needs no shared counter.
         let payload = if len == self.data.len() {
