@@ -1,7 +1,7 @@
 //! [`DataChannel`]: a handle on one channel of a connection.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, MutexGuard, OnceLock};
 
 use peerline_connection::{DataChannelState, Message};
 
@@ -166,14 +166,13 @@ impl DataChannel {
         let mut message = Some(message.into());
         wait_for(&self.0.signals.writable, || {
             let mut state = self.0.anchor.lock();
-            if state.ready_state(id) == DataChannelState::Open && state.buffered_amount(id) > state.high_water_mark {
+            if state.is_full(id) {
                 if !state.full.contains(&id) {
                     state.full.push(id);
                 }
                 return None;
             }
-            drop(state);
-            Some(self.try_send(message.take()?))
+            Some(self.send_now(state, message.take()?))
         })
         .await
     }
@@ -184,10 +183,18 @@ impl DataChannel {
     /// As [`send`](Self::send), and `OperationError` when too much is buffered: wait for
     /// [`buffered_amount_low`](Self::buffered_amount_low), or use [`send`](Self::send).
     pub fn try_send(&self, message: impl Into<Message>) -> Result<(), Error> {
-        let message = message.into();
-        self.0
-            .anchor
-            .update(|state, now| Ok(state.connection.send(now, self.0.facts.id, message)?))
+        self.send_now(self.0.anchor.lock(), message.into())
+    }
+
+    fn send_now(&self, mut state: MutexGuard<'_, State>, message: Message) -> Result<(), Error> {
+        let now = match self.0.facts.max_packet_life_time {
+            // Its time begins now.
+            Some(_) => now(),
+            None => state.recently(),
+        };
+        let result = state.connection.send(now, self.0.facts.id, message);
+        wake_driver(state);
+        Ok(result?)
     }
 
     /// The next message; `None` once the channel is closed and all messages that arrived were received.
@@ -197,7 +204,8 @@ impl DataChannel {
     pub async fn recv(&self) -> Option<Message> {
         wait_for(&self.0.signals.readable, || {
             let mut state = self.0.anchor.lock();
-            let Some(message) = state.connection.recv(now(), self.0.facts.id) else {
+            let now = state.recently();
+            let Some(message) = state.connection.recv(now, self.0.facts.id) else {
                 return (state.ready_state(self.0.facts.id) == DataChannelState::Closed).then_some(None);
             };
             // The peer may be waiting to hear that there is room again.

@@ -12,7 +12,7 @@ use std::future::{Future, poll_fn};
 use std::mem;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -116,6 +116,7 @@ struct Driver {
 
 /// What a look at the machine found.
 struct Step {
+    now: Instant,
     deadline: Option<Instant>,
     /// The machine has more to send than the outbox should hold.
     more: bool,
@@ -148,7 +149,7 @@ impl Driver {
             {
                 return Poll::Ready(());
             }
-            progress |= self.poll_timer(cx, step.deadline);
+            progress |= self.poll_timer(cx, step.deadline.map(|deadline| coarse(step.now, deadline)));
             if !progress {
                 return Poll::Pending;
             }
@@ -202,6 +203,7 @@ impl Driver {
         let mut guard = self.shared.lock();
         let state = &mut *guard;
         let now = now();
+        state.on_driven(now);
         if state.connection.poll_timeout().is_some_and(|deadline| deadline <= now) {
             state.connection.handle_timeout(now);
         }
@@ -239,6 +241,7 @@ impl Driver {
             none => *none = Some(cx.waker().clone()),
         }
         let step = Step {
+            now,
             deadline,
             more,
             gather: mem::take(&mut state.gather),
@@ -290,9 +293,54 @@ impl Driver {
     }
 }
 
+/// A deadline that is far away, on one of few common marks behind it: thousands of resting connections then wake a thread
+/// together, rather than each for itself. It comes late by a 32nd of the wait at most.
+fn coarse(now: Instant, deadline: Instant) -> Instant {
+    /// What all marks are counted from.
+    static START: OnceLock<Instant> = OnceLock::new();
+    /// Shorter waits are exact.
+    const FAR: Duration = Duration::from_millis(256);
+
+    let wait = deadline.saturating_duration_since(now);
+    if wait < FAR {
+        return deadline;
+    }
+    // Powers of two, so that every mark of a longer wait is one of a shorter, too.
+    let period = 1_u128 << (wait.as_millis() / 32).ilog2();
+    let since_start = deadline
+        .saturating_duration_since(*START.get_or_init(|| now))
+        .as_nanos();
+    let late = since_start.next_multiple_of(period * 1_000_000) - since_start;
+    deadline + Duration::from_nanos(u64::try_from(late).unwrap_or(0))
+}
+
 impl Drop for Driver {
     /// Also when the runtime shuts down: whoever waits is told.
     fn drop(&mut self) {
         self.shared.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn far_deadlines_meet_on_common_marks() {
+        let now = now();
+        let wait = |ms| coarse(now, now + Duration::from_millis(ms)) - now;
+        for ms in [0, 1, 100, 255] {
+            assert_eq!(wait(ms), Duration::from_millis(ms), "near ones are exact");
+        }
+        for ms in 256..10_000 {
+            let (asked, got) = (Duration::from_millis(ms), wait(ms));
+            assert!(got >= asked && got <= asked + asked / 32, "{asked:?} {got:?}");
+        }
+        let marks: std::collections::HashSet<_> = (4_100..5_900).map(wait).collect();
+        assert!(marks.len() <= 16, "{marks:?}");
+        assert_eq!(
+            coarse(now, now - Duration::from_millis(1)),
+            now - Duration::from_millis(1)
+        );
     }
 }
