@@ -15,6 +15,7 @@ mod association;
 mod bulk;
 mod connection;
 mod dtls;
+mod endpoint;
 mod floor;
 mod latency;
 mod machine;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.split_first() {
         Some((first, rest)) if first == run::CHILD => run::child(rest),
+        Some((first, rest)) if first == endpoint::CLIENT => endpoint::client(rest),
         _ => arguments::parse(&arguments).and_then(|request| match request {
             Request::List => {
                 arguments::list();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::dtls::{self, Session};
 use crate::machine::{self, Machine};
 use crate::stack::{Stack, StackName};
-use crate::{Result, bulk, floor, latency, memory, messages, sdp, setup, stun};
+use crate::{Result, bulk, endpoint, floor, latency, memory, messages, sdp, setup, stun};
 
 /// What one child process measures: one or several rows.
 pub(crate) struct Measurement {
@@ -52,6 +52,7 @@ enum Task {
     Latency,
     Setup,
     Memory,
+    Endpoint,
     /// Whole peers without I/O, in memory.
     Connections {
         size: usize,
@@ -185,6 +186,21 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         rows: &[row("pair", "memory of an idle pair", "KiB", Less, Value(40.0))],
         who: STACKS,
         task: Task::Memory,
+    },
+    Measurement {
+        name: "endpoint",
+        rows: &[
+            row("memory", "10,000 idle connections on a port", "MB", Less, Value(250.0)),
+            row(
+                "cpu",
+                "10,000 idle connections on a port",
+                "% of a core",
+                Less,
+                Value(5.0),
+            ),
+        ],
+        who: &[StackName::Peerline],
+        task: Task::Endpoint,
     },
     Measurement {
         name: "connection-bulk",
@@ -368,6 +384,8 @@ impl Measurement {
         match self.task {
             // Nothing but its CPU time differs from one to the next.
             Task::Goodput { .. } => 1,
+            // Half a minute of rest.
+            Task::Endpoint => asked.min(1),
             _ => asked,
         }
     }
@@ -375,7 +393,7 @@ impl Measurement {
     /// Nobody takes this long: whoever does has stalled.
     pub(crate) fn patience(&self) -> Duration {
         match self.task {
-            Task::Goodput { .. } => Duration::from_secs(300),
+            Task::Goodput { .. } | Task::Endpoint => Duration::from_secs(300),
             _ => Duration::from_secs(60),
         }
     }
@@ -398,6 +416,7 @@ impl Measurement {
                 StackName::Datachannel => self.over_sockets::<crate::stack::Datachannel>(effort).await,
                 _ => Err(NOT_HERE.into()),
             },
+            Task::Endpoint => endpoint::measure(effort).await,
             Task::Connections { .. } | Task::ConnectionSetup => match stack {
                 StackName::Peerline => self.in_memory::<crate::connection::Peerline>(effort),
                 #[cfg(feature = "peers")]
