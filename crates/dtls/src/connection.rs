@@ -1,25 +1,30 @@
 //! [`Connection`]: one DTLS connection, from the first hello to the last alert.
 
+mod alerts;
+mod handshaking;
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::BytesMut;
-use peerline_wire::{Reader, Writer};
+use peerline_wire::Writer;
+
+use alerts::{Doubt, Farewell};
 
 use crate::certificate::{Certificate, Fingerprint};
 use crate::config::{Config, Role};
 use crate::dtls12::client::Client;
 use crate::dtls12::server::Server;
 use crate::dtls12::{Context, Progress, Session};
-use crate::error::{ExportError, Fault};
+use crate::error::ExportError;
 use crate::event::{CloseReason, Event};
 use crate::flight::Expiry;
-use crate::reassembly::{Message, Outcome};
 use crate::record_layer::{Discard, Epoch};
 use crate::stats::Stats;
-use crate::wire::alert::{Alert, AlertDescription, AlertLevel};
-use crate::wire::handshake::{Fragment, HandshakeType};
+use crate::wire::alert::{Alert, AlertDescription};
 use crate::wire::record::{ContentType, Record, RecordHeader};
 use crate::wire::{CipherSuite, ProtocolVersion, SrtpProfile};
 
@@ -68,21 +73,6 @@ struct News {
     /// `Readable` was announced, and `recv` has not returned `None` since.
     announced: bool,
 }
-
-/// A fatal alert that may be forged.
-struct Doubt {
-    alert: AlertDescription,
-    deadline: Instant,
-}
-
-/// The last alert sent: sent again, a few times, to a peer that seems to have missed it.
-struct Farewell {
-    alert: Alert,
-    repeats_left: u8,
-}
-
-/// How often the last alert is repeated.
-const FAREWELL_REPEATS: u8 = 8;
 
 impl Connection {
     /// The most that [`overhead`](Self::overhead) can be: the record header, GCM's explicit nonce and its tag.
@@ -425,200 +415,6 @@ impl Connection {
         }
     }
 
-    // Alerts.
-
-    /// An alert under the handshake's keys: the peer's own word.
-    fn on_alert(&mut self, payload: &[u8]) {
-        match Alert::decode(payload) {
-            // RFC 5246 §7.2.1: "The other party MUST respond with a close_notify alert of its own and close down the
-            // connection immediately".
-            Ok(Alert {
-                description: AlertDescription::CLOSE_NOTIFY,
-                ..
-            }) => {
-                self.end(
-                    CloseReason::CloseNotify,
-                    Some(Alert::warning(AlertDescription::CLOSE_NOTIFY)),
-                );
-            }
-            Ok(Alert {
-                level: AlertLevel::FATAL,
-                description,
-            }) => self.end(CloseReason::PeerAlert(description), None),
-            Ok(_) => self.stats.alerts_ignored += 1,
-            Err(_) => self.stats.records_malformed += 1,
-        }
-    }
-
-    /// An alert in plaintext, during the handshake. It may be all that a peer who refuses us can say, or forged: so
-    /// it ends the handshake only if the handshake gets no further for a while.
-    fn on_doubtful_alert(&mut self, now: Instant, payload: &[u8]) {
-        let Ok(alert) = Alert::decode(payload) else {
-            self.stats.records_malformed += 1;
-            return;
-        };
-        self.stats.alerts_ignored += 1;
-        let held = match &self.state {
-            State::Client(client) => client.is_held(),
-            State::Server(server) => server.is_held() || server.awaits_client_hello(),
-            State::Connected(_) | State::Closed => true,
-        };
-        let ends = alert.level == AlertLevel::FATAL || alert.description == AlertDescription::CLOSE_NOTIFY;
-        if ends && !held && self.doubt.is_none() {
-            self.doubt = now.checked_add(self.cx.config.alert_patience).map(|deadline| Doubt {
-                alert: alert.description,
-                deadline,
-            });
-        }
-    }
-
-    // The handshake.
-
-    fn on_fragments(&mut self, now: Instant, epoch: Epoch, payload: &[u8]) {
-        let mut r = Reader::new(payload);
-        while !r.is_empty() {
-            let Ok(fragment) = Fragment::decode(&mut r) else {
-                self.stats.fragments_dropped += 1;
-                return;
-            };
-            match self.cx.reassembly.insert(epoch, &fragment) {
-                Outcome::Kept => {}
-                Outcome::Old => self.on_old_fragment(now, &fragment),
-                Outcome::Dropped => self.stats.fragments_dropped += 1,
-            }
-        }
-    }
-
-    /// RFC 6347 §4.2.4: "when in the WAITING state, [if] the implementation reads a retransmitted flight from the
-    /// peer: the implementation transitions to the SENDING state, where it retransmits the flight".
-    fn on_old_fragment(&mut self, now: Instant, fragment: &Fragment<'_>) {
-        let asks_again = Some(fragment.header.message_seq) == self.cx.answers && fragment.ends_message();
-        if asks_again && self.cx.flight.on_peer_retransmission(now, &self.cx.config) {
-            self.stats.retransmissions += 1;
-        }
-    }
-
-    /// Handshake messages after the handshake.
-    fn on_late_fragments(&mut self, now: Instant, payload: &[u8]) {
-        let mut r = Reader::new(payload);
-        while !r.is_empty() {
-            let Ok(fragment) = Fragment::decode(&mut r) else {
-                self.stats.fragments_dropped += 1;
-                return;
-            };
-            match (self.role, fragment.header.kind) {
-                // RFC 6347 §4.2.4: the side with the last flight answers a retransmitted Finished with that flight.
-                (_, HandshakeType::FINISHED) => self.on_old_fragment(now, &fragment),
-                // RFC 5246 §7.2.2: a peer that does not renegotiate says so in a warning, and goes on.
-                (Role::Server, HandshakeType::CLIENT_HELLO) if self.alert.is_none() => {
-                    self.alert = Some(Alert::warning(AlertDescription::NO_RENEGOTIATION));
-                }
-                // RFC 5246 §7.4.1.1: a HelloRequest "MAY be ignored by the client if it does not wish to renegotiate".
-                _ => self.stats.fragments_dropped += 1,
-            }
-        }
-    }
-
-    /// Carries news between the layers until all are quiet.
-    fn settle(&mut self, now: Instant) {
-        self.advance_handshake();
-        // Twice at most: once the keys are there, and once the handshake is complete.
-        while std::mem::take(&mut self.retry_early) {
-            for record in std::mem::take(&mut self.early) {
-                self.on_protected(now, record);
-                self.advance_handshake();
-            }
-        }
-    }
-
-    fn advance_handshake(&mut self) {
-        while let Some(message) = self.next_message() {
-            let could_open = self.cx.records.can_open();
-            let progress = match self.take_state() {
-                State::Client(client) => client.handle(&mut self.cx, &message).map(|progress| match progress {
-                    Progress::Next(client) => Progress::Next(State::Client(client)),
-                    Progress::Connected(session) => Progress::Connected(session),
-                }),
-                State::Server(server) => server.handle(&mut self.cx, &message).map(|progress| match progress {
-                    Progress::Next(server) => Progress::Next(State::Server(server)),
-                    Progress::Connected(session) => Progress::Connected(session),
-                }),
-                state @ (State::Connected(_) | State::Closed) => Ok(Progress::Next(state)),
-            };
-            self.retry_early |= !could_open && self.cx.records.can_open();
-            self.on_progress(progress);
-        }
-    }
-
-    fn next_message(&mut self) -> Option<Message> {
-        let message = match &self.state {
-            State::Connected(_) | State::Closed => return None,
-            State::Server(server) if server.awaits_client_hello() => return self.cx.reassembly.pop_any(),
-            State::Client(_) | State::Server(_) => self.cx.reassembly.pop()?,
-        };
-        // Finished is protected, and nothing else is.
-        if (message.kind == HandshakeType::FINISHED) != (message.epoch == Epoch::Protected) {
-            self.fail(Fault::UnexpectedMessage);
-            return None;
-        }
-        // The peer goes on with the handshake, so it did not send that alert.
-        self.doubt = None;
-        Some(message)
-    }
-
-    fn on_progress(&mut self, progress: Result<Progress<State>, Fault>) {
-        match progress {
-            Ok(Progress::Next(state)) => self.state = state,
-            Ok(Progress::Connected(session)) => {
-                self.state = State::Connected(session);
-                self.verified = true;
-                self.doubt = None;
-                self.news.connected = true;
-                self.retry_early = true;
-            }
-            Err(fault) => self.fail(fault),
-        }
-    }
-
-    fn fail(&mut self, fault: Fault) {
-        self.cx.flight.finish();
-        self.end(CloseReason::Failed(fault), Some(Alert::fatal(fault.alert())));
-    }
-
-    fn take_state(&mut self) -> State {
-        std::mem::replace(&mut self.state, State::Closed)
-    }
-
-    // The end.
-
-    /// Ends the connection, freeing everything but what is still to be sent and read.
-    fn end(&mut self, reason: CloseReason, alert: Option<Alert>) {
-        // A last flight that is still on its way leaves before the alert: the peer needs it to read the alert.
-        if !self.is_connected() {
-            self.cx.flight.finish();
-        }
-        self.state = State::Closed;
-        self.cx.reassembly.clear();
-        self.early.clear();
-        self.doubt = None;
-        self.alert = alert;
-        self.farewell = alert.map(|alert| Farewell {
-            alert,
-            repeats_left: FAREWELL_REPEATS,
-        });
-        self.news.closed = Some(reason);
-    }
-
-    /// The peer still talks: perhaps it missed the last alert.
-    fn repeat_farewell(&mut self) {
-        if let Some(farewell) = &mut self.farewell
-            && let Some(left) = farewell.repeats_left.checked_sub(1)
-        {
-            farewell.repeats_left = left;
-            self.alert = Some(farewell.alert);
-        }
-    }
-
     /// How many bytes a peer has made this connection keep.
     pub(crate) fn kept(&self) -> usize {
         let early: usize = self.early.iter().map(|record| record.payload.len()).sum();
@@ -629,136 +425,5 @@ impl Connection {
     /// A backwards `now` counts as the latest seen.
     fn advance_clock(&mut self, now: Instant) -> Instant {
         *self.now.insert(self.now.map_or(now, |latest| latest.max(now)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::certificate::HashAlgorithm;
-    use crate::wire::handshake::HandshakeHeader;
-    use peerline_sim::epoch;
-
-    fn pair() -> [Connection; 2] {
-        let provider = rustls::crypto::ring::default_provider();
-        let certificate =
-            Arc::new(Certificate::generate(&provider, std::time::SystemTime::UNIX_EPOCH).expect("randomness"));
-        let mut config = Config::new(Arc::clone(&certificate));
-        config.remote_fingerprints = vec![certificate.fingerprint(HashAlgorithm::Sha256)];
-        [
-            Connection::new(config.clone(), Role::Client),
-            Connection::new(config, Role::Server),
-        ]
-    }
-
-    fn connected() -> [Connection; 2] {
-        let [mut client, mut server] = pair();
-        for _ in 0..3 {
-            exchange(&mut client, &mut server);
-            exchange(&mut server, &mut client);
-        }
-        assert_eq!([client.poll_event(), server.poll_event()], [Some(Event::Connected); 2]);
-        [client, server]
-    }
-
-    fn exchange(from: &mut Connection, to: &mut Connection) -> usize {
-        let mut datagram = Vec::new();
-        let mut count = 0;
-        while from.poll_transmit(epoch(), &mut datagram).is_some() {
-            to.handle_datagram(epoch(), std::mem::take(&mut datagram)[..].into());
-            count += 1;
-        }
-        count
-    }
-
-    /// One protected record of any type.
-    fn send(from: &mut Connection, to: &mut Connection, content_type: ContentType, payload: &[u8]) {
-        let mut datagram = Vec::new();
-        let fill = |out: &mut Vec<u8>| {
-            out.extend_from_slice(payload);
-            Some(payload.len())
-        };
-        from.cx
-            .records
-            .enclose(Epoch::Protected, content_type, &mut datagram, fill)
-            .expect("a record");
-        to.handle_datagram(epoch(), datagram[..].into());
-    }
-
-    fn handshake_message(kind: HandshakeType, message_seq: u16) -> Vec<u8> {
-        let header = HandshakeHeader {
-            kind,
-            length: 0,
-            message_seq,
-            fragment_offset: 0,
-            fragment_length: 0,
-        };
-        let mut bytes = Vec::new();
-        header.encode(&mut Writer::new(&mut bytes));
-        bytes
-    }
-
-    #[test]
-    fn a_finished_that_does_not_match_ends_the_handshake() {
-        let failed = Some(Event::Closed(CloseReason::Failed(Fault::BadFinished)));
-        let [mut client, mut server] = pair();
-        exchange(&mut client, &mut server);
-        exchange(&mut server, &mut client);
-        client.cx.flight.spoil();
-        exchange(&mut client, &mut server);
-        assert_eq!(server.poll_event(), failed);
-        assert!(!server.is_connected());
-
-        let [mut client, mut server] = pair();
-        exchange(&mut client, &mut server);
-        exchange(&mut server, &mut client);
-        exchange(&mut client, &mut server);
-        server.cx.flight.spoil();
-        exchange(&mut server, &mut client);
-        assert_eq!(client.poll_event(), failed);
-        assert!(!client.is_connected());
-    }
-
-    #[test]
-    fn a_client_that_wants_to_renegotiate_is_refused_and_goes_on() {
-        let [mut client, mut server] = connected();
-        for _ in 0..3 {
-            let hello = handshake_message(HandshakeType::CLIENT_HELLO, 5);
-            send(&mut client, &mut server, ContentType::HANDSHAKE, &hello);
-        }
-        assert_eq!(exchange(&mut server, &mut client), 1, "one warning");
-        assert_eq!(client.stats().alerts_ignored, 1);
-        assert!(client.is_connected() && server.is_connected());
-    }
-
-    #[test]
-    fn a_hello_request_is_ignored() {
-        let [mut client, mut server] = connected();
-        let request = handshake_message(HandshakeType::HELLO_REQUEST, 7);
-        send(&mut server, &mut client, ContentType::HANDSHAKE, &request);
-        assert_eq!(exchange(&mut client, &mut server), 0);
-        assert!(client.is_connected());
-    }
-
-    #[test]
-    fn protected_records_that_make_no_sense_are_dropped() {
-        let [mut client, mut server] = connected();
-        for content_type in [19, 20, 21, 22, 24, 255].map(ContentType) {
-            for payload in [&b"\x01"[..], b"\x01\x5a", b"\x01\x5a\x00", &[0xff; 40]] {
-                send(&mut client, &mut server, content_type, payload);
-            }
-        }
-        assert!(server.is_connected());
-        assert_eq!(server.poll_event(), None);
-        assert_eq!(exchange(&mut server, &mut client), 0);
-    }
-
-    #[test]
-    fn a_fatal_alert_from_the_peer_itself_ends_the_connection() {
-        let [mut client, mut server] = connected();
-        send(&mut client, &mut server, ContentType::ALERT, &[2, 80]);
-        let reason = CloseReason::PeerAlert(AlertDescription::INTERNAL_ERROR);
-        assert_eq!(server.poll_event(), Some(Event::Closed(reason)));
-        assert_eq!(exchange(&mut server, &mut client), 0);
     }
 }
