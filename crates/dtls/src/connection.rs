@@ -363,7 +363,10 @@ impl Connection {
     fn on_plaintext(&mut self, now: Instant, record: &Record) {
         match record.header.content_type {
             _ if self.is_connected() => self.stats.records_unexpected += 1,
-            ContentType::HANDSHAKE => self.on_fragments(now, Epoch::Plain, &record.payload),
+            ContentType::HANDSHAKE => {
+                self.cx.heard_in = record.header.sequence_number;
+                self.on_fragments(now, Epoch::Plain, &record.payload);
+            }
             ContentType::ALERT => self.on_doubtful_alert(now, &record.payload),
             // What a ChangeCipherSpec says, the epoch of the records after it says as well, and reliably: it may be
             // lost or come early without harm. Only a Finished completes a handshake.

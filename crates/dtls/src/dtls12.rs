@@ -53,6 +53,8 @@ pub(crate) struct Context {
     next_message_seq: u16,
     /// The last message of the peer's flight that the current flight answers: its retransmission asks for ours.
     pub(crate) answers: Option<u16>,
+    /// The sequence number of the latest record with a plaintext handshake message.
+    pub(crate) heard_in: u64,
     /// The peer's certificate in DER, once its public key could be read.
     peer_certificate: Option<Box<[u8]>>,
 }
@@ -90,6 +92,7 @@ impl Context {
             transcript: Vec::new(),
             next_message_seq: 0,
             answers: None,
+            heard_in: 0,
             peer_certificate: None,
             config,
         }

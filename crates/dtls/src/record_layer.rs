@@ -60,6 +60,11 @@ impl RecordLayer {
         self.version = Some(version);
     }
 
+    /// The number of the next plaintext record.
+    pub(crate) fn set_plain_sequence(&mut self, number: u64) {
+        self.plain_sequence = number;
+    }
+
     /// The keys of epoch 1.
     pub(crate) fn set_keys(&mut self, write: Cipher, read: Cipher) {
         self.write = Some((write, 0));

@@ -5,9 +5,9 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::plaintext::{fragment, messages};
+use common::plaintext::{fragment, message, messages, records};
 use common::{CERTIFICATES, Dtls, assert_healthy, config, configs, connect, connected, pair, seal, vector};
-use peerline_dtls::wire::handshake::{ClientHello, HandshakeType, ServerHello};
+use peerline_dtls::wire::handshake::{ClientHello, HandshakeType, HelloVerifyRequest, ServerHello};
 use peerline_dtls::{
     Certificate, CipherSuite, CloseReason, Config, Connection, Event, ExportError, ExtendedMasterSecret, Fault,
     HashAlgorithm, NamedGroup, ProtocolVersion, Role, SrtpProfile,
@@ -460,9 +460,7 @@ fn a_cookie_goes_back_and_leaves_no_state() {
     assert_eq!(verify(&mut server, &hello).unwrap().1, body);
     assert_eq!(server.poll_timeout(), None);
     // Someone else's cookie is none.
-    let cookie = peerline_dtls::wire::handshake::HelloVerifyRequest::decode(&body)
-        .unwrap()
-        .cookie;
+    let cookie = HelloVerifyRequest::decode(&body).unwrap().cookie;
     let mut stolen = other;
     stolen.cookie.clone_from(&cookie);
     assert_eq!(
@@ -473,6 +471,45 @@ fn a_cookie_goes_back_and_leaves_no_state() {
     let mut genuine = hello;
     genuine.cookie = cookie;
     assert_eq!(verify(&mut server, &genuine).unwrap().0, HandshakeType::SERVER_HELLO);
+}
+
+/// RFC 6347 §4.2.1: the records of HelloVerifyRequest and of the ServerHello have the numbers of the ClientHellos that they
+/// answer, and those after them count on.
+#[test]
+fn answers_to_client_hellos_mirror_their_record_numbers() {
+    let c = &*CERTIFICATES;
+    let config = Config {
+        hello_verify_request: true,
+        ..config(&c.p256, &c.p256_other)
+    };
+    let mut server = Connection::new(config, Role::Server);
+    let now = peerline_sim::epoch();
+    let mut ask = |hello: &ClientHello, message_seq, number: u64| {
+        let mut datagram = message(HandshakeType::CLIENT_HELLO, message_seq, |w| hello.encode(w));
+        // The header's sequence number: 48 bits after type, version and epoch.
+        datagram[5..11].copy_from_slice(&number.to_be_bytes()[2..]);
+        server.handle_datagram(now, datagram[..].into());
+        let mut out = Vec::new();
+        while server.poll_transmit(now, &mut out).is_some() {}
+        out
+    };
+    let numbers = |out: &[u8]| {
+        records(out)
+            .iter()
+            .map(|r| r.header.sequence_number)
+            .collect::<Vec<_>>()
+    };
+    let mut hello = chromium_hello();
+    for number in [0, 5, 3] {
+        assert_eq!(numbers(&ask(&hello, 0, number)), [number]);
+    }
+    assert_eq!(numbers(&ask(&hello, 0, (1 << 48) - 1)), []);
+    let request = messages(&ask(&hello, 0, 6)).swap_remove(0).1;
+    hello.cookie = HelloVerifyRequest::decode(&request).unwrap().cookie;
+    let flight = ask(&hello, 1, 7);
+    assert_eq!(messages(&flight)[0].0, HandshakeType::SERVER_HELLO);
+    let expected: Vec<u64> = (7..).take(records(&flight).len()).collect();
+    assert_eq!(numbers(&flight), expected);
 }
 
 #[test]

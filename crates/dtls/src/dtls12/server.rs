@@ -15,6 +15,7 @@ use crate::wire::handshake::{
     Certificate, CertificateRequest, CertificateVerify, ClientCertificateType, ClientHello, ClientKeyExchange,
     CompressionMethod, EcdheParams, Finished, HandshakeType, HelloVerifyRequest, ServerHello, ServerKeyExchange,
 };
+use crate::wire::record::RecordHeader;
 use crate::wire::{CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme, SrtpProfile};
 use peerline_wire::Writer;
 
@@ -118,6 +119,14 @@ impl AwaitClientHello {
             return Ok(Server::ClientHello(self));
         };
         if let Some(key) = &self.cookies {
+            // From a number at the end of the range there is no counting on: no client has come so far.
+            if cx.heard_in > RecordHeader::MAX_SEQUENCE_NUMBER / 2 {
+                return Ok(Server::ClientHello(self));
+            }
+            // RFC 6347 §4.2.1: "In order to avoid sequence number duplication in case of multiple HelloVerifyRequests, the
+            // server MUST use the record sequence number in the ClientHello as the record sequence number in the
+            // HelloVerifyRequest." And, once the cookie is valid, "in its initial ServerHello."
+            cx.records.set_plain_sequence(cx.heard_in);
             let mut offer = Vec::new();
             hello.encode_without_cookie(&mut Writer::new(&mut offer));
             if hmac::verify(key, &offer, &hello.cookie).is_err() {
