@@ -3,6 +3,7 @@
 use rustls::crypto::hash::Output;
 use rustls::crypto::{ActiveKeyExchange, CryptoProvider};
 use rustls::{SupportedCipherSuite, Tls12CipherSuite};
+use zeroize::Zeroizing;
 
 use crate::cipher::{Bulk, Cipher};
 use crate::config::Role;
@@ -74,11 +75,11 @@ fn concat(first: &Random, second: &Random) -> [u8; 64] {
     both
 }
 
-/// The master secret, and what is made from it.
+/// The master secret, and what is made from it. Neither the secret nor the block of keys stays in memory when it goes.
 pub(crate) struct KeySchedule {
     pub(crate) suite: Suite,
     pub(crate) randoms: Randoms,
-    master_secret: [u8; 48],
+    master_secret: Zeroizing<[u8; 48]>,
 }
 
 /// Whose Finished.
@@ -98,7 +99,7 @@ impl KeySchedule {
         peer_public_key: &[u8],
         session_hash: Option<Output>,
     ) -> Result<Self, Fault> {
-        let mut master_secret = [0; 48];
+        let mut master_secret = Zeroizing::new([0; 48]);
         let prf = suite.tls.prf_provider;
         match session_hash {
             // RFC 7627 §4: master_secret = PRF(pre_master_secret, "extended master secret", session_hash)[0..47];
@@ -132,7 +133,7 @@ impl KeySchedule {
         Self {
             suite,
             randoms,
-            master_secret,
+            master_secret: master_secret.into(),
         }
     }
 
@@ -140,7 +141,7 @@ impl KeySchedule {
     pub(crate) fn ciphers(&self, role: Role) -> Option<(Cipher, Cipher)> {
         let bulk = self.suite.bulk;
         let (key_len, iv_len) = (bulk.key_len(), bulk.iv_len());
-        let mut block = vec![0; 2 * (key_len + iv_len)];
+        let mut block = Zeroizing::new(vec![0; 2 * (key_len + iv_len)]);
         self.prf(&mut block, b"key expansion", &self.randoms.server_first());
         let (keys, ivs) = block.split_at(2 * key_len);
         let (client_key, server_key) = keys.split_at(key_len);
@@ -205,6 +206,24 @@ impl KeySchedule {
         self.suite
             .tls
             .prf_provider
-            .for_secret(out, &self.master_secret, label, seed);
+            .for_secret(out, &*self.master_secret, label, seed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zeroize::ZeroizeOnDrop;
+
+    #[test]
+    fn the_master_secret_is_wiped_when_it_goes() {
+        fn is_wiped(_: &impl ZeroizeOnDrop) {}
+        let provider = rustls::crypto::ring::default_provider();
+        let suite = Suite::find(&provider, CipherSuite::ECDHE_ECDSA_WITH_AES_128_GCM_SHA256).expect("ring has it");
+        let randoms = Randoms {
+            client: [1; 32],
+            server: [2; 32],
+        };
+        is_wiped(&KeySchedule::from_key_log(suite, randoms, [3; 48]).master_secret);
     }
 }
