@@ -24,6 +24,9 @@ enum Command {
         /// The address to listen on for HTTP.
         #[arg(long, default_value = "127.0.0.1:8080")]
         listen: SocketAddr,
+        /// One UDP port for all peers, as for a firewall; 0 takes any free one. Without it each peer has sockets of its own.
+        #[arg(long, value_name = "PORT")]
+        udp_port: Option<u16>,
     },
     /// Connect two peers in this process over real UDP sockets, with a trace of each step.
     Loopback {
@@ -50,7 +53,7 @@ fn main() -> ExitCode {
     };
     let outcome = runtime.block_on(async {
         match arguments.command {
-            Command::Serve { listen } => serve::run(listen).await,
+            Command::Serve { listen, udp_port } => serve::run(listen, udp_port).await,
             Command::Loopback { seconds } => loopback::run(seconds).await,
         }
     });

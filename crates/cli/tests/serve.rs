@@ -4,7 +4,7 @@ mod common;
 
 use common::{SDP, SDP_FRAGMENT, Server, WhipCall, WsCall, caller, complete_offer, error_of, expect_echo, soon, until};
 use futures_util::StreamExt as _;
-use peerline::{ConnectionState, OfferOptions, PeerConnection, SessionDescription};
+use peerline::{ConnectionState, OfferOptions, PeerConnection, SessionDescription, StatsKind};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_tungstenite::tungstenite::Message as Frame;
@@ -37,6 +37,36 @@ async fn the_page() {
     let reply = server.request("GET", "/nothing-here", &[], "").await;
     assert_eq!(reply.status, 404);
     assert!(reply.error().contains("/nothing-here"), "{}", reply.body);
+}
+
+#[tokio::test]
+async fn all_peers_share_the_udp_port_that_was_asked_for() {
+    let server = Server::start_with(&["--udp-port", "0"]);
+    let before = server.open_files();
+    let mut ports = std::collections::BTreeSet::new();
+    let mut calls = Vec::new();
+    for _ in 0..5 {
+        let call = WsCall::start(&server).await;
+        expect_echo(&call.channel).await;
+        let stats = call.pc.stats();
+        let pair = stats.selected_candidate_pair().unwrap();
+        let StatsKind::RemoteCandidate(candidate) = &stats.get(&pair.remote_candidate_id).unwrap().kind else {
+            panic!("{stats:?}")
+        };
+        ports.insert(candidate.port);
+        calls.push(call);
+    }
+    // Any free port was asked for: IPv4 and IPv6 have one each.
+    assert!(ports.len() <= 2, "{ports:?}");
+    until("no descriptors but a WebSocket for each", || {
+        let more = server.open_files() - before;
+        if more <= calls.len() {
+            Ok(())
+        } else {
+            Err(format!("{more} more"))
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -7,11 +7,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerline::{Configuration, ConnectionState, DataChannel, Error, PeerConnection, PeerEvent, SessionDescription};
+use peerline::{
+    Configuration, ConnectionState, DataChannel, Endpoint, Error, PeerConnection, PeerEvent, SessionDescription,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, Sleep, timeout};
 
-/// Visitors served at once: each has sockets of its own.
+/// Visitors served at once: each may have sockets of its own.
 const MAX_VISITORS: u32 = 1_000;
 /// How long a visitor may be anything but connected, so that abandoned offers and idle signalling cost nothing.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,11 +26,14 @@ pub(super) struct Visitors {
     places: Arc<Semaphore>,
     /// True once the program ends.
     ending: watch::Sender<bool>,
+    /// The port for all of them, if there is one.
+    endpoint: Option<Endpoint>,
 }
 
 impl Visitors {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(endpoint: Option<Endpoint>) -> Self {
         Self {
+            endpoint,
             places: Arc::new(Semaphore::new(MAX_VISITORS as usize)),
             ending: watch::Sender::new(false),
         }
@@ -41,6 +46,7 @@ impl Visitors {
             .map_err(|_| Refusal::Full)?;
         let configuration = Configuration {
             loopback: true,
+            endpoint: self.endpoint.clone(),
             ..Configuration::default()
         };
         let pc = PeerConnection::new(configuration).await.map_err(Refusal::NoPeer)?;
@@ -187,7 +193,7 @@ mod tests {
     /// Time passes as soon as nobody has anything else to do.
     #[tokio::test(start_paused = true)]
     async fn who_never_connects_is_not_waited_for() {
-        let visitors = Visitors::new();
+        let visitors = Visitors::new(None);
         let mut visitor = visitors.admit().await.unwrap();
         let begun = Instant::now();
         assert!(matches!(visitor.next().await, Err(End::NotConnected)));
@@ -198,7 +204,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_so_many_are_admitted() {
-        let visitors = Visitors::new();
+        let visitors = Visitors::new(None);
         let mut admitted = Vec::new();
         for _ in 0..MAX_VISITORS {
             admitted.push(visitors.admit().await.unwrap());

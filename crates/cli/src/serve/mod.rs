@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
+use peerline::{Endpoint, Error};
 
 use echo::Visitors;
 
@@ -25,12 +26,13 @@ const MAX_READ: usize = 1024 * 1024;
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Serves until interrupted.
-pub(crate) async fn run(listen: SocketAddr) -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) async fn run(listen: SocketAddr, udp_port: Option<u16>) -> Result<(), Box<dyn std::error::Error>> {
+    let endpoint = udp_port.map(endpoint).transpose()?;
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .map_err(|error| cannot_listen(listen, &error))?;
     announce(listener.local_addr()?);
-    let visitors = Visitors::new();
+    let visitors = Visitors::new(endpoint);
     let (over, is_over) = tokio::sync::oneshot::channel();
     let server = axum::serve(listener, router(&visitors)).with_graceful_shutdown({
         let visitors = visitors.clone();
@@ -46,6 +48,16 @@ pub(crate) async fn run(listen: SocketAddr) -> Result<(), Box<dyn std::error::Er
         () = async { let _ = is_over.await; tokio::time::sleep(FAREWELL).await } => {}
     }
     Ok(())
+}
+
+/// The port for all peers, on every address of this host; of IPv4 alone where there is no IPv6.
+fn endpoint(port: u16) -> Result<Endpoint, Error> {
+    let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+    let v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+    match Endpoint::bind_all(&[v4, v6]) {
+        Err(Error::Bind { address, kind }) if address == v6 && kind != ErrorKind::AddrInUse => Endpoint::bind(v4),
+        result => result,
+    }
 }
 
 /// Every interface of the program, as documented in the README.
