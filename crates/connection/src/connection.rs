@@ -219,6 +219,7 @@ impl Connection {
         if let Some(dtls) = &mut self.dtls {
             dtls.shrink_to_fit();
         }
+        self.channels.shrink_to_fit();
     }
 
     /// Appends one datagram to `out` and says where it goes, or `None` and leaves `out` as it is.
@@ -545,6 +546,9 @@ impl Connection {
         if connection != self.connection_state {
             self.connection_state = connection;
             self.events.push_back(Event::ConnectionStateChange(connection));
+            if connection == ConnectionState::Connected {
+                self.rest();
+            }
         }
     }
 

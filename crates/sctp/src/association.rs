@@ -269,6 +269,18 @@ impl Association {
         self.begin_handshake();
     }
 
+    /// Gives back the room that packets and messages took which are gone: for an association that carries none for a while.
+    pub fn shrink_to_fit(&mut self) {
+        self.events.shrink_to_fit();
+        self.replies.shrink_to_fit();
+        self.queue.shrink_to_fit();
+        self.reassembly.shrink_to_fit();
+        if let State::Open(open) = &mut self.state {
+            open.tcb.control.shrink_to_fit();
+            open.tcb.outstanding.shrink_to_fit();
+        }
+    }
+
     /// Resets our outgoing side of a stream once what is queued on it has been sent (RFC 6525 §5.1.2).
     /// [`Event::OutgoingStreamReset`] tells how it ended; until then the stream takes no messages, and afterwards it has
     /// neither state nor priority nor threshold left.

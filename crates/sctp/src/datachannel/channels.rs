@@ -56,7 +56,7 @@ pub struct Stats {
 ///   the association's; SCTP packets go in and out.
 /// - The *commands* begin with [`connect`](Self::connect) and [`set_role`](Self::set_role); then
 ///   [`open`](Self::open), [`send`](Self::send), [`recv`](Self::recv), [`close`](Self::close) and
-///   [`remove`](Self::remove) for one channel.
+///   [`remove`](Self::remove) for one channel; [`shrink_to_fit`](Self::shrink_to_fit) for quiet times.
 /// - The *getters* take `&self`; what they return may change with every verb and command.
 ///
 /// What is left unread stays in the association and closes its receive window: back-pressure for all channels together.
@@ -183,6 +183,19 @@ impl Channels {
     pub fn shutdown(&mut self, now: Instant) {
         self.association.shutdown(now);
         self.settle(Some(now));
+    }
+
+    /// Gives back the room that messages took which are gone: for channels that carry none for a while.
+    pub fn shrink_to_fit(&mut self) {
+        self.association.shrink_to_fit();
+        self.events.shrink_to_fit();
+        for queue in [
+            &mut self.waiting_for_role,
+            &mut self.waiting_to_open,
+            &mut self.acks_due,
+        ] {
+            queue.shrink_to_fit();
+        }
     }
 
     /// Ends the association at once; the peer is told `reason`. The channels close with it.

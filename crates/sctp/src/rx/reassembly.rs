@@ -12,7 +12,8 @@ use crate::{Event, Message, StreamId};
 #[derive(Debug)]
 pub(crate) struct Reassembly {
     fragments: Fragments,
-    streams: BTreeMap<u16, IncomingStream>,
+    /// Boxed: a node of the tree has room for eleven, and most associations use one or two.
+    streams: BTreeMap<u16, Box<IncomingStream>>,
     /// Bytes allocated for whole messages.
     allocated: usize,
     /// Messages that can be read, on all streams.
@@ -328,6 +329,13 @@ impl Reassembly {
         if let Some(stream) = self.streams.get_mut(&id.0) {
             stream.announced = false;
             stream.announce(id, events);
+        }
+    }
+
+    /// Gives back the room that messages took which have been read.
+    pub(crate) fn shrink_to_fit(&mut self) {
+        for stream in self.streams.values_mut() {
+            stream.ready.shrink_to_fit();
         }
     }
 

@@ -43,6 +43,11 @@ impl Default for Departures {
 }
 
 impl Departures {
+    /// Gives back the room for departures that are forgotten.
+    pub(crate) fn shrink_to_fit(&mut self) {
+        self.queue.shrink_to_fit();
+    }
+
     /// A chunk leaves.
     pub(crate) fn push(&mut self, stamp: &Stamp, tsn: Serial32, again: bool) -> DepartureId {
         // No two packets leave at the same time with the same amount in flight before them.

@@ -102,6 +102,15 @@ impl Outstanding {
         }
     }
 
+    /// Gives back the room that packets took which are acknowledged.
+    pub(crate) fn shrink_to_fit(&mut self) {
+        self.sent.shrink_to_fit();
+        self.lost.shrink_to_fit();
+        self.gaps.shrink_to_fit();
+        self.gaps_scratch.shrink_to_fit();
+        self.departures.shrink_to_fit();
+    }
+
     pub(crate) fn next_tsn(&self) -> Serial32 {
         self.cumulative.add(self.sent.len() as u32).next()
     }

@@ -53,6 +53,11 @@ impl Share {
 }
 
 impl Scheduler {
+    /// Gives back the room for streams that wait no more.
+    pub(crate) fn shrink_to_fit(&mut self) {
+        self.waiting.shrink_to_fit();
+    }
+
     /// `stream` has something to send. Nothing changes if that is known.
     pub(crate) fn add(&mut self, stream: u16, share: &mut Share, turn: Turn) {
         if !share.waits {

@@ -17,7 +17,8 @@ pub(crate) const MESSAGE_OVERHEAD: usize = 96;
 
 #[derive(Debug, Default)]
 pub(crate) struct SendQueue {
-    streams: BTreeMap<u16, OutgoingStream>,
+    /// Boxed: a node of the tree has room for eleven, and most associations use one or two.
+    streams: BTreeMap<u16, Box<OutgoingStream>>,
     scheduler: Scheduler,
     /// Fragments go out as I-DATA (RFC 8260).
     interleaving: bool,
@@ -444,6 +445,16 @@ impl SendQueue {
             self.streams.remove(&stream.0);
         } else if let Some(state) = self.streams.get_mut(&stream.0) {
             state.reset = Reset::None;
+        }
+    }
+
+    /// Gives back the room that messages took which are gone.
+    pub(crate) fn shrink_to_fit(&mut self) {
+        self.scheduler.shrink_to_fit();
+        self.held.shrink_to_fit();
+        self.resets_ready.shrink_to_fit();
+        for stream in self.streams.values_mut() {
+            stream.messages.shrink_to_fit();
         }
     }
 
