@@ -29,7 +29,8 @@ struct Pair {
 }
 
 const DELAY: Duration = Duration::from_millis(5);
-const PATIENCE: Duration = Duration::from_secs(120);
+// Virtual time. Theirs needs minutes at 10 % loss if chance is unkind: it doubles its timeout up to a minute.
+const PATIENCE: Duration = Duration::from_secs(1200);
 
 /// Who asks for the association.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
