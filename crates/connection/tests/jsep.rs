@@ -10,6 +10,7 @@ use peerline_connection::{
     SignalingState,
 };
 use peerline_sim::epoch;
+use proptest::prelude::*;
 
 /// What browsers offered and answered, with its source beside it.
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../sdp/tests/samples");
@@ -423,4 +424,30 @@ fn channels_are_checked() {
     };
     assert!(refusal("x", reserved).starts_with("TypeError: the id is beyond"));
     assert!(refusal(&"x".repeat(65_536), DataChannelInit::default()).starts_with("TypeError: the label"));
+}
+
+proptest! {
+    /// Of descriptions the text alone is kept, so whatever goes from an offer into an answer has to be readable again.
+    #[test]
+    fn the_answer_to_any_offer_reads_as_it_was_meant(
+        mid in "[!-~é\t]{1,5}",
+        other in "[ -~é\t\r]{1,5}",
+        protocol in "[!-~]{1,8}",
+        format in "[ -~é\t\r]{1,8}",
+    ) {
+        let fingerprint = "0F:".repeat(31) + "0F";
+        let offer = format!(
+            "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE {mid}\r\n\
+             m=audio 9 {protocol} {format}\r\nc=IN IP4 0.0.0.0\r\na=mid:{other}\r\n\
+             m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:{mid}\r\n\
+             a=ice-ufrag:abcd\r\na=ice-pwd:0123456789abcdefghijkl\r\n\
+             a=fingerprint:sha-256 {fingerprint}\r\na=setup:actpass\r\na=sctp-port:5000\r\n"
+        );
+        let (mut peer, now) = connection();
+        if peer.set_remote_description(now, SessionDescription::offer(offer)).is_ok() {
+            let answer = peer.create_answer().expect("an answer");
+            let parsed = peerline_sdp::SessionDescription::parse(&answer.sdp).expect("it parses");
+            prop_assert_eq!(parsed.to_string(), answer.sdp);
+        }
+    }
 }
