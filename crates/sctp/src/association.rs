@@ -203,6 +203,11 @@ impl Association {
         self.reassembly.announce_anew(stream, &mut self.events);
     }
 
+    /// A stream that the peer has reset behind messages that have not been read, and the sizes of these. Each is told once.
+    pub(crate) fn next_reset_behind(&mut self) -> Option<(StreamId, impl Iterator<Item = usize>)> {
+        self.reassembly.next_reset_behind()
+    }
+
     // --- payload
 
     /// The next message of a stream. What is left unread closes the receive window. Messages that had arrived can be read

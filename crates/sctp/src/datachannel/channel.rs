@@ -217,7 +217,8 @@ pub struct Channel {
     pub(super) awaiting_ack: bool,
     /// Taken from the association before the application asked: at most one message, or what came before the OPEN.
     pub(super) early: VecDeque<Message>,
-    /// The peer reset its stream, and the messages before that are in `early`.
+    /// The peer reset its stream, and the messages before that are in `early`: the stream is being closed, and the
+    /// application will hear of it when it has read them.
     pub(super) reset_behind_early: bool,
     pub(super) threshold: usize,
     /// The buffered amount has been above the threshold since `BufferedAmountLow`.
@@ -316,7 +317,8 @@ impl Channel {
         self.stream
     }
 
-    /// Where the channel is in its life.
+    /// Where the channel is in its life. One that the peer has closed stays *open* until its messages have been read, though
+    /// it takes none any more.
     #[must_use]
     pub fn state(&self) -> State {
         self.state

@@ -21,7 +21,8 @@ pub struct Config {
     /// refused. Default 4 MiB.
     pub max_names: usize,
     /// The most bytes taken from the association before the application asks for them: messages that came before their
-    /// channel's OPEN, and one message that was looked at to find an ACK. Default 256 KiB, plus one message.
+    /// channel's OPEN, one message that was looked at to find an ACK, and those that wait on channels that the peer has
+    /// closed (beyond the limit they wait in the association, and the closing with them). Default 256 KiB, plus one message.
     pub max_early: usize,
 }
 
@@ -256,7 +257,7 @@ impl Channels {
         let channel = self
             .channels
             .get_mut(&id)
-            .filter(|channel| channel.state == State::Open);
+            .filter(|channel| channel.state == State::Open && !channel.reset_behind_early);
         let (channel, stream) = channel
             .and_then(|it| it.stream.map(|stream| (it, stream)))
             .ok_or(SendError::NotOpen)?;
@@ -392,8 +393,15 @@ impl Channels {
     /// Carries news from the association to the channels and control messages back, until both are quiet.
     fn settle(&mut self, now: Option<Instant>) {
         self.now = self.now.max(now);
-        while let Some(event) = self.association.poll_event() {
-            self.on_event(event);
+        loop {
+            while let Some(event) = self.association.poll_event() {
+                self.on_event(event);
+            }
+            let Some((StreamId(stream), sizes)) = self.association.next_reset_behind() else {
+                break;
+            };
+            let cost = sizes.map(|size| size + KEPT).sum();
+            self.take_before_reset(stream, cost);
         }
         if self.connected && !self.closed {
             self.send_acks();

@@ -21,15 +21,15 @@ impl Channels {
             }
             (State::Open, Some(stream)) => {
                 channel.state = State::Closing;
-                let peer_closed = std::mem::take(&mut channel.reset_behind_early);
+                channel.reset_behind_early = false;
                 self.forget_early(id);
+                if self.streams.channel(stream) != Some(id) {
+                    // The peer closed it, and both directions have been reset meanwhile.
+                    return self.finish(id);
+                }
                 self.reset_outgoing(stream);
                 self.discard(stream);
-                if peer_closed {
-                    self.on_peer_closes(id, stream);
-                } else {
-                    self.check_closed(stream);
-                }
+                self.check_closed(stream);
             }
             (State::Open, None) | (State::Closing | State::Closed, _) => {}
         }
@@ -64,6 +64,22 @@ impl Channels {
         self.check_closed(stream);
     }
 
+    /// The application has read what came before the peer closed a channel.
+    pub(super) fn on_read_to_reset(&mut self, id: ChannelId) {
+        let Some(channel) = self.channels.get_mut(&id) else {
+            return;
+        };
+        channel.reset_behind_early = false;
+        let stream = channel.stream;
+        if channel.state == State::Open {
+            channel.state = State::Closing;
+            self.events.push_back(Event::Closing(id));
+        }
+        if stream.is_none_or(|stream| self.streams.channel(stream) != Some(id)) {
+            self.finish(id);
+        }
+    }
+
     pub(super) fn on_incoming_reset(&mut self, stream: u16) {
         // Messages after the reset are of another channel, which has yet to hear of any.
         self.association.announce_anew(StreamId(stream));
@@ -78,8 +94,11 @@ impl Channels {
                 if let Some(channel) = self.channels.get_mut(&id)
                     && !channel.early.is_empty()
                 {
+                    // The peer does not wait for the application to read.
                     channel.reset_behind_early = true;
-                    return;
+                    it.incoming_reset = true;
+                    self.reset_outgoing(stream);
+                    return self.check_closed(stream);
                 }
                 self.on_peer_closes(id, stream);
             }
@@ -165,7 +184,9 @@ impl Channels {
         let Some(it) = self.streams.release(stream, self.role) else {
             return;
         };
-        if let User::Channel(id) = it.user {
+        if let User::Channel(id) = it.user
+            && self.channel(id).is_some_and(|channel| !channel.reset_behind_early)
+        {
             self.finish(id);
         }
         if it.successor_waits {

@@ -39,11 +39,8 @@ impl Channels {
         let channel = self.channels.get_mut(&id)?;
         if let Some(message) = channel.early.pop_front() {
             self.early = self.early.saturating_sub(message.len() + KEPT);
-            if channel.early.is_empty()
-                && channel.reset_behind_early
-                && let Some(stream) = channel.stream
-            {
-                self.on_peer_closes(id, stream);
+            if channel.early.is_empty() && channel.reset_behind_early {
+                self.on_read_to_reset(id);
             }
             return Some(message);
         }
@@ -93,6 +90,25 @@ impl Channels {
                     }
                     self.on_dcep(id, &payload);
                 }
+                Inbound::InvalidText => self.fail(id, ChannelError::InvalidText),
+                Inbound::Unknown => self.stats.discarded += 1,
+            }
+        }
+    }
+
+    /// The peer has reset a stream, and messages of `cost` bytes wait before that. They are kept for the application, so
+    /// that the peer need not wait until they are read (RFC 8831 §6.7).
+    pub(super) fn take_before_reset(&mut self, stream: u16, cost: usize) {
+        let Some(id) = self.streams.channel(stream) else { return };
+        if self.early + cost > self.config.max_early {
+            return;
+        }
+        while self.channel(id).is_some_and(|channel| channel.state == State::Open)
+            && let Some(message) = self.association.recv(StreamId(stream))
+        {
+            match Inbound::from(message) {
+                Inbound::User(message) => self.keep(id, message),
+                Inbound::Dcep(payload) => self.on_dcep(id, &payload),
                 Inbound::InvalidText => self.fail(id, ChannelError::InvalidText),
                 Inbound::Unknown => self.stats.discarded += 1,
             }

@@ -1,7 +1,7 @@
 //! Whole messages come in order, and wait on their stream until they are read (RFC 9260 §6.5, §6.6). Everything kept is
 //! counted in the bytes it occupies.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
@@ -18,6 +18,8 @@ pub(crate) struct Reassembly {
     allocated: usize,
     /// Messages that can be read, on all streams.
     readable: usize,
+    /// Streams that have been reset behind messages that nobody has read.
+    reset_behind: BTreeSet<StreamId>,
     max_message: usize,
 }
 
@@ -94,6 +96,7 @@ impl Reassembly {
             streams: BTreeMap::new(),
             allocated: 0,
             readable: 0,
+            reset_behind: BTreeSet::new(),
             max_message,
         }
     }
@@ -260,7 +263,7 @@ impl Reassembly {
             .sum::<usize>();
         match stream.ready.back() {
             Some(Entry::Reset) => return,
-            Some(Entry::Message(_)) => {}
+            Some(Entry::Message(_)) => drop(self.reset_behind.insert(id)),
             None => events.push_back(Event::IncomingStreamReset(id)),
         }
         stream.ready.push_back(Entry::Reset);
@@ -309,6 +312,7 @@ impl Reassembly {
 
     /// `Event::IncomingStreamReset` has been taken: what came after the reset may be read now.
     pub(crate) fn reset_taken(&mut self, id: StreamId, events: &mut VecDeque<Event>) {
+        self.reset_behind.remove(&id);
         let Some(stream) = self.streams.get_mut(&id.0) else {
             return;
         };
@@ -322,6 +326,17 @@ impl Reassembly {
         } else {
             stream.announce(id, events);
         }
+    }
+
+    /// A stream that has been reset behind messages that nobody has read, and their sizes. Each is told once.
+    pub(crate) fn next_reset_behind(&mut self) -> Option<(StreamId, impl Iterator<Item = usize>)> {
+        let id = self.reset_behind.pop_first()?;
+        let ready = self.streams.get(&id.0).into_iter().flat_map(|stream| &stream.ready);
+        let sizes = ready.map_while(|entry| match entry {
+            Entry::Message(whole) => Some(whole.message.payload.len()),
+            Entry::Reset => None,
+        });
+        Some((id, sizes))
     }
 
     /// As if `recv` had returned `None`: the next message is news.

@@ -56,7 +56,7 @@ fn closing_sends_what_is_queued_and_ends_at_both_sides() {
 }
 
 #[test]
-fn a_peer_that_has_not_read_keeps_the_channel_until_it_has() {
+fn a_peer_that_has_not_read_keeps_its_end_until_it_has() {
     let mut pair = connected(1, &Link::delay(10 * MS));
     let (ours, theirs) = open(&mut pair, ChannelInit::new("slow reader"));
     let now = pair.now();
@@ -66,7 +66,7 @@ fn a_peer_that_has_not_read_keeps_the_channel_until_it_has() {
     pair.a.close(now, ours);
     pair.run_for(Duration::from_secs(5));
     assert_eq!(state(&pair.b, theirs), Some(State::Open));
-    assert_eq!(state(&pair.a, ours), Some(State::Closing));
+    assert_eq!(state(&pair.a, ours), Some(State::Closed));
     assert_eq!(
         read_all(&mut pair.b, theirs),
         ["one".into(), "two".into(), "three".into()]
@@ -263,6 +263,61 @@ fn a_channel_that_is_opened_used_and_closed_at_once_can_still_be_read() {
         state(&pair.a, ours) == Some(State::Closed) && state(&pair.b, theirs) == Some(State::Closed)
     });
     assert_eq!(pair.take_events_b(), [Event::Closing(theirs), Event::Closed(theirs)]);
+}
+
+#[test]
+fn the_peer_does_not_wait_for_what_is_unread() {
+    let mut pair = connected(8, &Link::delay(10 * MS));
+    let (ours, theirs) = open(&mut pair, ChannelInit::default());
+    pair.take_events_b();
+    let now = pair.now();
+    let sent: Vec<Message> = (0..5).map(|i| format!("{i}").repeat(20_000).into()).collect();
+    for message in &sent {
+        pair.a.send(now, ours, message.clone()).expect("it is open");
+    }
+    pair.a.close(now, ours);
+    pair.run_for(Duration::from_secs(1));
+    assert_eq!(state(&pair.a, ours), Some(State::Closed));
+    assert_eq!((pair.a.streams_in_use(), pair.b.streams_in_use()), (0, 0));
+    assert_eq!(
+        pair.take_events_b(),
+        [Event::Readable(theirs)],
+        "the rest when it is read"
+    );
+    let now = pair.now();
+    assert_eq!(pair.b.send(now, theirs, "too late"), Err(SendError::NotOpen));
+    assert_eq!(pair.b.buffered_amount(theirs), 0);
+
+    // The number is free, and what goes on there now is not mixed up with what is unread.
+    let (next, far) = open(&mut pair, ChannelInit::new("next"));
+    assert_eq!(stream(&pair.a, next), Some(0));
+    pair.take_events_b();
+    let now = pair.now();
+    pair.a.send(now, next, "new").expect("it is open");
+    pair.run_for(200 * MS);
+    assert_eq!(pair.take_events_b(), [Event::Readable(far)]);
+    assert_eq!(read_all(&mut pair.b, theirs), sent);
+    assert_eq!(pair.take_events_b(), [Event::Closing(theirs), Event::Closed(theirs)]);
+    assert_eq!(read_all(&mut pair.b, far), ["new".into()]);
+    assert_eq!(state(&pair.b, far), Some(State::Open));
+}
+
+#[test]
+fn what_is_unread_and_too_much_to_keep_holds_the_closing_up() {
+    let mut pair = connected(8, &Link::delay(10 * MS));
+    let (ours, theirs) = open(&mut pair, ChannelInit::default());
+    let now = pair.now();
+    for _ in 0..8 {
+        pair.a.send(now, ours, "x".repeat(60_000)).expect("it is open");
+    }
+    pair.a.close(now, ours);
+    pair.run_for(Duration::from_secs(2));
+    assert_eq!(state(&pair.a, ours), Some(State::Closing));
+    assert!(pair.b.association().receive_buffer() >= 480_000, "it closes the window");
+    assert_eq!(read_all(&mut pair.b, theirs).len(), 8);
+    pair.expect("both to be closed", LIMIT, |pair| {
+        state(&pair.a, ours) == Some(State::Closed) && state(&pair.b, theirs) == Some(State::Closed)
+    });
 }
 
 #[test]
