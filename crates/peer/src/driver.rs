@@ -16,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
-use peerline_connection::{ConnectionState, may_teach};
+use peerline_connection::{Connection, ConnectionState, may_teach};
 use peerline_dtls::{Certificate, CryptoProvider};
 use peerline_udp::{Inbox, Outbox};
 use peerline_wire::{FiveTuple, Transport};
@@ -66,8 +66,8 @@ pub(crate) fn new_certificate(provider: &CryptoProvider) -> Result<Certificate, 
 /// Runs a connection until it is closed.
 pub(crate) async fn run(shared: Arc<Shared>, network: Network) {
     let mut driver = Driver {
+        link: Link::new(&network, &shared),
         shared,
-        link: Link::new(&network),
         network,
         outbox: None,
         wakes: Wakes::default(),
@@ -82,19 +82,57 @@ pub(crate) async fn run(shared: Arc<Shared>, network: Network) {
 /// Receives for an endpoint, on the socket with this index, until the runtime shuts down.
 pub(crate) async fn serve(hub: Arc<Hub>, index: usize) {
     let Some(socket) = hub.socket_at(index) else { return };
-    while socket.readable().await.is_ok() {
-        match with_inbox(|inbox| inbox.recv(socket).map(|batch| hub.deliver(batch))) {
-            // Whoever got something is to run before more is received.
-            Ok(()) => tokio::task::yield_now().await,
-            Err(error) if sockets::is_transient(error.kind()) => {}
-            Err(_) => return,
+    poll_fn(|cx| {
+        for _ in 0..ROUNDS {
+            if socket.poll_recv_ready(cx)?.is_pending() {
+                return Poll::Pending;
+            }
+            match with_inbox(|inbox| inbox.recv(socket).map(|batch| hub.deliver(batch))) {
+                Err(error) if !sockets::is_transient(error.kind()) => return Poll::Ready(Err(error)),
+                _ => {}
+            }
         }
-    }
+        // Whoever got something is to run before more is received.
+        cx.waker().wake_by_ref();
+        Poll::<std::io::Result<()>>::Pending
+    })
+    .await
+    // The runtime is gone, or the network: ICE will notice that nothing comes any more.
+    .unwrap_or_default();
 }
 
 /// Lends this thread's inbox.
 pub(crate) fn with_inbox<T>(receive: impl FnOnce(&mut Inbox) -> T) -> T {
     INBOX.with_borrow_mut(receive)
+}
+
+/// An outbox to be [returned](return_outbox) by the same thread.
+pub(crate) fn borrow_outbox() -> Box<Outbox> {
+    OUTBOX.take().unwrap_or_default()
+}
+
+/// Only an empty one serves again.
+pub(crate) fn return_outbox(outbox: Box<Outbox>) {
+    OUTBOX.set(Some(outbox).filter(|outbox| outbox.is_empty()));
+}
+
+/// Takes what a connection wants sent, and shows each datagram to `watch`; true if the outbox would hold too much.
+pub(crate) fn collect(
+    connection: &mut Connection,
+    now: Instant,
+    outbox: &mut Outbox,
+    mut watch: impl FnMut(&FiveTuple, &[u8]),
+) -> bool {
+    let mut more = true;
+    while more && outbox.bytes() < OUTBOX_SIZE {
+        more = outbox.push(|out| {
+            let start = out.len();
+            let transmit = connection.poll_transmit(now, out)?;
+            watch(&transmit.five_tuple, out.get(start..).unwrap_or_default());
+            Some(transmit)
+        });
+    }
+    more
 }
 
 /// What a connection that rests keeps is small: what it needs while it works, it borrows from the thread.
@@ -108,7 +146,7 @@ struct Driver {
     /// Names being resolved, if any; dropped with the driver.
     names: Option<JoinSet<(String, Option<IpAddr>)>>,
     timer: Pin<Box<Sleep>>,
-    /// When the timer fires. It may be earlier than needed: to set it for every packet would cost more.
+    /// The deadline for which the timer is set. It may be earlier than needed: to set it for every packet would cost more.
     armed: Option<Instant>,
     /// The endpoint, if there is one, knows the connection's ICE sessions.
     introduced: bool,
@@ -116,7 +154,6 @@ struct Driver {
 
 /// What a look at the machine found.
 struct Step {
-    now: Instant,
     deadline: Option<Instant>,
     /// The machine has more to send than the outbox should hold.
     more: bool,
@@ -149,7 +186,7 @@ impl Driver {
             {
                 return Poll::Ready(());
             }
-            progress |= self.poll_timer(cx, step.deadline.map(|deadline| coarse(step.now, deadline)));
+            progress |= self.poll_timer(cx, step.deadline);
             if !progress {
                 return Poll::Pending;
             }
@@ -208,18 +245,12 @@ impl Driver {
             state.connection.handle_timeout(now);
         }
         let member = self.link.member();
-        let outbox = self.outbox.get_or_insert_with(|| OUTBOX.take().unwrap_or_default());
-        let mut more = true;
-        while more && outbox.bytes() < OUTBOX_SIZE {
-            more = outbox.push(|out| {
-                let start = out.len();
-                let transmit = state.connection.poll_transmit(now, out)?;
-                if let Some(member) = member {
-                    member.on_transmit(&transmit.five_tuple, out.get(start..).unwrap_or_default());
-                }
-                Some(transmit)
-            });
-        }
+        let outbox = self.outbox.get_or_insert_with(borrow_outbox);
+        let more = collect(&mut state.connection, now, outbox, |path, payload| {
+            if let Some(member) = member {
+                member.on_transmit(path, payload);
+            }
+        });
         state.digest(&mut self.wakes);
         if let Some(member) = member
             && (mem::take(&mut state.transport_changed) || !mem::replace(&mut self.introduced, true))
@@ -235,13 +266,13 @@ impl Driver {
         if let Phase::Closing(since) = state.phase {
             deadline = Some(since + CLOSING_TIME);
         }
+        state.alarm = self.armed.into_iter().chain(deadline).min();
         // From here on every change wakes this task again.
         match &mut state.driver {
             Some(waker) => waker.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
         }
         let step = Step {
-            now,
             deadline,
             more,
             gather: mem::take(&mut state.gather),
@@ -261,7 +292,7 @@ impl Driver {
                 return false;
             }
         }
-        OUTBOX.set(self.outbox.take());
+        self.outbox.take().into_iter().for_each(return_outbox);
         true
     }
 
@@ -282,7 +313,7 @@ impl Driver {
         if let Some(deadline) = deadline
             && self.armed.is_none_or(|armed| deadline < armed)
         {
-            self.timer.as_mut().reset(deadline.into());
+            self.timer.as_mut().reset(coarse(now(), deadline).into());
             self.armed = Some(deadline);
         }
         let fired = self.armed.is_some() && self.timer.as_mut().poll(cx).is_ready();

@@ -2,7 +2,8 @@
 //!
 //! A task for each socket receives in batches and finds out whose each datagram is ([`Router`]). Runs of datagrams go into
 //! the connections' inlets; a connection's own task decrypts and answers, and sends directly on the shared socket. So
-//! the work that takes time spreads over all threads, and what the endpoint does for a datagram is a table look-up.
+//! the work that takes time spreads over all threads, and what the endpoint does for a datagram is a table look-up. Checks
+//! for connections that rest it answers itself: to wake a task for each would be most of the work of ten thousand.
 
 use std::fmt;
 use std::mem;
@@ -20,6 +21,7 @@ use tokio::task::AbortHandle;
 
 use crate::configuration::Network;
 use crate::error::Error;
+use crate::shared::{Shared, Wakes, wake_driver};
 use crate::{driver, interfaces};
 
 /// What may wait for one connection's task, in bytes of memory: as much as a socket of its own would hold.
@@ -80,15 +82,28 @@ pub(crate) struct Hub {
     overflows: AtomicU64,
 }
 
-/// What has come for one connection and was not yet taken by its task.
-#[derive(Default)]
-struct Inlet(Mutex<Queue>);
+/// Where datagrams for one connection go.
+struct Inlet {
+    shared: Arc<Shared>,
+    /// What has come and was not yet taken by the connection's task.
+    queue: Mutex<Queue>,
+}
 
 #[derive(Default)]
 struct Queue {
     datagrams: Vec<Datagram>,
     bytes: usize,
     waker: Option<Waker>,
+}
+
+/// Neighbours in a batch that belong to one connection.
+struct Run {
+    id: RouteId,
+    inlet: Arc<Inlet>,
+    path: FiveTuple,
+    /// A single datagram of STUN.
+    is_check: bool,
+    datagrams: Vec<Datagram>,
 }
 
 /// One connection's share in an endpoint; dropped with its driver.
@@ -160,8 +175,11 @@ impl Endpoint {
     }
 
     /// Makes room for a connection.
-    pub(crate) fn join(&self) -> Member {
-        let inlet = Arc::new(Inlet::default());
+    pub(crate) fn join(&self, shared: &Arc<Shared>) -> Member {
+        let inlet = Arc::new(Inlet {
+            shared: Arc::clone(shared),
+            queue: Mutex::default(),
+        });
         let id = self.0.hub.router().insert(Arc::clone(&inlet));
         Member {
             endpoint: self.clone(),
@@ -220,34 +238,75 @@ impl Hub {
 
     /// Hands each datagram to whom it belongs.
     pub(crate) fn deliver(&self, batch: Batch<'_>) {
-        let mut wakers = Vec::new();
+        let mut runs: Vec<Run> = Vec::new();
         let mut router = self.router();
-        let mut target: Option<(FiveTuple, Arc<Inlet>)> = None;
-        let mut run = Vec::new();
         for datagram in batch {
-            // What is not STUN goes where its neighbour went.
-            let same = |(path, _): &(FiveTuple, _)| *path == datagram.five_tuple && !may_teach(&datagram.payload);
-            if !target.as_ref().is_some_and(same) {
-                self.hand_over(target.take(), &mut run, &mut wakers);
-                target = router
-                    .route(&datagram.five_tuple, &datagram.payload)
-                    .map(|(_, inlet)| (datagram.five_tuple, Arc::clone(inlet)));
-            }
-            if target.is_some() {
-                run.push(datagram);
+            let is_check = may_teach(&datagram.payload);
+            // What is not STUN goes where its neighbour of that kind went.
+            let follows = |run: &&mut Run| !run.is_check && !is_check && run.path == datagram.five_tuple;
+            if let Some(run) = runs.last_mut().filter(follows) {
+                run.datagrams.push(datagram);
+            } else if let Some((id, inlet)) = router.route(&datagram.five_tuple, &datagram.payload) {
+                runs.push(Run {
+                    id,
+                    inlet: Arc::clone(inlet),
+                    path: datagram.five_tuple,
+                    is_check,
+                    datagrams: vec![datagram],
+                });
             }
         }
-        self.hand_over(target, &mut run, &mut wakers);
         drop(router);
-        wakers.into_iter().for_each(Waker::wake);
+        for run in runs {
+            let Some(run) = self.answer(run) else { continue };
+            let (waker, dropped) = run.inlet.push(run.datagrams);
+            self.overflows.fetch_add(dropped as u64, Ordering::Relaxed);
+            waker.into_iter().for_each(Waker::wake);
+        }
     }
 
-    fn hand_over(&self, target: Option<(FiveTuple, Arc<Inlet>)>, run: &mut Vec<Datagram>, wakers: &mut Vec<Waker>) {
-        let Some((_, inlet)) = target else { return };
-        let (waker, dropped) = inlet.push(run);
-        wakers.extend(waker);
-        if dropped > 0 {
-            self.overflows.fetch_add(dropped as u64, Ordering::Relaxed);
+    /// Answers a check for a connection that sleeps, without waking its task: that is all that resting connections get. Gives
+    /// back what has to go to the task.
+    fn answer(&self, run: Run) -> Option<Run> {
+        if !run.is_check {
+            return Some(run);
+        }
+        let shared = Arc::clone(&run.inlet.shared);
+        let mut state = shared.lock();
+        // What came before comes first.
+        if !state.is_resting() || !run.inlet.is_empty() {
+            return Some(run);
+        }
+        let Run {
+            id, path, datagrams, ..
+        } = run;
+        let now = driver::now();
+        for datagram in datagrams {
+            state.connection.handle_datagram(now, datagram);
+        }
+        self.router().learn(id, &state.connection, &path);
+        let mut outbox = driver::borrow_outbox();
+        let more = driver::collect(&mut state.connection, now, &mut outbox, |path, payload| {
+            self.on_transmit(id, path, payload);
+        });
+        let mut wakes = Wakes::default();
+        state.digest(&mut wakes);
+        if more || state.needs_driver() {
+            wake_driver(state);
+        } else {
+            drop(state);
+        }
+        wakes.wake(&shared);
+        // What a full socket does not take is lost, as it may be on the way.
+        outbox.flush(|local| self.socket(local));
+        driver::return_outbox(outbox);
+        None
+    }
+
+    /// A connection sends this.
+    fn on_transmit(&self, id: RouteId, path: &FiveTuple, payload: &[u8]) {
+        if may_teach(payload) {
+            self.router().on_transmit(id, path, payload);
         }
     }
 
@@ -266,10 +325,10 @@ impl Hub {
 
 impl Inlet {
     /// Takes the run, or drops what there is no room for; the task to wake, and how many were dropped.
-    fn push(&self, run: &mut Vec<Datagram>) -> (Option<Waker>, usize) {
-        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn push(&self, run: Vec<Datagram>) -> (Option<Waker>, usize) {
+        let mut queue = self.lock();
         let mut dropped = 0;
-        for datagram in run.drain(..) {
+        for datagram in run {
             let bytes = queue.bytes + datagram.payload.len() + OVERHEAD;
             if bytes <= INLET_SIZE {
                 queue.bytes = bytes;
@@ -281,9 +340,13 @@ impl Inlet {
         (queue.waker.take(), dropped)
     }
 
+    fn is_empty(&self) -> bool {
+        self.lock().datagrams.is_empty()
+    }
+
     /// Everything that waits; if nothing does, the task is woken when something comes.
     fn take(&self, cx: &Context<'_>) -> Option<Vec<Datagram>> {
-        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.lock();
         if queue.datagrams.is_empty() {
             match &mut queue.waker {
                 Some(waker) => waker.clone_from(cx.waker()),
@@ -293,6 +356,10 @@ impl Inlet {
         }
         queue.bytes = 0;
         Some(mem::take(&mut queue.datagrams))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -322,9 +389,7 @@ impl Member {
 
     /// The connection sends this.
     pub(crate) fn on_transmit(&self, path: &FiveTuple, payload: &[u8]) {
-        if may_teach(payload) {
-            self.hub().router().on_transmit(self.id, path, payload);
-        }
+        self.hub().on_transmit(self.id, path, payload);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Context;
 use std::time::Instant;
 
@@ -27,11 +28,11 @@ pub(crate) struct Shared {
 }
 
 impl Link {
-    pub(crate) fn new(network: &Network) -> Self {
+    pub(crate) fn new(network: &Network, connection: &Arc<crate::shared::Shared>) -> Self {
         match &network.endpoint {
             None => Self::Own(Sockets::default()),
             Some(endpoint) => Self::Shared(Shared {
-                member: endpoint.join(),
+                member: endpoint.join(connection),
                 writable: None,
             }),
         }

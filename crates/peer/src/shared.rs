@@ -50,6 +50,8 @@ pub(crate) struct State {
     pub(crate) names: Vec<String>,
     /// How to wake the driver; `None` while it runs or has been woken.
     pub(crate) driver: Option<Waker>,
+    /// The deadline for which the driver's timer is set.
+    pub(crate) alarm: Option<Instant>,
     /// When the driver ran last, or was woken.
     woken: Option<Instant>,
 }
@@ -148,6 +150,7 @@ impl Shared {
             transport_changed: false,
             names: Vec::new(),
             driver: None,
+            alarm: None,
             woken: None,
         };
         Arc::new(Self {
@@ -256,6 +259,23 @@ impl State {
     /// The driver runs.
     pub(crate) fn on_driven(&mut self, now: Instant) {
         self.woken = Some(now);
+    }
+
+    /// The driver sleeps, and nothing is being closed.
+    pub(crate) fn is_resting(&self) -> bool {
+        self.driver.is_some() && self.phase == Phase::Running
+    }
+
+    /// What happened behind the driver's back is its business: news that only it can act on, or an earlier deadline than it
+    /// knows.
+    pub(crate) fn needs_driver(&self) -> bool {
+        let due = self.connection.poll_timeout();
+        let early = due.is_some_and(|due| self.alarm.is_none_or(|alarm| due < alarm));
+        early
+            || self.gather
+            || self.transport_changed
+            || !self.names.is_empty()
+            || self.connection.connection_state() == ConnectionState::Closed
     }
 
     /// Wakes senders whose channel has room again, or never will have.
