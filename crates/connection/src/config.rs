@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use peerline_dtls::{Certificate, CryptoProvider};
+use peerline_sctp::CongestionControl;
 
 /// How a [`Connection`](crate::Connection) is made. [`Config::new`] gives every field its default.
 #[derive(Clone)]
@@ -35,6 +36,8 @@ pub struct Config {
     pub send_buffer: usize,
     /// The bytes that the peer may have us hold unread, SCTP's receive window. Default 5 MiB.
     pub receive_window: u32,
+    /// What decides how fast data channels send. Default [`CongestionControl::ModelBased`].
+    pub congestion_control: CongestionControl,
     /// Data channels open at once, the peer's included. Default 65,535: all that SCTP can number.
     pub max_channels: usize,
     /// Media sections in a description. Default 256.
@@ -59,6 +62,7 @@ impl Config {
             max_message_size: 262_144,
             send_buffer: 16 << 20,
             receive_window: 5 << 20,
+            congestion_control: CongestionControl::default(),
             max_channels: 65_535,
             max_media_sections: 256,
             max_early_datagrams: 16,

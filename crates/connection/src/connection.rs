@@ -150,6 +150,7 @@ impl Connection {
                 max_message_size: config.max_message_size,
                 send_buffer: config.send_buffer,
                 receive_window: config.receive_window,
+                congestion_control: config.congestion_control,
                 ..peerline_sctp::Config::default()
             },
             ..datachannel::Config::default()

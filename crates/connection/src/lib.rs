@@ -58,6 +58,7 @@ pub use stats::{
 };
 
 pub use peerline_dtls::{Certificate, CryptoProvider, default_provider};
+pub use peerline_sctp::CongestionControl;
 
 /// The README's example, compiled.
 #[cfg(doctest)]

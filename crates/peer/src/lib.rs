@@ -59,10 +59,10 @@ pub use peer_connection::{PeerConnection, PeerEvent};
 
 pub use bytes::Bytes;
 pub use peerline_connection::{
-    CandidatePairStats, CandidateStats, ChannelFault, ConnectionState, DataChannelInit, DataChannelState,
-    DataChannelStats, DtlsTransportState, Error as Refusal, IceCandidate, IceConnectionState, IceGatheringState,
-    Message, OfferOptions, PeerConnectionStats, SdpFault, SdpType, SessionDescription, SignalingState, Stats,
-    StatsKind, StatsReport, TransportStats,
+    CandidatePairStats, CandidateStats, ChannelFault, CongestionControl, ConnectionState, DataChannelInit,
+    DataChannelState, DataChannelStats, DtlsTransportState, Error as Refusal, IceCandidate, IceConnectionState,
+    IceGatheringState, Message, OfferOptions, PeerConnectionStats, SdpFault, SdpType, SessionDescription,
+    SignalingState, Stats, StatsKind, StatsReport, TransportStats,
 };
 pub use peerline_dtls::{Certificate, CertificateError, CryptoProvider};
 

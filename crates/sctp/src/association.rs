@@ -50,6 +50,8 @@ pub struct Association {
     /// Whole packets that belong to no TCB: INIT ACK, the last ABORT, answers to strays.
     pub(crate) replies: VecDeque<Vec<u8>>,
     pub(crate) stats: Stats,
+    /// The last message did not fit the send buffer.
+    pub(crate) send_refused: bool,
 }
 
 /// RFC 9260 §4. The states in which a TCB exists own it.
@@ -133,6 +135,7 @@ impl Association {
                 mtu: packet_size,
                 ..Stats::default()
             },
+            send_refused: false,
             packet_size,
             config,
         }
@@ -257,8 +260,10 @@ impl Association {
         if self.queue.reset_state(stream) != Reset::None {
             return Err(SendError::Resetting);
         }
-        let held = self.queue.cost() + outstanding.map_or(0, Outstanding::cost);
-        if held > 0 && held.saturating_add(size) + MESSAGE_OVERHEAD > self.config.send_buffer {
+        let limit = self.config.send_buffer;
+        let held = self.queue.cost() + outstanding.map_or(0, |outstanding| outstanding.cost(limit));
+        self.send_refused = held > 0 && held.saturating_add(size) + MESSAGE_OVERHEAD > limit;
+        if self.send_refused {
             return Err(SendError::BufferFull);
         }
         self.queue.push(now, stream, message, options);

@@ -68,15 +68,17 @@ pub struct Config {
     pub max_retransmits: u32,
 }
 
-/// A congestion controller: what decides how much may be in flight, and how fast it leaves. All are paced, find losses by
-/// time (RFC 8985), and share a path fairly with their like and with each other.
+/// A congestion controller: what decides how much may be in flight, and how fast it leaves. All are paced and find losses by
+/// time (RFC 8985). The repository's `crates/sctp/tests/controllers.txt` shows what each makes of a path, and `fairness.txt`
+/// there how they share one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum CongestionControl {
     /// RFC 9260's own, that of TCP Reno.
     NewReno,
     /// CUBIC (RFC 9438) with HyStart++ (RFC 9406): what TCP does nowadays.
     Cubic,
-    /// Sends at the rate that is seen to arrive, after BBRv3 (draft-ietf-ccwg-bbr): losses under two percent do not slow it.
+    /// Sends at the rate that is seen to arrive, after BBRv3 (draft-ietf-ccwg-bbr): losses by chance, up to about two percent, do not slow
+    /// it, and losses where a queue stands do.
     #[default]
     ModelBased,
 }

@@ -41,7 +41,8 @@
 //! | `association` | the public type, the states, the timers |
 //! | `handshake`, `cookie`, `tcb` | from INIT to ESTABLISHED, and what is known then |
 //! | `receive`, `rx` | packets in: which TSNs have come, fragments to messages, messages in order |
-//! | `transmit`, `tx` | packets out: queues, scheduling, what is in flight, congestion control, the RTO |
+//! | `transmit`, `tx` | packets out: queues, scheduling, what is in flight, finding losses (RFC 8985), the RTO |
+//! | `tx::congestion` | NewReno, CUBIC (RFC 9438) and a model of the path, behind one trait; recovery, pacing, the delivery rate |
 //! | `reconfig`, `heartbeat`, `pmtu`, `shutdown` | resetting streams, keeping watch, larger packets, the end |
 //! | [`wire`] | the bytes, without any state |
 //! | [`datachannel`] | data channels |

@@ -279,7 +279,11 @@ impl Association {
             return tcb.congestion.wait_for_release(now, waiting);
         }
         if !waiting && !is_probe {
-            return tcb.congestion.on_app_limited(before);
+            // An application that waits for room in the send buffer would send more.
+            if !self.send_refused {
+                tcb.congestion.on_app_limited(before);
+            }
+            return;
         }
         let stamp = tcb.congestion.stamp(now, before, tcb.rto.current());
         let mut abandoned = Abandoned::default();
@@ -305,12 +309,7 @@ impl Association {
                 let Some(size) = self.queue.peek(now, room, full, &mut news) else {
                     break;
                 };
-                if size == 0 {
-                    break;
-                }
-                if !tcb.window_takes(size) {
-                    // It is the peer's application that limits, not the path.
-                    tcb.congestion.on_app_limited(tcb.outstanding.in_flight());
+                if size == 0 || !tcb.window_takes(size) {
                     break;
                 }
                 let Some(fragment) = self.queue.take(size, &mut news) else {
@@ -343,12 +342,6 @@ impl Association {
             if timed && (tcb.t3.is_none() || repeated > 0 || is_probe) {
                 tcb.restart_t3(now);
             }
-            if is_probe {
-                let highest = tcb.outstanding.next_tsn().sub(1);
-                tcb.tail.on_sent(now, highest, repeated > 0);
-            } else if timed {
-                tcb.arm_tail_probe(now);
-            }
             // §6.1: the I bit, since nothing can follow before this is acknowledged, or nothing will: then the peer should
             // not wait for it. (A packet that is alone may be answered by a message that takes its SACK along.)
             let drained = self.queue.is_empty() && in_flight > tcb.outstanding.packet();
@@ -358,6 +351,13 @@ impl Association {
                 && let Some(flags) = packet.out.get_mut(at + 1)
             {
                 *flags |= 8;
+            }
+            tcb.tail.asked = stalled;
+            if is_probe {
+                let highest = tcb.outstanding.next_tsn().sub(1);
+                tcb.tail.on_sent(now, highest, repeated > 0);
+            } else if timed {
+                tcb.arm_tail_probe(now);
             }
         }
     }

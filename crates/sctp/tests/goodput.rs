@@ -1,32 +1,44 @@
-//! Goodput over loss, round trip and message size, in virtual time: a table that is checked in, so that a change of the
-//! congestion controller shows what it does.
+//! Goodput in virtual time, as tables that are checked in, so that a change of congestion control shows what it does: over
+//! loss, round trip and message size for the default, and over loss, round trip and the bottleneck's queue for each
+//! controller.
 //!
-//! Set `UPDATE_GOODPUT=1` to write the table anew.
+//! Set `UPDATE_GOODPUT=1` to write the tables anew.
 
 mod common;
 use common::*;
+use peerline_sctp::CongestionControl;
 use std::fmt::Write;
 
-const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goodput.txt");
+const LOSSES: [f64; 4] = [0.0, 0.001, 0.01, 0.05];
+const RATE: u64 = 100_000_000;
 
-/// Mbit/s of payload over five seconds on a link of 100 Mbit/s with a queue of 100 ms.
-fn goodput(rtt: Duration, loss: f64, size: usize) -> f64 {
+struct Path {
+    rtt: Duration,
+    /// Each way.
+    loss: f64,
+    /// Bytes that wait at the bottleneck.
+    queue: usize,
+}
+
+/// Mbit/s of payload over some seconds on a link of 100 Mbit/s.
+fn goodput(path: &Path, size: usize, seconds: u32, change: impl Fn(&mut Config)) -> f64 {
     let link = Link {
-        delay: rtt / 2,
-        loss,
-        rate: Some(100_000_000),
-        queue: 1_250_000,
+        delay: path.rtt / 2,
+        loss: path.loss,
+        rate: Some(RATE),
+        queue: path.queue,
         ..Link::default()
     };
-    let mut pair = connected_with(7, &Link::delay(rtt / 2), |_| {});
+    // Loss in the handshake is its own business, not this table's.
+    let mut pair = connected_with(7, &Link::delay(path.rtt / 2), change);
     pair = pair.links(&link);
     let start = pair.elapsed();
     let mut received = 0;
-    let payload = vec![7; size];
-    while pair.elapsed() - start < 5 * SECOND {
+    let payload = Bytes::from(vec![7; size]);
+    while pair.elapsed() - start < seconds * SECOND {
         let now = pair.now();
         while pair.a.buffered_amount(StreamId(1)) < 1 << 20 {
-            let sent = Message::new(Ppid::BINARY, Bytes::from(payload.clone()));
+            let sent = Message::new(Ppid::BINARY, payload.clone());
             if pair.a.send(now, StreamId(1), sent, SendOptions::default()).is_err() {
                 break;
             }
@@ -40,31 +52,98 @@ fn goodput(rtt: Duration, loss: f64, size: usize) -> f64 {
     received as f64 * 8.0 / (pair.elapsed() - start).as_secs_f64() / 1e6
 }
 
-#[test]
-fn the_table_is_as_checked_in() {
-    let losses = [0.0, 0.001, 0.01, 0.05];
-    let mut table = String::from(
-        "Goodput in Mbit/s over a 100 Mbit/s link, by message size, round trip and loss of datagrams (each way).\n\
-         Written by tests/goodput.rs.\n\n",
-    );
-    write!(table, "{:>8} {:>8}", "message", "rtt").unwrap();
-    losses
+fn heading(table: &mut String) {
+    LOSSES
         .iter()
         .for_each(|loss| write!(table, " {:>7}%", loss * 100.0).unwrap());
     table.push('\n');
+}
+
+fn compare(name: &str, table: &str) {
+    let path = format!("{}/tests/{name}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("UPDATE_GOODPUT").is_some() {
+        std::fs::write(&path, table).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(table, expected, "run with UPDATE_GOODPUT=1 and look at the difference");
+}
+
+#[test]
+fn the_table_is_as_checked_in() {
+    let mut table = String::from(
+        "Goodput in Mbit/s over a 100 Mbit/s link, by message size, round trip and loss of datagrams (each way), in the\n\
+         first five seconds. Written by tests/goodput.rs.\n\n",
+    );
+    write!(table, "{:>8} {:>8}", "message", "rtt").unwrap();
+    heading(&mut table);
     for size in [100, 16_384, 262_144] {
         for rtt in [2 * MS, 20 * MS, 100 * MS] {
             write!(table, "{size:>8} {:>8}", format!("{rtt:?}")).unwrap();
-            for loss in losses {
-                // Loss at both ends of a connection that is being made is the handshake's business, not this table's.
-                write!(table, " {:>8.2}", goodput(rtt, loss, size)).unwrap();
+            for loss in LOSSES {
+                let path = Path {
+                    rtt,
+                    loss,
+                    queue: 1_250_000,
+                };
+                write!(table, " {:>8.2}", goodput(&path, size, 5, |_| {})).unwrap();
             }
             table.push('\n');
         }
     }
-    if std::env::var_os("UPDATE_GOODPUT").is_some() {
-        std::fs::write(TABLE, &table).unwrap();
+    compare("goodput.txt", &table);
+}
+
+#[test]
+fn the_table_of_controllers_is_as_checked_in() {
+    let mut table = String::from(
+        "Goodput in Mbit/s over a 100 Mbit/s link, messages of 16 KiB, by controller, the bottleneck's queue in parts of what\n\
+         fills the path, round trip and loss of datagrams (each way), in the first ten seconds. Written by\n\
+         tests/goodput.rs.\n\n",
+    );
+    write!(table, "{:>10} {:>6} {:>6}", "controller", "queue", "rtt").unwrap();
+    heading(&mut table);
+    for control in [
+        CongestionControl::NewReno,
+        CongestionControl::Cubic,
+        CongestionControl::ModelBased,
+    ] {
+        for parts in [0.2, 2.0] {
+            for rtt in [20 * MS, 50 * MS, 200 * MS] {
+                write!(
+                    table,
+                    "{:>10} {parts:>6} {:>6}",
+                    format!("{control:?}"),
+                    format!("{rtt:?}")
+                )
+                .unwrap();
+                for loss in LOSSES {
+                    let queue = (RATE as f64 / 8.0 * rtt.as_secs_f64() * parts) as usize;
+                    let path = Path { rtt, loss, queue };
+                    let goodput = goodput(&path, 16_384, 10, |config| config.congestion_control = control);
+                    write!(table, " {goodput:>8.2}").unwrap();
+                }
+                table.push('\n');
+            }
+        }
     }
-    let expected = std::fs::read_to_string(TABLE).unwrap();
-    assert_eq!(table, expected, "run with UPDATE_GOODPUT=1 and look at the difference");
+    compare("controllers.txt", &table);
+}
+
+/// What the default must reach on a path of 50 ms, whatever the queue and the send buffer, and wherever the loss is.
+#[test]
+fn the_default_fills_a_path_that_loses() {
+    for (loss, least) in [(0.0, 95.0), (0.001, 94.0), (0.01, 85.0)] {
+        for (queue, send_buffer) in [(312_500, 16 << 20), (5_000_000, 1 << 20)] {
+            let path = Path {
+                rtt: 50 * MS,
+                loss,
+                queue,
+            };
+            let goodput = goodput(&path, 65_536, 20, |config| config.send_buffer = send_buffer);
+            assert!(
+                goodput >= least,
+                "loss {loss}, queue {queue}, buffer {send_buffer}: {goodput}"
+            );
+        }
+    }
 }

@@ -24,6 +24,8 @@ pub struct Network<M: Machine> {
     hosts: Vec<Host<M>>,
     owners: HashMap<IpAddr, HostId>,
     wires: HashMap<(IpAddr, IpAddr), Wire>,
+    /// Routes that use the link of another route.
+    shared: HashMap<(IpAddr, IpAddr), (IpAddr, IpAddr)>,
     default_link: Link,
     seed: u64,
     now: Instant,
@@ -53,6 +55,7 @@ impl<M: Machine> Network<M> {
             hosts: Vec::new(),
             owners: HashMap::new(),
             wires: HashMap::new(),
+            shared: HashMap::new(),
             default_link: link,
             seed,
             now: epoch(),
@@ -104,6 +107,12 @@ impl<M: Machine> Network<M> {
     pub fn set_links(&mut self, one: IpAddr, other: IpAddr, link: &Link) {
         self.set_link(one, other, link.clone());
         self.set_link(other, one, link.clone());
+    }
+
+    /// From now on, datagrams of `route` (from an address to another) go over the link of `with`, and queue up with those that
+    /// go there: a bottleneck that several hosts share. `with` must not share another route's link itself.
+    pub fn share_link(&mut self, route: (IpAddr, IpAddr), with: (IpAddr, IpAddr)) {
+        self.shared.insert(route, with);
     }
 
     /// What happened on the link from one address to another.
@@ -264,6 +273,7 @@ impl<M: Machine> Network<M> {
     }
 
     fn wire(&mut self, from: IpAddr, to: IpAddr) -> &mut Wire {
+        let (from, to) = self.shared.get(&(from, to)).copied().unwrap_or((from, to));
         // A number for each link that does not depend on the order in which links come into use.
         let (
             Self {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use peerline_wire::Serial32;
 
 use super::outstanding::{Outstanding, Sent, State};
-use super::send_queue::Fragment;
+use super::send_queue::{Fragment, MESSAGE_OVERHEAD};
 use crate::StreamId;
 use crate::wire::SkippedMessages;
 
@@ -58,6 +58,9 @@ impl Outstanding {
         if sent.state == State::InFlight {
             self.flight -= sent.size();
             self.flight_chunks -= 1;
+        }
+        if sent.state == State::Acked {
+            self.held_acked -= sent.payload.len() + MESSAGE_OVERHEAD;
         }
         sent.state = State::Abandoned;
         self.held -= sent.payload.len();

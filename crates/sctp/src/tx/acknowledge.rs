@@ -9,6 +9,7 @@ use super::congestion::delivery::Stamp;
 use super::departures::{Departure, DepartureId};
 use super::missing::{Indications, NewlyAcked, indicate};
 use super::outstanding::{Outstanding, State};
+use super::send_queue::MESSAGE_OVERHEAD;
 use crate::wire::{GapBlock, Sack};
 
 /// What a SACK changed.
@@ -114,7 +115,11 @@ impl Outstanding {
                     self.flight_chunks -= 1;
                 }
                 State::Lost => {}
-                State::Acked | State::Abandoned => continue,
+                State::Acked => {
+                    self.held_acked -= sent.payload.len() + MESSAGE_OVERHEAD;
+                    continue;
+                }
+                State::Abandoned => continue,
             }
             changes.newly_acked += sent.size();
             changes.newest = changes.newest.max(Some(sent.departure));
@@ -218,6 +223,7 @@ impl Outstanding {
                 State::Acked | State::Abandoned => continue,
             }
             sent.state = State::Acked;
+            self.held_acked += sent.payload.len() + MESSAGE_OVERHEAD;
             changes.newly_acked += size;
             changes.newest = changes.newest.max(Some(sent.departure));
             if late && sent.retransmits == 0 {
@@ -237,6 +243,7 @@ impl Outstanding {
             .filter(|sent| sent.state == State::Acked)
         {
             sent.state = State::InFlight;
+            self.held_acked -= sent.payload.len() + MESSAGE_OVERHEAD;
             // It may not be found missing again: T3 will see to it.
             sent.retransmits = sent.retransmits.max(1);
             sent.departure = DepartureId::NONE;

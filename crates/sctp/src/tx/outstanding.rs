@@ -15,7 +15,7 @@ use super::congestion::delivery::Stamp;
 use super::departures::{DepartureId, Departures};
 use super::missing::Indications;
 use super::rack::Rack;
-use super::send_queue::{Fragment, Limit};
+use super::send_queue::{Fragment, Limit, MESSAGE_OVERHEAD};
 use crate::wire::{Data, FragmentPlace, IData};
 use crate::{Ppid, StreamId};
 
@@ -32,6 +32,8 @@ pub(crate) struct Outstanding {
     pub(super) flight_chunks: usize,
     /// Bytes of payload held.
     pub(super) held: usize,
+    /// The memory that what is acknowledged behind gaps stands for.
+    pub(super) held_acked: usize,
     /// What is to be sent again, in order. May list fragments that were acknowledged or abandoned meanwhile.
     pub(super) lost: VecDeque<Serial32>,
     /// The three highest miss indications, the highest first: each speaks of everything before a TSN.
@@ -91,6 +93,7 @@ impl Outstanding {
             flight: 0,
             flight_chunks: 0,
             held: 0,
+            held_acked: 0,
             lost: VecDeque::new(),
             indications: [None; 3],
             scanned: initial_tsn,
@@ -145,9 +148,11 @@ impl Outstanding {
         self.flight_chunks
     }
 
-    /// The memory the queue stands for, in bytes.
-    pub(crate) fn cost(&self) -> usize {
-        self.held + self.sent.len() * super::send_queue::MESSAGE_OVERHEAD
+    /// The memory that what is not acknowledged stands for, in bytes. What is acknowledged behind a gap, which has to be kept
+    /// in case the peer throws it away, does not count up to `free` bytes: a single loss would fill a small send buffer.
+    pub(crate) fn cost(&self, free: usize) -> usize {
+        let all = self.held + self.sent.len() * MESSAGE_OVERHEAD;
+        all - self.held_acked.min(free)
     }
 
     /// True if something waits to be sent again.

@@ -13,6 +13,8 @@ pub(crate) struct TailProbe {
     pub(crate) deadline: Option<Instant>,
     /// It is to be sent now.
     pub(crate) due: bool,
+    /// The last packet with new data asked for an acknowledgement at once.
+    pub(crate) asked: bool,
     /// TLP.end_seq and TLP.is_retrans of the probe that has been sent, until what it shows is known.
     sent: Option<(Serial32, bool)>,
     /// When it left.
@@ -78,7 +80,7 @@ impl Tcb {
             return;
         };
         // "If FlightSize is one segment", its acknowledgement may be delayed, and T3-rtx has been set with that in mind.
-        if in_flight <= self.outstanding.packet() || self.peer_window == 0 {
+        if in_flight <= self.outstanding.packet() && !self.tail.asked || self.peer_window == 0 {
             return;
         }
         let probe = now + (2 * smoothed).max(SHORTEST);

@@ -27,11 +27,9 @@ pub(crate) struct Sample {
     pub(crate) rate: u64,
     /// The time that it was measured over.
     pub(crate) interval: Duration,
-    /// Bytes delivered meanwhile, and lost.
+    /// Bytes delivered meanwhile.
     pub(crate) delivered: u64,
-    pub(crate) lost: u64,
-    /// Bytes in flight when the packet left.
-    pub(crate) in_flight: usize,
+    /// When the packet left, there was not enough to send to fill the path.
     pub(crate) app_limited: bool,
 }
 
@@ -105,8 +103,6 @@ impl Delivery {
             rate: rate(delivered, interval),
             interval,
             delivered,
-            lost: self.lost - stamp.lost,
-            in_flight: stamp.in_flight,
             app_limited: stamp.app_limited,
         };
         (Some(sample), round_ended)

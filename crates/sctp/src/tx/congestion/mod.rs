@@ -1,5 +1,8 @@
 //! Congestion control: how much may be in flight (RFC 9260 §7), and how fast it may leave.
 //!
+//! What a gap block acknowledges is not in flight any more, so that each SACK behind a gap lets new data leave: limited
+//! transmit (RFC 3042) needs no rule of its own.
+//!
 //! [`Congestion`] knows what all controllers share: the recovery from a loss, the pace, the delivery rate. What a
 //! [`Controller`] decides is the window and the rate.
 

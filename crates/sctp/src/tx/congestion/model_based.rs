@@ -3,8 +3,11 @@
 //! is more than two percent of a round's packets, so that a path that loses by chance is filled all the same.
 //!
 //! Where it differs from the draft:
-//! - packets lost by chance do not pull down the short-term bounds: these adapt only to a round that lost more than two
-//!   percent;
+//! - what is lost while a queue stands, which the round trip shows, is taken for the queue's overflow, and what may be in
+//!   flight falls by a fifth; where no queue stands, up to two percent, and what chance may add to that, are let pass, also
+//!   by the short-term bounds. So it gives way to flows that fill queues, and not to noise;
+//! - too much loss lowers the bound on what is in flight by a factor, and while a queue stands the bound grows by a packet a
+//!   round trip, as Reno's window does: flows that share a bottleneck come to share it evenly. No headroom is needed then;
 //! - a round trip that is within a sixteenth of the shortest shows that the queue is all but empty, so that no PROBE_RTT is
 //!   needed to show it;
 //! - round trips under two milliseconds count as two: there the model must not be finer than timers and batches are.
@@ -12,6 +15,7 @@
 use std::time::{Duration, Instant};
 
 use super::delivery::{Sample, bytes_in, rate};
+use super::new_reno::window_after_idle;
 use super::{Acknowledged, Controller, Loss};
 
 #[derive(Debug)]
@@ -28,6 +32,7 @@ pub(crate) struct ModelBased {
     /// BBR.min_rtt, and when a round trip last came near it.
     min_rtt: Option<Duration>,
     min_rtt_at: Option<Instant>,
+    latest_rtt: Option<Duration>,
     /// The most that may be in flight without too much loss: BBR.inflight_hi, or longterm.
     inflight_hi: usize,
     /// What the current round of losses leaves: BBR.bw_lo and BBR.inflight_lo, or shortterm.
@@ -36,10 +41,10 @@ pub(crate) struct ModelBased {
     aggregation: Aggregation,
 
     // --- this round
-    rounds: u64,
     /// BBR.bw_latest and BBR.inflight_latest.
     rate_latest: u64,
     inflight_latest: usize,
+    /// Bytes lost, and how many times something was found lost.
     lost: usize,
     losses: u32,
     delivered_before: u64,
@@ -95,10 +100,6 @@ impl Phase {
             Self::ProbeRtt => 50,
         }
     }
-
-    fn probes_bandwidth(self) -> bool {
-        matches!(self, Self::Down | Self::Cruise | Self::Refill | Self::Up)
-    }
 }
 
 /// Whether more is delivered the more is sent.
@@ -148,11 +149,11 @@ impl ModelBased {
             rates: [0; 2],
             min_rtt: None,
             min_rtt_at: None,
+            latest_rtt: None,
             inflight_hi: usize::MAX,
             rate_lo: None,
             inflight_lo: None,
             aggregation: Aggregation::default(),
-            rounds: 0,
             rate_latest: 0,
             inflight_latest: 0,
             lost: 0,
@@ -199,17 +200,16 @@ impl ModelBased {
         4 * self.packet
     }
 
-    /// BBRInflightWithHeadroom: what is left for others to grow into.
-    fn inflight_with_headroom(&self) -> usize {
-        if self.inflight_hi == usize::MAX {
-            return usize::MAX;
-        }
-        let headroom = (self.inflight_hi * 15 / 100).max(self.packet);
-        self.inflight_hi.saturating_sub(headroom).max(self.least())
-    }
-
     fn target_inflight(&self) -> usize {
         self.inflight(self.rate(), 100).min(self.window)
+    }
+
+    /// The round trip shows that a queue stands, of a quarter of what fills the pipe.
+    fn queue_stands(&self) -> bool {
+        match (self.min_rtt, self.latest_rtt) {
+            (Some(min), Some(latest)) => latest > min + min / 4,
+            _ => false,
+        }
     }
 
     // --- learning
@@ -223,6 +223,7 @@ impl ModelBased {
     }
 
     fn learn_round_trip(&mut self, now: Instant, rtt: Duration) {
+        self.latest_rtt = Some(rtt);
         let stale = self
             .min_rtt_at
             .is_none_or(|at| now.saturating_duration_since(at) > MIN_RTT_LIFE);
@@ -244,8 +245,7 @@ impl ModelBased {
         let expected = bytes_in(rate, now.saturating_duration_since(start)) as usize;
         if aggregation.bytes <= expected {
             aggregation.start = Some(now);
-            aggregation.bytes = 0;
-            aggregation.bytes += bytes;
+            aggregation.bytes = bytes;
         } else {
             aggregation.bytes += bytes;
             let extra = (aggregation.bytes - expected).min(self.window);
@@ -268,7 +268,14 @@ impl ModelBased {
     /// A round has lost more than chance takes.
     fn lost_too_much(&self, delivered: u64) -> bool {
         let delivered = delivered.saturating_sub(self.delivered_before) as usize;
-        self.lost > 0 && self.lost * 100 > (delivered + self.lost) * LOSS_PERCENT && self.losses >= 2
+        self.is_more_than_chance(self.lost, delivered + self.lost)
+    }
+
+    /// More than two percent (BBRLossThresh), and more by twice the deviation that chance makes of that.
+    fn is_more_than_chance(&self, lost: usize, of: usize) -> bool {
+        let (lost, of) = (lost as f64 / self.packet as f64, of as f64 / self.packet as f64);
+        let allowed = LOSS_THRESHOLD * of;
+        lost > allowed + 2.0 * allowed.sqrt()
     }
 
     /// BBRAdaptLowerBoundsFromCongestion, once a round.
@@ -289,7 +296,7 @@ impl ModelBased {
 
     // --- Startup and Drain
 
-    /// BBRCheckFullBWReached: three rounds without a quarter more.
+    /// BBRCheckFullBWReached: three rounds without a quarter more; two where there is a queue already, which others wait in.
     fn stopped_growing(&mut self, acknowledged: &Acknowledged, sample: &Sample) -> bool {
         if sample.app_limited {
             return false;
@@ -302,7 +309,7 @@ impl ModelBased {
         if acknowledged.round_ended {
             self.full.rounds += 1;
         }
-        self.full.rounds >= 3
+        self.full.rounds >= if self.full.reached && self.queue_stands() { 2 } else { 3 }
     }
 
     fn check_startup(&mut self, acknowledged: &Acknowledged, sample: &Sample) {
@@ -363,19 +370,18 @@ impl ModelBased {
                     // What probing showed has come in: the rate of the cycle before is forgotten.
                     self.rates = [self.rates[1].max(self.rate_latest), 0];
                 }
-                if in_flight <= self.inflight_with_headroom() && in_flight <= self.inflight(self.max_rate(), 100) {
+                if in_flight <= self.inflight_hi && in_flight <= self.inflight(self.max_rate(), 100) {
                     self.phase = Phase::Cruise;
                 }
             }
             Phase::Refill if round_ended => self.go_up(now),
             Phase::Up => {
-                self.raise_bound(acknowledged);
-                let probed = self
-                    .cycle
-                    .start
-                    .is_some_and(|start| now.saturating_duration_since(start) >= self.min_rtt.unwrap_or_default());
-                let full = probed && in_flight >= self.inflight(self.max_rate(), 125);
-                if full || self.stopped_growing(acknowledged, sample) {
+                if self.raise_bound(acknowledged) {
+                    // As long as the bound is what holds back the rate, that does not grow says nothing.
+                    self.full.rate = sample.rate;
+                    self.full.rounds = 0;
+                }
+                if self.stopped_growing(acknowledged, sample) {
                     self.go_down(now);
                 }
             }
@@ -393,13 +399,18 @@ impl ModelBased {
         waited || self.cycle.rounds >= packets.clamp(1, 63)
     }
 
-    /// BBRProbeInflightHiUpward: slowly at first, then twice as fast each round.
-    fn raise_bound(&mut self, acknowledged: &Acknowledged) {
+    /// BBRProbeInflightHiUpward: slowly at first, then twice as fast each round. False if the bound binds nothing.
+    fn raise_bound(&mut self, acknowledged: &Acknowledged) -> bool {
         if self.inflight_hi == usize::MAX || acknowledged.peak + self.packet < self.inflight_hi {
-            return;
+            return false;
         }
         self.cycle.up_acked += acknowledged.bytes;
-        let step = (self.window >> self.cycle.up_rounds.min(30)).max(self.packet);
+        let doublings = if self.queue_stands() {
+            0
+        } else {
+            self.cycle.up_rounds.min(30)
+        };
+        let step = (self.window >> doublings).max(self.packet);
         if self.cycle.up_acked >= step {
             self.inflight_hi += self.cycle.up_acked / step * self.packet;
             self.cycle.up_acked %= step;
@@ -407,6 +418,7 @@ impl ModelBased {
         if acknowledged.round_ended {
             self.cycle.up_rounds += 1;
         }
+        true
     }
 
     // --- PROBE_RTT
@@ -465,9 +477,9 @@ impl ModelBased {
         let bound = match self.phase {
             Phase::Startup | Phase::Drain => usize::MAX,
             Phase::Down | Phase::Refill | Phase::Up => self.inflight_hi,
-            Phase::Cruise => self.inflight_with_headroom(),
+            Phase::Cruise => self.inflight_hi,
             Phase::ProbeRtt => self
-                .inflight_with_headroom()
+                .inflight_hi
                 .min(self.inflight(self.rate(), Phase::ProbeRtt.window_gain())),
         };
         let bound = self.inflight_lo.map_or(bound, |low| low.min(bound));
@@ -505,7 +517,6 @@ impl Controller for ModelBased {
                 self.learn_rate(sample);
             }
             if acknowledged.round_ended {
-                self.rounds += 1;
                 self.adapt_lower_bounds(acknowledged.delivered);
             }
             self.learn_aggregation(acknowledged);
@@ -517,9 +528,6 @@ impl Controller for ModelBased {
                     }
                 }
                 _ => {
-                    if sample.in_flight > self.inflight_hi && sample.lost * 100 <= sample.in_flight as u64 * 2 {
-                        self.inflight_hi = sample.in_flight;
-                    }
                     self.cycle(acknowledged, sample);
                 }
             }
@@ -534,19 +542,20 @@ impl Controller for ModelBased {
         self.set_window(acknowledged);
     }
 
-    /// BBRHandleLostPacket.
+    /// BBRHandleLostPacket and BBRHandleInflightTooHigh.
     fn on_loss(&mut self, loss: &Loss) {
         self.lost += loss.bytes;
         self.losses += 1;
-        if !self.cycle.probed || loss.lost * 100 <= (loss.in_flight_then * LOSS_PERCENT) as u64 {
+        // Of what was sent while probing, more has been lost than by chance.
+        let too_much = self.cycle.probed && self.is_more_than_chance(loss.lost as usize, loss.in_flight_then);
+        let overflowed = loss.first && self.queue_stands();
+        if !too_much && !overflowed {
             return;
         }
-        // BBRHandleInflightTooHigh: once a probe.
         self.cycle.probed = false;
-        let least = self.target_inflight() / 10 * 7;
-        // BBRInflightHiFromLostPacket: what was in flight when loss went over the threshold.
-        let bound = loss.in_flight_then.saturating_sub(loss.bytes);
-        self.inflight_hi = bound.max(least);
+        let most = loss.in_flight_then.saturating_sub(loss.bytes).min(self.inflight_hi);
+        let kept = if overflowed { most / 5 * 4 } else { most / 20 * 17 };
+        self.inflight_hi = kept.max(self.target_inflight() / 10 * 7);
         if self.phase == Phase::Up {
             self.go_down(loss.now);
         }
@@ -559,16 +568,13 @@ impl Controller for ModelBased {
         self.forget_lower_bounds();
     }
 
-    /// The pace, not the window, holds back what leaves after silence.
     fn on_idle(&mut self, timeouts: u32) {
-        if timeouts > 1 && self.phase.probes_bandwidth() {
-            self.cycle.start = None;
-        }
+        self.window = window_after_idle(self.window, timeouts, self.initial_window);
     }
 }
 
 /// BBRLossThresh.
-const LOSS_PERCENT: usize = 2;
+const LOSS_THRESHOLD: f64 = 0.02;
 const SHORTEST: Duration = Duration::from_millis(2);
 const PROBE_WAIT: Duration = Duration::from_secs(2);
 /// How long the shortest round trip stands: MinRTTFilterLen.
