@@ -310,7 +310,7 @@ fn interleaved_messages_of_many_streams_while_packets_get_lost() {
         let mut pair = Pair::connected(&interleaving(), Caller::Both);
         pair.loss = loss;
         const COUNT: usize = 40;
-        let size = |i: usize| if i % 3 == 0 { 30_000 + i } else { 100 + i };
+        let size = |i: usize| if i.is_multiple_of(3) { 30_000 + i } else { 100 + i };
         for i in 0..COUNT {
             let (stream, ordered) = ((i % 7) as u16, i % 2 == 0);
             let options = SendOptions {
@@ -387,6 +387,18 @@ fn megabytes_both_ways_while_packets_get_lost() {
             assert!(pair.their_messages[seed].payload == pattern(seed, 65_536));
         }
     }
+}
+
+#[test]
+fn larger_packets_are_tried_and_used() {
+    let mut pair = Pair::connected(&options(), Caller::Us);
+    for seed in 0..3 {
+        pair.exchange();
+        pair.we_send(5, pattern(seed, 262_144), SendOptions::default());
+        pair.expect("the message", |pair| pair.their_messages.len() == 2 * (seed + 1));
+    }
+    // It knows no PAD, and answers the HEARTBEAT before it (RFC 9260 §3.2).
+    assert_eq!(pair.ours.stats().mtu, Config::default().max_mtu);
 }
 
 #[test]
