@@ -26,10 +26,11 @@ pub(crate) fn parent(plan: &Plan) -> Result<()> {
     for &measurement in &plan.measurements {
         let mut taking_turns: Vec<StackName> = measurement.who.to_vec();
         taking_turns.retain(|stack| plan.stacks.contains(stack) && !missing.contains(stack));
-        for round in 1..=measurement.rounds(plan.rounds) {
+        let rounds = measurement.rounds(plan.rounds);
+        for round in 1..=rounds {
             // Whoever failed once is not asked again: a stall takes a minute to notice.
             taking_turns.retain(|&stack| {
-                eprintln!("{} {round} of {}: {}", measurement.name, plan.rounds, stack.name());
+                eprintln!("{} {round} of {rounds}: {}", measurement.name, stack.name());
                 match ask(measurement, stack, plan.quick) {
                     Ok(lines) => {
                         table.add(measurement, stack, &lines);
