@@ -20,7 +20,7 @@ pub(crate) struct Changes {
     /// The cumulative TSN moved.
     pub(crate) advanced: bool,
     /// Of what was acknowledged, what left last.
-    newest: Option<DepartureId>,
+    pub(super) newest: Option<DepartureId>,
     /// The same, as it was when it left.
     pub(crate) stamp: Option<Stamp>,
     /// Its round trip, if it was sent once.

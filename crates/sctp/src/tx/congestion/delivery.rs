@@ -120,3 +120,54 @@ pub(crate) fn bytes_in(rate: u64, time: Duration) -> u64 {
     let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     rate.saturating_mul(micros) / 1_000_000
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn the_rate_is_that_of_the_slower_of_sending_and_arriving() {
+        let start = peerline_sim::epoch();
+        let mut delivery = Delivery::new();
+        // Ten packets leave in 10 ms. Their acknowledgements come 50 ms later, all within a millisecond.
+        let stamps: Vec<Stamp> = (0..10u32)
+            .map(|index| delivery.stamp(start + index * MS, index as usize * 1000))
+            .collect();
+        let (first, round_ended) = delivery.on_acknowledged(start + 60 * MS, 1000, Some(&stamps[0]));
+        assert!(round_ended);
+        assert_eq!(first.map(|sample| sample.rate), Some(1000 * 1000 / 60));
+        let (last, round_ended) = delivery.on_acknowledged(start + 61 * MS, 9000, Some(&stamps[9]));
+        assert!(!round_ended, "it left before the first was acknowledged");
+        assert_eq!(
+            last.map(|sample| (sample.delivered, sample.interval)),
+            Some((10_000, 61 * MS))
+        );
+        // The next round: sent over 20 ms, acknowledged over 5 ms.
+        let stamps: Vec<Stamp> = (0..10u32)
+            .map(|index| delivery.stamp(start + (70 + 2 * index) * MS, 1000 + index as usize * 1000))
+            .collect();
+        let (_, round_ended) = delivery.on_acknowledged(start + 120 * MS, 1000, Some(&stamps[0]));
+        assert!(round_ended);
+        let (sample, _) = delivery.on_acknowledged(start + 125 * MS, 9000, Some(&stamps[9]));
+        assert_eq!(
+            sample.map(|sample| sample.interval),
+            Some(79 * MS),
+            "what was acknowledged before it had left at 9 ms"
+        );
+    }
+
+    #[test]
+    fn what_was_too_little_says_so() {
+        let start = peerline_sim::epoch();
+        let mut delivery = Delivery::new();
+        let stamp = delivery.stamp(start, 0);
+        delivery.on_app_limited(1000);
+        let limited = delivery.stamp(start + MS, 1000);
+        let (sample, _) = delivery.on_acknowledged(start + 50 * MS, 1000, Some(&stamp));
+        assert_eq!(sample.map(|sample| sample.app_limited), Some(false));
+        let (sample, _) = delivery.on_acknowledged(start + 51 * MS, 1000, Some(&limited));
+        assert_eq!(sample.map(|sample| sample.app_limited), Some(true));
+    }
+}

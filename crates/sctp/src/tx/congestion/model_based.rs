@@ -581,3 +581,146 @@ const PROBE_WAIT: Duration = Duration::from_secs(2);
 const MIN_RTT_LIFE: Duration = Duration::from_secs(10);
 /// ProbeRTTDuration.
 const PROBE_RTT: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{PACKET, ack, loss, now};
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+    const RTT: Duration = Duration::from_millis(50);
+    /// A hundred packets a round trip.
+    const RATE: u64 = 2_000_000;
+
+    fn controller() -> ModelBased {
+        ModelBased::new(PACKET, 10 * PACKET, 1)
+    }
+
+    /// One acknowledgement a round, of what a path of `RATE` delivers of the window.
+    fn round(cc: &mut ModelBased, at: Instant, rtt: Duration) {
+        let rate = RATE.min(rate(cc.window() as u64, rtt));
+        let delivered = bytes_in(rate, rtt);
+        cc.on_acknowledged(&Acknowledged {
+            now: at,
+            rtt: Some(rtt),
+            smoothed: Some(rtt),
+            sample: Some(Sample {
+                rate,
+                interval: rtt,
+                delivered,
+                app_limited: false,
+            }),
+            round_ended: true,
+            delivered: cc.delivered_before + delivered,
+            in_flight: delivered as usize,
+            ..ack(delivered as usize, cc.window())
+        });
+    }
+
+    /// A controller that knows its path, and the time.
+    fn warm() -> (ModelBased, Instant) {
+        let (mut cc, mut at) = (controller(), now());
+        while cc.phase != Phase::Cruise {
+            at += RTT;
+            round(&mut cc, at, RTT);
+            assert!(at < now() + 20 * RTT, "{cc:?}");
+        }
+        (cc, at)
+    }
+
+    #[test]
+    fn startup_doubles_until_the_rate_is_found() {
+        let (mut cc, mut at) = (controller(), now());
+        for window in [20, 40, 80, 160] {
+            at += RTT;
+            round(&mut cc, at, RTT);
+            assert_eq!((cc.window() / PACKET, cc.phase), (window, Phase::Startup));
+        }
+        let (cc, at) = warm();
+        assert!(at <= now() + 12 * RTT, "three rounds without growth end it");
+        assert_eq!(cc.rate(), RATE);
+        assert_eq!(cc.pacing_rate(RTT), Some(RATE));
+        // Twice what fills the pipe, and what leaves in three ticks of the pace.
+        assert!((200..=215).contains(&(cc.window() / PACKET)), "{}", cc.window());
+    }
+
+    #[test]
+    fn it_probes_every_two_or_three_seconds() {
+        let (mut cc, mut at) = warm();
+        let (mut last, mut probes) = (at, Vec::new());
+        for _ in 0..400 {
+            at += RTT;
+            let before = cc.phase;
+            round(&mut cc, at, RTT);
+            if (before, cc.phase) == (Phase::Refill, Phase::Up) {
+                assert_eq!(cc.pacing_rate(RTT), Some(RATE / 4 * 5));
+                probes.push(at - last);
+                last = at;
+            }
+        }
+        assert!((5..=9).contains(&probes.len()), "{probes:?}");
+        assert!(
+            probes.iter().all(|time| (1500 * MS..3600 * MS).contains(time)),
+            "{probes:?}"
+        );
+    }
+
+    #[test]
+    fn what_chance_loses_changes_nothing() {
+        let (mut cc, mut at) = warm();
+        let window = cc.window();
+        for _ in 0..20 {
+            at += RTT;
+            cc.on_loss(&Loss {
+                now: at,
+                lost: 2 * PACKET as u64,
+                in_flight_then: 100 * PACKET,
+                ..loss(100 * PACKET)
+            });
+            round(&mut cc, at, RTT);
+        }
+        assert_eq!((cc.rate(), cc.inflight_hi), (RATE, usize::MAX));
+        assert!(cc.window() + 10 * PACKET >= window, "{} {window}", cc.window());
+        assert!(!cc.is_more_than_chance(4 * PACKET, 100 * PACKET));
+        assert!(cc.is_more_than_chance(5 * PACKET, 100 * PACKET));
+        assert!(cc.is_more_than_chance(30 * PACKET, 1000 * PACKET));
+    }
+
+    #[test]
+    fn what_is_lost_while_a_queue_stands_lowers_what_may_be_in_flight() {
+        let (mut cc, at) = warm();
+        round(&mut cc, at + RTT, RTT * 3 / 2);
+        let lost = Loss {
+            now: at + RTT,
+            bytes: 0,
+            ..loss(150 * PACKET)
+        };
+        cc.on_loss(&lost);
+        assert_eq!(cc.inflight_hi, 120 * PACKET, "by a fifth");
+        cc.on_loss(&Loss { first: false, ..lost });
+        assert_eq!(cc.inflight_hi, 120 * PACKET, "once a recovery");
+        round(&mut cc, at + 2 * RTT, RTT);
+        assert_eq!(cc.window(), 120 * PACKET);
+    }
+
+    #[test]
+    fn a_timeout_leaves_one_packet_and_the_rate() {
+        let (mut cc, at) = warm();
+        cc.on_timeout();
+        assert_eq!(cc.window(), PACKET);
+        round(&mut cc, at + RTT, RTT);
+        assert!((4..200).contains(&(cc.window() / PACKET)));
+        assert_eq!(cc.rate(), RATE);
+    }
+
+    #[test]
+    fn short_paths_count_as_two_milliseconds() {
+        let (mut cc, mut at) = (controller(), now());
+        for _ in 0..40 {
+            at += MS / 10;
+            round(&mut cc, at, MS / 10);
+        }
+        let filled = bytes_in(cc.rate(), 2 * MS) as usize;
+        assert!(cc.window() >= 2 * filled, "{} {filled}", cc.window());
+    }
+}

@@ -61,3 +61,39 @@ impl Recovery {
         self.window = in_flight + allowed;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tx::acknowledge::Losses;
+
+    const PACKET: usize = 1000;
+
+    #[test]
+    fn what_is_sent_is_in_proportion_to_what_arrives() {
+        // Twenty packets were in flight, one is lost, and ten are to be in flight in the end.
+        let mut in_flight = 19 * PACKET;
+        let flight = Flight {
+            now: in_flight,
+            cumulative: Serial32(0),
+            highest: Serial32(20),
+        };
+        let mut recovery = Recovery::new(flight, PACKET, 10 * PACKET, PACKET);
+        let mut sent = 0;
+        let changes = Changes {
+            newly_acked: PACKET,
+            losses: Losses::default(),
+            ..Changes::default()
+        };
+        for _ in 0..19 {
+            in_flight -= PACKET;
+            recovery.on_acknowledged(&changes, in_flight, PACKET);
+            while in_flight < recovery.window() {
+                in_flight += PACKET;
+                sent += 1;
+            }
+        }
+        assert!((9..=11).contains(&sent), "half of what arrived: {sent}");
+        assert!((9..=11).contains(&(in_flight / PACKET)), "{in_flight}");
+    }
+}
