@@ -164,32 +164,34 @@ struct Step {
 
 impl Driver {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // The machine has something to do, even if nothing has come.
+        let mut due = true;
         for _ in 0..ROUNDS {
-            let mut progress = self.receive(cx);
-            progress |= self.poll_names(cx);
+            due |= self.receive(cx);
+            due |= self.poll_names(cx);
+            if !mem::take(&mut due) {
+                return Poll::Pending;
+            }
             let step = self.advance(cx);
             if step.gather && step.phase == Phase::Running {
                 self.gather();
-                progress = true;
+                due = true;
             }
             for name in step.names {
                 self.names.get_or_insert_default().spawn(async move {
                     let addr = mdns::resolve(&name).await;
                     (name, addr)
                 });
-                progress = true;
+                due = true;
             }
             let sent = self.send(cx);
-            progress |= sent && step.more;
+            due |= sent && step.more;
             if let Phase::Closing(since) = step.phase
                 && ((sent && !step.more) || now() >= since + CLOSING_TIME)
             {
                 return Poll::Ready(());
             }
-            progress |= self.poll_timer(cx, step.deadline);
-            if !progress {
-                return Poll::Pending;
-            }
+            due |= self.poll_timer(cx, step.deadline);
         }
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -308,19 +310,25 @@ impl Driver {
         state.connection.finish_gathering(now);
     }
 
-    /// True if the machine's timer has expired.
+    /// Sets the timer; true if the deadline has come.
     fn poll_timer(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> bool {
-        if let Some(deadline) = deadline
-            && self.armed.is_none_or(|armed| deadline < armed)
-        {
-            self.timer.as_mut().reset(coarse(now(), deadline).into());
-            self.armed = Some(deadline);
-        }
-        let fired = self.armed.is_some() && self.timer.as_mut().poll(cx).is_ready();
-        if fired {
+        loop {
+            if let Some(deadline) = deadline
+                && self.armed.is_none_or(|armed| deadline < armed)
+            {
+                let now = now();
+                if deadline <= now {
+                    return true;
+                }
+                self.timer.as_mut().reset(coarse(now, deadline).into());
+                self.armed = Some(deadline);
+            }
+            if self.armed.is_none() || self.timer.as_mut().poll(cx).is_pending() {
+                return false;
+            }
+            // For this deadline, or for an earlier one, which has become a later one since.
             self.armed = None;
         }
-        fired
     }
 }
 
