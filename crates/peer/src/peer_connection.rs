@@ -153,7 +153,7 @@ impl PeerConnection {
     pub async fn next_event(&self) -> Option<PeerEvent> {
         let shared = self.shared();
         let (news, signals) = wait_for_state(shared, &shared.news, |state| {
-            let Some(news) = state.news.pop_front() else {
+            let Some(news) = state.next_news() else {
                 return (state.phase == Phase::Ended).then_some(None);
             };
             let signals = match &news {
@@ -169,9 +169,9 @@ impl PeerConnection {
             News::IceGatheringState(state) => PeerEvent::IceGatheringState(state),
             News::IceConnectionState(state) => PeerEvent::IceConnectionState(state),
             News::ConnectionState(state) => PeerEvent::ConnectionState(state),
-            News::IceCandidate(candidate) => PeerEvent::IceCandidate(candidate),
+            News::IceCandidate(candidate) => PeerEvent::IceCandidate(candidate.map(|candidate| *candidate)),
             News::DataChannel(facts) => {
-                PeerEvent::DataChannel(DataChannel::new(Arc::clone(&self.0.anchor), facts, signals))
+                PeerEvent::DataChannel(DataChannel::new(Arc::clone(&self.0.anchor), *facts, signals))
             }
         })
     }

@@ -66,15 +66,16 @@ pub(crate) enum Phase {
     Ended,
 }
 
-/// What `next_event` will tell. A new channel stands here as facts, not as a handle: handles keep the connection alive.
+/// What `next_event` will tell. A new channel stands here as facts, not as a handle: handles keep the connection alive. The
+/// large ones are boxed, since states, which are small, are what is left unread.
 pub(crate) enum News {
     NegotiationNeeded,
     SignalingState(SignalingState),
     IceGatheringState(IceGatheringState),
     IceConnectionState(IceConnectionState),
     ConnectionState(ConnectionState),
-    IceCandidate(Option<IceCandidate>),
-    DataChannel(Facts),
+    IceCandidate(Option<Box<IceCandidate>>),
+    DataChannel(Box<Facts>),
 }
 
 /// What never changes about a channel.
@@ -229,7 +230,7 @@ impl State {
                     self.tell(News::IceConnectionState(state), wakes);
                 }
                 Event::ConnectionStateChange(state) => self.tell(News::ConnectionState(state), wakes),
-                Event::IceCandidate(candidate) => self.tell(News::IceCandidate(candidate), wakes),
+                Event::IceCandidate(candidate) => self.tell(News::IceCandidate(candidate.map(Box::new)), wakes),
                 Event::Gather => self.gather = true,
                 Event::ResolveName(name) => self.names.push(name),
                 Event::DataChannel(id) => self.welcome(id, wakes),
@@ -344,10 +345,20 @@ impl State {
         match self.facts(id) {
             Some(facts) if self.listening => {
                 self.channels.insert(id, Arc::default());
-                self.tell(News::DataChannel(facts), wakes);
+                self.tell(News::DataChannel(Box::new(facts)), wakes);
             }
             _ => self.connection.close_channel(driver::now(), id),
         }
+    }
+
+    /// The oldest news that nobody has read.
+    pub(crate) fn next_news(&mut self) -> Option<News> {
+        let news = self.news.pop_front()?;
+        if self.news.is_empty() {
+            // There is little to tell of a connection that is up, perhaps for hours.
+            self.news = VecDeque::new();
+        }
+        Some(news)
     }
 
     fn tell(&mut self, news: News, wakes: &mut Wakes) {
