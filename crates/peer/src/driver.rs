@@ -253,6 +253,7 @@ impl Driver {
                 member.on_transmit(path, payload);
             }
         });
+        state.sending = more;
         state.digest(&mut self.wakes);
         if let Some(member) = member
             && (mem::take(&mut state.transport_changed) || !mem::replace(&mut self.introduced, true))
@@ -291,6 +292,7 @@ impl Driver {
         let Some(outbox) = &mut self.outbox else { return true };
         while !outbox.flush(|local| self.link.socket(local)) {
             if !self.link.poll_writable(cx, outbox.blocked()) {
+                self.shared.lock().sending = true;
                 return false;
             }
         }

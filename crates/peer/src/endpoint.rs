@@ -272,7 +272,10 @@ impl Hub {
             return Some(run);
         }
         let shared = Arc::clone(&run.inlet.shared);
-        let mut state = shared.lock();
+        // Nobody waits here until somebody is done with another connection.
+        let Some(mut state) = shared.try_lock() else {
+            return Some(run);
+        };
         // What came before comes first.
         if !state.is_resting() || !run.inlet.is_empty() {
             return Some(run);
@@ -398,5 +401,73 @@ impl Drop for Member {
         let inlet = self.hub().router().remove(self.id);
         // Datagrams are freed without the lock.
         drop(inlet);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Configuration;
+
+    /// An endpoint, and a connection in it whose driver sleeps.
+    fn resting() -> (Endpoint, Member) {
+        let endpoint = Endpoint::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let config = Configuration::default().connection().unwrap();
+        let shared = Shared::new(Connection::new(driver::now(), config), 0);
+        shared.lock().driver = Some(Waker::noop().clone());
+        let member = endpoint.join(&shared);
+        (endpoint, member)
+    }
+
+    fn datagram(len: usize) -> Datagram {
+        let address = SocketAddr::from(([127, 0, 0, 1], 9));
+        Datagram {
+            five_tuple: FiveTuple::udp(address, address),
+            ecn: None,
+            payload: vec![0; len].as_slice().into(),
+        }
+    }
+
+    fn check(member: &Member) -> Run {
+        let datagram = datagram(20);
+        Run {
+            id: member.id,
+            inlet: Arc::clone(&member.inlet),
+            path: datagram.five_tuple,
+            is_check: true,
+            datagrams: vec![datagram],
+        }
+    }
+
+    #[tokio::test]
+    async fn only_who_rests_is_answered_for() {
+        let (_endpoint, member) = resting();
+        let is_left_to_its_task = || member.hub().answer(check(&member)).is_some();
+        assert!(!is_left_to_its_task());
+
+        // Who sends has datagrams that come before any other.
+        let shared = &member.inlet.shared;
+        shared.lock().sending = true;
+        assert!(is_left_to_its_task());
+        shared.lock().sending = false;
+        assert!(!is_left_to_its_task());
+
+        member.inlet.push(vec![datagram(1)]);
+        assert!(is_left_to_its_task());
+        assert_eq!(member.receive(&Context::from_waker(Waker::noop())).unwrap().len(), 1);
+        assert!(!is_left_to_its_task());
+    }
+
+    /// Whatever holds up one connection, the datagrams of all others are still handed out.
+    #[tokio::test]
+    async fn nobody_waits_for_a_connection_that_is_in_use() {
+        let (_endpoint, member) = resting();
+        let (hub, run) = (member.hub_arc(), check(&member));
+        let in_use = member.inlet.shared.lock();
+        let (answered, answer) = std::sync::mpsc::channel();
+        std::thread::spawn(move || answered.send(hub.answer(run).is_some()));
+        let left_to_its_task = answer.recv_timeout(std::time::Duration::from_secs(60));
+        drop(in_use);
+        assert_eq!(left_to_its_task, Ok(true));
     }
 }

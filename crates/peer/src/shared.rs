@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::Waker;
 use std::time::Instant;
 
@@ -50,6 +50,8 @@ pub(crate) struct State {
     pub(crate) names: Vec<String>,
     /// How to wake the driver; `None` while it runs or has been woken.
     pub(crate) driver: Option<Waker>,
+    /// The driver is not done with sending: the machine had more than it took, or a socket is full.
+    pub(crate) sending: bool,
     /// The deadline for which the driver's timer is set.
     pub(crate) alarm: Option<Instant>,
     /// When the driver ran last, or was woken.
@@ -151,6 +153,7 @@ impl Shared {
             transport_changed: false,
             names: Vec::new(),
             driver: None,
+            sending: false,
             alarm: None,
             woken: None,
         };
@@ -166,6 +169,15 @@ impl Shared {
     /// A panic elsewhere does not make it unusable, so that handles can still be dropped.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, unless somebody else has it just now.
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, State>> {
+        match self.state.try_lock() {
+            Ok(state) => Some(state),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// Changes something, and wakes the driver to see to the consequences.
@@ -262,9 +274,9 @@ impl State {
         self.woken = Some(now);
     }
 
-    /// The driver sleeps, and nothing is being closed.
+    /// The driver sleeps with nothing to send, and nothing is being closed.
     pub(crate) fn is_resting(&self) -> bool {
-        self.driver.is_some() && self.phase == Phase::Running
+        self.driver.is_some() && !self.sending && self.phase == Phase::Running
     }
 
     /// What happened behind the driver's back is its business: news that only it can act on, or an earlier deadline than it
