@@ -1,5 +1,6 @@
 //! The addresses of this host that a connection offers (RFC 8445 §5.1.1.1).
 
+use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,18 +18,32 @@ pub(crate) fn addresses(network: &Network, now: Instant, wanted: impl Fn(IpAddr)
 }
 
 /// The interfaces of this host, at most [`FRESH`] old.
-fn interfaces(now: Instant) -> Arc<[Interface]> {
-    static KNOWN: Mutex<Option<(Instant, Arc<[Interface]>)>> = Mutex::new(None);
+fn interfaces(now: Instant) -> Interfaces {
+    static KNOWN: Mutex<Option<(Instant, Interfaces)>> = Mutex::new(None);
 
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((since, interfaces)) = &*known
-        && now.saturating_duration_since(*since) < FRESH
+    refreshed(&mut known, now, if_addrs::get_if_addrs)
+}
+
+type Interfaces = Arc<[Interface]>;
+
+/// The list that is known, or a new one if that is old. The system may fail to make one, as when no descriptors are left:
+/// then the old one has to do, and the next who asks tries again.
+fn refreshed(
+    known: &mut Option<(Instant, Interfaces)>,
+    now: Instant,
+    list: impl FnOnce() -> io::Result<Vec<Interface>>,
+) -> Interfaces {
+    let is_fresh = |since: &Instant| now.saturating_duration_since(*since) < FRESH;
+    if known.as_ref().is_none_or(|(since, _)| !is_fresh(since))
+        && let Ok(interfaces) = list()
     {
-        return Arc::clone(interfaces);
+        *known = Some((now, interfaces.into()));
     }
-    let interfaces: Arc<[Interface]> = if_addrs::get_if_addrs().unwrap_or_default().into();
-    *known = Some((now, Arc::clone(&interfaces)));
-    interfaces
+    known
+        .as_ref()
+        .map(|(_, interfaces)| Arc::clone(interfaces))
+        .unwrap_or_default()
 }
 
 fn usable(interfaces: &[Interface], network: &Network, wanted: impl Fn(IpAddr) -> bool) -> Vec<SocketAddr> {
@@ -128,6 +143,19 @@ mod tests {
             .iter()
             .map(ToString::to_string)
             .collect()
+    }
+
+    #[test]
+    fn the_list_is_made_once_a_while_and_a_failure_is_not_remembered() {
+        let (mut known, now) = (None, crate::driver::now());
+        let failure = || Err(io::ErrorKind::Other.into());
+        let hosts = |count| move || Ok(host().drain(..count).collect());
+        assert_eq!(refreshed(&mut known, now, failure).len(), 0);
+        assert_eq!(refreshed(&mut known, now, hosts(2)).len(), 2);
+        assert_eq!(refreshed(&mut known, now, hosts(3)).len(), 2);
+        let later = now + FRESH;
+        assert_eq!(refreshed(&mut known, later, failure).len(), 2);
+        assert_eq!(refreshed(&mut known, later, hosts(3)).len(), 3);
     }
 
     #[test]
