@@ -5,6 +5,7 @@
 //! the work that takes time spreads over all threads, and what the endpoint does for a datagram is a table look-up. Checks
 //! for connections that rest it answers itself: to wake a task for each would be most of the work of ten thousand.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
 use std::net::SocketAddr;
@@ -29,6 +30,10 @@ const INLET_SIZE: usize = 4 << 20;
 
 /// What a waiting datagram takes beside its payload.
 const OVERHEAD: usize = 128;
+
+/// How many datagrams a connection's task takes at once: as many as a batch from a socket of its own may hold. Between two
+/// portions handles get at the connection, and what has come is answered.
+const PORTION: usize = 512;
 
 /// One UDP port, or one on each of several addresses, for any number of connections: for servers behind a firewall that opens a
 /// single port, and for many connections in one process, which need neither a descriptor nor a buffer of the kernel each.
@@ -91,7 +96,7 @@ struct Inlet {
 
 #[derive(Default)]
 struct Queue {
-    datagrams: Vec<Datagram>,
+    datagrams: VecDeque<Datagram>,
     bytes: usize,
     waker: Option<Waker>,
 }
@@ -332,10 +337,10 @@ impl Inlet {
         let mut queue = self.lock();
         let mut dropped = 0;
         for datagram in run {
-            let bytes = queue.bytes + datagram.payload.len() + OVERHEAD;
+            let bytes = queue.bytes + size(&datagram);
             if bytes <= INLET_SIZE {
                 queue.bytes = bytes;
-                queue.datagrams.push(datagram);
+                queue.datagrams.push_back(datagram);
             } else {
                 dropped += 1;
             }
@@ -347,8 +352,8 @@ impl Inlet {
         self.lock().datagrams.is_empty()
     }
 
-    /// Everything that waits; if nothing does, the task is woken when something comes.
-    fn take(&self, cx: &Context<'_>) -> Option<Vec<Datagram>> {
+    /// What has waited longest; if nothing waits, the task is woken when something comes.
+    fn take(&self, cx: &Context<'_>) -> Option<VecDeque<Datagram>> {
         let mut queue = self.lock();
         if queue.datagrams.is_empty() {
             match &mut queue.waker {
@@ -357,6 +362,11 @@ impl Inlet {
             }
             return None;
         }
+        if queue.datagrams.len() > PORTION {
+            let portion: VecDeque<_> = queue.datagrams.drain(..PORTION).collect();
+            queue.bytes -= portion.iter().map(size).sum::<usize>();
+            return Some(portion);
+        }
         queue.bytes = 0;
         Some(mem::take(&mut queue.datagrams))
     }
@@ -364,6 +374,11 @@ impl Inlet {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a datagram takes while it waits.
+fn size(datagram: &Datagram) -> usize {
+    datagram.payload.len() + OVERHEAD
 }
 
 impl Member {
@@ -376,7 +391,7 @@ impl Member {
     }
 
     /// What has come for the connection.
-    pub(crate) fn receive(&self, cx: &Context<'_>) -> Option<Vec<Datagram>> {
+    pub(crate) fn receive(&self, cx: &Context<'_>) -> Option<VecDeque<Datagram>> {
         self.inlet.take(cx)
     }
 
@@ -456,6 +471,37 @@ mod tests {
         assert!(is_left_to_its_task());
         assert_eq!(member.receive(&Context::from_waker(Waker::noop())).unwrap().len(), 1);
         assert!(!is_left_to_its_task());
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_bounded_and_taken_in_portions() {
+        let (_endpoint, member) = resting();
+        let inlet = &member.inlet;
+        let many = INLET_SIZE / (1 + OVERHEAD);
+        let numbered = |range: std::ops::Range<usize>| -> Vec<_> {
+            range
+                .map(|number| Datagram {
+                    payload: [number as u8].as_slice().into(),
+                    ..datagram(1)
+                })
+                .collect()
+        };
+        let (_, dropped) = inlet.push(numbered(0..many + 3));
+        assert_eq!(dropped, 3);
+        let cx = Context::from_waker(Waker::noop());
+        let mut taken = Vec::new();
+        while let Some(portion) = inlet.take(&cx) {
+            assert!(portion.len() <= PORTION);
+            taken.extend(portion.into_iter().map(|datagram| datagram.payload[0]));
+            // What was taken leaves room.
+            if taken.len() == PORTION {
+                assert_eq!(inlet.push(numbered(many..many + PORTION + 1)).1, 1);
+            }
+        }
+        let expected: Vec<u8> = (0..many + PORTION).map(|number| number as u8).collect();
+        assert_eq!(taken, expected);
+        assert_eq!(inlet.lock().bytes, 0);
+        assert_eq!(inlet.push(numbered(0..many)).1, 0);
     }
 
     /// Whatever holds up one connection, the datagrams of all others are still handed out.
