@@ -9,6 +9,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
+use std::io;
 use std::mem;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -82,23 +83,52 @@ pub(crate) async fn run(shared: Arc<Shared>, network: Network) {
 /// Receives for an endpoint, on the socket with this index, until the runtime shuts down.
 pub(crate) async fn serve(hub: Arc<Hub>, index: usize) {
     let Some(socket) = hub.socket_at(index) else { return };
+    let mut patience = Patience::default();
     poll_fn(|cx| {
         for _ in 0..ROUNDS {
             if socket.poll_recv_ready(cx)?.is_pending() {
                 return Poll::Pending;
             }
-            match with_inbox(|inbox| inbox.recv(socket).map(|batch| hub.deliver(batch))) {
-                Err(error) if !sockets::is_transient(error.kind()) => return Poll::Ready(Err(error)),
-                _ => {}
+            let received = with_inbox(|inbox| inbox.recv(socket).map(|batch| hub.deliver(batch)));
+            if let Err(error) = patience.endure(received) {
+                return Poll::Ready(Err(error));
             }
         }
         // Whoever got something is to run before more is received.
         cx.waker().wake_by_ref();
-        Poll::<std::io::Result<()>>::Pending
+        Poll::<io::Result<()>>::Pending
     })
     .await
     // The runtime is gone, or the network: ICE will notice that nothing comes any more.
     .unwrap_or_default();
+}
+
+/// Takes errors for passing ones, also those not known as such, until too many have come in a row: every connection of an
+/// endpoint hangs on its socket, and a system short of memory, or an interface that goes down, is no reason to end them.
+#[derive(Debug, Default)]
+struct Patience {
+    errors: u32,
+}
+
+impl Patience {
+    const MAX_ERRORS: u32 = 1_000;
+
+    fn endure(&mut self, received: io::Result<()>) -> io::Result<()> {
+        match received {
+            Err(error) if !sockets::is_transient(error.kind()) => {
+                self.errors += 1;
+                if self.errors > Self::MAX_ERRORS {
+                    Err(error)
+                } else {
+                    Ok(())
+                }
+            }
+            _ => {
+                self.errors = 0;
+                Ok(())
+            }
+        }
+    }
 }
 
 /// Lends this thread's inbox.
@@ -365,6 +395,27 @@ impl Drop for Driver {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_socket_is_given_up_only_when_it_fails_again_and_again() {
+        use io::ErrorKind as E;
+        let mut patience = Patience::default();
+        let failed = |kind: E| Err(kind.into());
+        for _ in 0..3 {
+            for _ in 0..Patience::MAX_ERRORS {
+                assert!(patience.endure(failed(E::OutOfMemory)).is_ok());
+            }
+            // Nothing is there any more: what failed has passed.
+            assert!(patience.endure(failed(E::WouldBlock)).is_ok());
+        }
+        for _ in 0..Patience::MAX_ERRORS {
+            assert!(patience.endure(failed(E::NetworkDown)).is_ok());
+        }
+        assert_eq!(
+            patience.endure(failed(E::NetworkDown)).unwrap_err().kind(),
+            E::NetworkDown
+        );
+    }
 
     #[test]
     fn far_deadlines_meet_on_common_marks() {
