@@ -176,10 +176,24 @@ struct Driver {
     /// Names being resolved, if any; dropped with the driver.
     names: Option<JoinSet<(String, Option<IpAddr>)>>,
     timer: Pin<Box<Sleep>>,
-    /// The deadline for which the timer is set. It may be earlier than needed: to set it for every packet would cost more.
-    armed: Option<Instant>,
+    armed: Option<Armed>,
     /// The endpoint, if there is one, knows the connection's ICE sessions.
     introduced: bool,
+}
+
+/// What the timer is set for.
+#[derive(Clone, Copy, Debug)]
+struct Armed {
+    deadline: Instant,
+    /// When it fires: not before the deadline.
+    mark: Instant,
+}
+
+impl Armed {
+    /// True if this deadline is met as well. The timer may fire earlier than needed: to set it for every packet would cost more.
+    fn serves(&self, deadline: Instant) -> bool {
+        deadline == self.deadline || deadline >= self.mark
+    }
 }
 
 /// What a look at the machine found.
@@ -299,7 +313,7 @@ impl Driver {
         if let Phase::Closing(since) = state.phase {
             deadline = Some(since + CLOSING_TIME);
         }
-        state.alarm = self.armed.into_iter().chain(deadline).min();
+        state.alarm = self.armed.map(|armed| armed.deadline).into_iter().chain(deadline).min();
         // From here on every change wakes this task again.
         match &mut state.driver {
             Some(waker) => waker.clone_from(cx.waker()),
@@ -346,14 +360,15 @@ impl Driver {
     fn poll_timer(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> bool {
         loop {
             if let Some(deadline) = deadline
-                && self.armed.is_none_or(|armed| deadline < armed)
+                && self.armed.is_none_or(|armed| !armed.serves(deadline))
             {
                 let now = now();
                 if deadline <= now {
                     return true;
                 }
-                self.timer.as_mut().reset(coarse(now, deadline).into());
-                self.armed = Some(deadline);
+                let mark = coarse(now, deadline);
+                self.timer.as_mut().reset(mark.into());
+                self.armed = Some(Armed { deadline, mark });
             }
             if self.armed.is_none() || self.timer.as_mut().poll(cx).is_pending() {
                 return false;
@@ -415,6 +430,21 @@ mod tests {
             patience.endure(failed(E::NetworkDown)).unwrap_err().kind(),
             E::NetworkDown
         );
+    }
+
+    #[test]
+    fn a_timer_is_not_late_for_a_deadline_between_its_own_and_its_mark() {
+        let now = now();
+        let at = |ms| now + Duration::from_millis(ms);
+        let armed = Armed {
+            deadline: at(30_000),
+            mark: at(30_500),
+        };
+        let served: Vec<u64> = [100, 29_999, 30_000, 30_001, 30_499, 30_500, 31_000]
+            .into_iter()
+            .filter(|&ms| armed.serves(at(ms)))
+            .collect();
+        assert_eq!(served, [30_000, 30_500, 31_000]);
     }
 
     #[test]
