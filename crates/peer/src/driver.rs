@@ -64,8 +64,8 @@ pub(crate) fn new_certificate(provider: &CryptoProvider) -> Result<Certificate, 
     Certificate::generate(provider, SystemTime::now()).map_err(Error::Certificate)
 }
 
-/// Runs a connection until it is closed.
-pub(crate) async fn run(shared: Arc<Shared>, network: Network) {
+/// Runs a connection until it is closed. The driver is there from now on: a runtime that goes before it runs ends it as well.
+pub(crate) fn run(shared: Arc<Shared>, network: Network) -> impl Future<Output = ()> + Send {
     let mut driver = Driver {
         link: Link::new(&network, &shared),
         shared,
@@ -77,7 +77,7 @@ pub(crate) async fn run(shared: Arc<Shared>, network: Network) {
         armed: None,
         introduced: false,
     };
-    poll_fn(|cx| driver.poll(cx)).await;
+    poll_fn(move |cx| driver.poll(cx))
 }
 
 /// Receives for an endpoint, on the socket with this index, until the runtime shuts down.

@@ -110,3 +110,20 @@ fn when_the_runtime_goes_everybody_is_told() {
         assert!(a.send("?").await.is_err());
     });
 }
+
+#[test]
+fn a_runtime_that_goes_at_once_ends_what_has_hardly_begun() {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let (alice, channel) = runtime.block_on(async {
+        let alice = peer().await;
+        let channel = alice.create_data_channel("never", DataChannelInit::default()).unwrap();
+        (alice, channel)
+    });
+    drop(runtime);
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        soon("alice has ended", alice.closed()).await;
+        soon("the channel has ended", channel.closed()).await;
+        last_events(&alice).await;
+    });
+}
