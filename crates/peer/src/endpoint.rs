@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::pending;
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -320,9 +321,11 @@ impl Hub {
 
     /// Ready when the socket for `local` has room, or is gone.
     pub(crate) async fn writable(hub: Arc<Self>, local: SocketAddr) {
-        if let Some(socket) = hub.socket(local) {
-            // An error means that the runtime is shutting down.
-            let _ = socket.writable().await;
+        if let Some(socket) = hub.socket(local)
+            && socket.writable().await.is_err()
+        {
+            // The endpoint's runtime is gone, if not the connection's: nobody will tell any more.
+            pending::<()>().await;
         }
     }
 
@@ -502,6 +505,24 @@ mod tests {
         assert_eq!(taken, expected);
         assert_eq!(inlet.lock().bytes, 0);
         assert_eq!(inlet.push(numbered(0..many)).1, 0);
+    }
+
+    /// To be told that there is room, and to find none, would go on for as long as the socket is full.
+    #[tokio::test]
+    async fn when_the_endpoints_runtime_is_gone_nobody_is_told_of_room() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let endpoint = {
+            let _inside = runtime.enter();
+            Endpoint::bind("127.0.0.1:0".parse().unwrap()).unwrap()
+        };
+        let local = endpoint.local_addrs().next().unwrap();
+        // Another thread, as this one has a runtime.
+        std::thread::spawn(move || drop(runtime)).join().unwrap();
+        let mut told = Box::pin(Hub::writable(Arc::clone(&endpoint.0.hub), local));
+        assert!(told.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     }
 
     /// Whatever holds up one connection, the datagrams of all others are still handed out.

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Context;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use peerline_udp::Socket;
@@ -91,9 +91,10 @@ impl Link {
             Self::Own(sockets) => {
                 let mut ready = false;
                 for &local in blocked {
+                    // An error means that the runtime is shutting down.
                     ready |= sockets
                         .of(local)
-                        .is_some_and(|socket| socket.poll_send_ready(cx).is_ready());
+                        .is_some_and(|socket| matches!(socket.poll_send_ready(cx), Poll::Ready(Ok(()))));
                 }
                 ready
             }
