@@ -80,7 +80,7 @@ mod linux {
     use libc::c_int;
     use socket2::SockRef;
 
-    /// The options that [`quinn_udp::UdpSocketState::new`] sets.
+    /// The options that [`quinn_udp::UdpSocketState::new`] sets, but for the kernel's timestamps, which nobody reads here.
     pub(super) fn set_options(socket: &UdpSocket) -> io::Result<()> {
         let local = socket.local_addr()?;
         // Older kernels and some sandboxes know neither; then datagrams come singly, and without a codepoint.
