@@ -28,8 +28,9 @@ use crate::configuration::Network;
 use crate::endpoint::Hub;
 use crate::error::Error;
 use crate::link::Link;
+use crate::mdns;
 use crate::shared::{Phase, Shared, Wakes};
-use crate::{mdns, sockets};
+use crate::sockets::Patience;
 
 /// Rounds before other tasks get their turn.
 const ROUNDS: usize = 16;
@@ -101,34 +102,6 @@ pub(crate) async fn serve(hub: Arc<Hub>, index: usize) {
     .await
     // The runtime is gone, or the network: ICE will notice that nothing comes any more.
     .unwrap_or_default();
-}
-
-/// Takes errors for passing ones, also those not known as such, until too many have come in a row: every connection of an
-/// endpoint hangs on its socket, and a system short of memory, or an interface that goes down, is no reason to end them.
-#[derive(Debug, Default)]
-struct Patience {
-    errors: u32,
-}
-
-impl Patience {
-    const MAX_ERRORS: u32 = 1_000;
-
-    fn endure(&mut self, received: io::Result<()>) -> io::Result<()> {
-        match received {
-            Err(error) if !sockets::is_transient(error.kind()) => {
-                self.errors += 1;
-                if self.errors > Self::MAX_ERRORS {
-                    Err(error)
-                } else {
-                    Ok(())
-                }
-            }
-            _ => {
-                self.errors = 0;
-                Ok(())
-            }
-        }
-    }
 }
 
 /// Lends this thread's inbox.
@@ -410,27 +383,6 @@ impl Drop for Driver {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_socket_is_given_up_only_when_it_fails_again_and_again() {
-        use io::ErrorKind as E;
-        let mut patience = Patience::default();
-        let failed = |kind: E| Err(kind.into());
-        for _ in 0..3 {
-            for _ in 0..Patience::MAX_ERRORS {
-                assert!(patience.endure(failed(E::OutOfMemory)).is_ok());
-            }
-            // Nothing is there any more: what failed has passed.
-            assert!(patience.endure(failed(E::WouldBlock)).is_ok());
-        }
-        for _ in 0..Patience::MAX_ERRORS {
-            assert!(patience.endure(failed(E::NetworkDown)).is_ok());
-        }
-        assert_eq!(
-            patience.endure(failed(E::NetworkDown)).unwrap_err().kind(),
-            E::NetworkDown
-        );
-    }
 
     #[test]
     fn a_timer_is_not_late_for_a_deadline_between_its_own_and_its_mark() {

@@ -19,8 +19,14 @@ use crate::driver;
 /// The sockets of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Sockets {
-    v4: Option<Socket>,
-    v6: Option<Socket>,
+    v4: Option<Bound>,
+    v6: Option<Bound>,
+}
+
+#[derive(Debug)]
+struct Bound {
+    socket: Socket,
+    patience: Patience,
 }
 
 impl Sockets {
@@ -45,10 +51,11 @@ impl Sockets {
 
     /// The socket from which datagrams with this local address leave.
     pub(crate) fn of(&self, local: SocketAddr) -> Option<&Socket> {
-        match local {
-            SocketAddr::V4(_) => self.v4.as_ref(),
-            SocketAddr::V6(_) => self.v6.as_ref(),
-        }
+        let bound = match local {
+            SocketAddr::V4(_) => &self.v4,
+            SocketAddr::V6(_) => &self.v6,
+        };
+        bound.as_ref().map(|bound| &bound.socket)
     }
 
     /// Hands over one batch from each socket that has something; true if any had. If not, the task is woken when one has.
@@ -58,18 +65,15 @@ impl Sockets {
         mut handle: impl FnMut(&mut dyn Iterator<Item = Datagram>),
     ) -> bool {
         let mut progress = false;
-        for socket in [&mut self.v4, &mut self.v6] {
-            socket.take_if(|socket| {
+        for bound in [&mut self.v4, &mut self.v6] {
+            bound.take_if(|Bound { socket, patience }| {
                 if socket.poll_recv_ready(cx).is_pending() {
                     return false;
                 }
                 let received = driver::with_inbox(|inbox| inbox.recv(socket).map(|mut batch| handle(&mut batch)));
                 // Readiness may have been stale: whoever asks again is woken. A socket that is of no use any more (the interface
                 // or the runtime is gone) is closed; ICE will notice that nothing comes.
-                let usable = match received {
-                    Ok(()) => true,
-                    Err(error) => is_transient(error.kind()),
-                };
+                let usable = patience.endure(received).is_ok();
                 progress |= usable;
                 !usable
             });
@@ -79,13 +83,17 @@ impl Sockets {
 }
 
 /// The socket for these addresses of one family: bound to the one address, or to the wildcard for several.
-fn bind_family(addresses: &[SocketAddr], wildcard: IpAddr, ports: Option<&RangeInclusive<u16>>) -> Option<Socket> {
+fn bind_family(addresses: &[SocketAddr], wildcard: IpAddr, ports: Option<&RangeInclusive<u16>>) -> Option<Bound> {
     let address = match addresses {
         [] => return None,
         [one] => *one,
         _ => SocketAddr::new(wildcard, 0),
     };
-    bind_in_range(address, ports).ok()
+    let socket = bind_in_range(address, ports).ok()?;
+    Some(Bound {
+        socket,
+        patience: Patience::default(),
+    })
 }
 
 fn bind_in_range(address: SocketAddr, ports: Option<&RangeInclusive<u16>>) -> io::Result<Socket> {
@@ -106,8 +114,37 @@ fn bind_in_range(address: SocketAddr, ports: Option<&RangeInclusive<u16>>) -> io
     Err(io::ErrorKind::AddrInUse.into())
 }
 
+/// Takes errors for passing ones, also those not known as such, until too many have come in a row: a system short of memory, or
+/// an interface that goes down for a moment, is no reason to end a connection, or all those of an endpoint.
+#[derive(Debug, Default)]
+pub(crate) struct Patience {
+    errors: u32,
+}
+
+impl Patience {
+    const MAX_ERRORS: u32 = 1_000;
+
+    /// What a call to receive came to; an error only if the socket is of no use any more.
+    pub(crate) fn endure(&mut self, received: io::Result<()>) -> io::Result<()> {
+        match received {
+            Err(error) if !is_transient(error.kind()) => {
+                self.errors += 1;
+                if self.errors > Self::MAX_ERRORS {
+                    Err(error)
+                } else {
+                    Ok(())
+                }
+            }
+            _ => {
+                self.errors = 0;
+                Ok(())
+            }
+        }
+    }
+}
+
 /// Errors that say nothing about the socket: nothing is there, or an earlier datagram of ours met nobody.
-pub(crate) fn is_transient(kind: io::ErrorKind) -> bool {
+fn is_transient(kind: io::ErrorKind) -> bool {
     use io::ErrorKind as E;
     matches!(
         kind,
@@ -169,5 +206,26 @@ mod tests {
         assert_eq!(first.local_addr().port(), port);
         let second = bind_in_range("127.0.0.1:0".parse().unwrap(), Some(&(port..=port)));
         assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn a_socket_is_given_up_only_when_it_fails_again_and_again() {
+        use io::ErrorKind as E;
+        let mut patience = Patience::default();
+        let failed = |kind: E| Err(kind.into());
+        for _ in 0..3 {
+            for _ in 0..Patience::MAX_ERRORS {
+                assert!(patience.endure(failed(E::OutOfMemory)).is_ok());
+            }
+            // Nothing is there any more: what failed has passed.
+            assert!(patience.endure(failed(E::WouldBlock)).is_ok());
+        }
+        for _ in 0..Patience::MAX_ERRORS {
+            assert!(patience.endure(failed(E::NetworkDown)).is_ok());
+        }
+        assert_eq!(
+            patience.endure(failed(E::NetworkDown)).unwrap_err().kind(),
+            E::NetworkDown
+        );
     }
 }
