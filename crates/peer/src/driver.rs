@@ -223,7 +223,8 @@ impl Driver {
             let mut state = shared.lock();
             let now = now();
             for datagram in datagrams {
-                if is_shared && may_teach(&datagram.payload) {
+                // Many from one path teach no more than one.
+                if is_shared && may_teach(&datagram.payload) && taught.last() != Some(&datagram.five_tuple) {
                     taught.push(datagram.five_tuple);
                 }
                 state.connection.handle_datagram(now, datagram);
