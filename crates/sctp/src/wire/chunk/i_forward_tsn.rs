@@ -26,8 +26,8 @@ pub struct SkippedMessages {
     pub mid: Serial32,
 }
 
-/// An I-FORWARD-TSN.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// An I-FORWARD-TSN. Two that differ only in what is reserved are equal.
+#[derive(Clone, Copy, Debug)]
 pub struct IForwardTsn<'a> {
     /// The receiver is to behave as if everything up to this TSN had arrived.
     pub new_cumulative_tsn: Serial32,
@@ -78,6 +78,14 @@ impl<'a> IForwardTsn<'a> {
         });
     }
 }
+
+impl PartialEq for IForwardTsn<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.new_cumulative_tsn == other.new_cumulative_tsn && self.skipped().eq(other.skipped())
+    }
+}
+
+impl Eq for IForwardTsn<'_> {}
 
 #[cfg(test)]
 mod tests {
