@@ -106,6 +106,8 @@ impl Association {
         }
         self.begin_reset_request();
         self.abandon_expired(now);
+        // What has been dropped may have been the last.
+        self.advance_shutdown();
         let nonce = match self.state.tcb() {
             Some(tcb) if tcb.heartbeats.due => self.heartbeat_nonce(),
             _ => 0,

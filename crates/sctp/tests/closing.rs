@@ -2,7 +2,7 @@
 
 mod common;
 use common::*;
-use peerline_sctp::wire::CauseCode;
+use peerline_sctp::wire::{CauseCode, ChunkType, Packet};
 
 #[test]
 fn shutdown_delivers_everything_first_whatever_is_lost() {
@@ -164,4 +164,37 @@ fn a_shutdown_complete_that_was_lost_is_sent_again() {
     deliver(&mut pair.b.0, later, &complete);
     assert!(pair.b.is_closed());
     assert_eq!(events(&mut pair.b.0), [Event::Closed(CloseReason::Shutdown)]);
+}
+
+#[test]
+fn a_message_that_expires_meanwhile_does_not_hold_up_a_shutdown() {
+    let mut pair = connected_with(1, &Link::delay(50 * MS), |config| {
+        config.receive_window = 2_000;
+        config.heartbeat_interval = Duration::ZERO;
+    });
+    pair.run_for(SECOND);
+    let now = pair.now();
+    // The window takes one at a time, and the acknowledgement comes too late for the other.
+    let reliability = Reliability::MaxLifetime(30 * MS);
+    for options in [
+        SendOptions::default(),
+        SendOptions {
+            ordered: true,
+            reliability,
+        },
+    ] {
+        pair.a.send(now, StreamId(1), message(1_000, 1), options).unwrap();
+    }
+    pair.a.shutdown(now);
+    let data = packets(&mut pair.a.0, now);
+    deliver(&mut pair.b.0, now, &data);
+    let later = now + 250 * MS;
+    pair.b.0.handle_timeout(later);
+    let sack = packets(&mut pair.b.0, later);
+    deliver(&mut pair.a.0, later, &sack);
+    let sent = packets(&mut pair.a.0, later);
+    assert_eq!(pair.a.stats().messages_abandoned, 1);
+    assert_eq!((data.len(), sack.len(), sent.len()), (1, 1, 1));
+    let chunk = Packet::decode(&sent[0]).unwrap().chunks().next().unwrap().unwrap();
+    assert_eq!(chunk.kind, ChunkType::SHUTDOWN);
 }

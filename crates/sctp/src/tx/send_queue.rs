@@ -301,11 +301,9 @@ impl SendQueue {
 
     /// The message whose turn it is, as its last fragment would look, if it has been sent in part and its time has come.
     pub(crate) fn expired(&mut self, now: Instant, news: &mut News<'_>) -> Option<Fragment> {
-        if !self.abandons {
-            return None;
-        }
+        let abandons = self.abandons;
         let message = self.peek_message(now, news)?;
-        if !message.has_expired(now) {
+        if !abandons || !message.has_expired(now) {
             return None;
         }
         let id = self.first()?;
