@@ -289,11 +289,14 @@ impl Association {
         }
         let stamp = tcb.congestion.stamp(now, before, tcb.rto.current());
         let mut abandoned = Abandoned::default();
-        let start = packet.out.len();
         let mut last = tcb.write_lost(&stamp, forced, packet, &mut abandoned);
         let mut repeated = last.map_or(0, |(_, count)| count);
         let mut new = 0;
         self.settle_abandoned(&abandoned);
+        if last.is_none() {
+            // All that was to be sent again has been given up meanwhile: nothing else may leave that calls for an answer.
+            self.write_forward_tsn(now, packet);
+        }
         let Some(tcb) = self.state.tcb_mut() else { return };
         // What does not fit stays first in line, ahead of what is new.
         let only_lost = tcb.outstanding.has_lost() || forced && repeated > 0;
@@ -326,7 +329,7 @@ impl Association {
                 tcb.pmtu.on_demand();
             }
         }
-        if is_probe && packet.out.len() == start {
+        if is_probe && last.is_none() {
             let room = packet.room().saturating_sub(tcb.data_header_len());
             let at = packet.out.len();
             if let Some(data) = tcb.outstanding.probe(&stamp, room) {
@@ -334,10 +337,12 @@ impl Association {
                 repeated += 1;
                 last = Some((at, 1));
             }
+            // What goes ahead of it in this packet may have left too little room.
+            tcb.tail.due = last.is_none() && !packet.is_empty();
         }
         self.stats.data_chunks_sent += repeated + new;
         self.stats.retransmissions += repeated;
-        if packet.out.len() > start {
+        if last.is_some() {
             let in_flight = tcb.outstanding.in_flight();
             tcb.congestion.on_packet_sent(now, before, in_flight);
             // §6.3.2 R1; and a retransmission starts the clock anew (§7.2.4 (4)).

@@ -1,9 +1,10 @@
 //! Finding losses: by time, by probes, and not where there are none; and what silence does to the window.
 
 mod common;
+use common::attacked::attacked;
 use common::*;
 use peerline_sctp::CongestionControl;
-use peerline_sctp::wire::{Chunk, Packet};
+use peerline_sctp::wire::{Chunk, Packet, Sack};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -171,4 +172,36 @@ fn a_window_decays_when_idle() {
         let initial = pair.a.stats().congestion_window;
         assert!((11_000..=14_200).contains(&initial), "{control:?}: {initial}");
     }
+}
+
+#[test]
+fn a_probe_that_does_not_fit_beside_a_sack_follows_it() {
+    let mut target = attacked(|config| config.max_mtu = 0);
+    // It knows the round trip, and then nothing is acknowledged any more.
+    for count in [1, 4] {
+        for _ in 0..count {
+            let now = target.now;
+            target
+                .association
+                .send(now, StreamId(1), message(1_160, 1), SendOptions::default())
+                .unwrap();
+        }
+        packets(&mut target.association, target.now);
+        target.now += RTT;
+        if count == 1 {
+            let tsn = target.last_sent.add(1);
+            target.write(|out| Sack::write(out, tsn, 1 << 20, [].into_iter(), [].into_iter()));
+        }
+    }
+    // What comes from the peer is acknowledged with the probe, when a SACK leaves for it in any case.
+    let data = target.data(0, 1, b"x");
+    target.send(&[Chunk::Data(data)]);
+    assert!(packets(&mut target.association, target.now).is_empty());
+    target.now = target.association.poll_timeout().unwrap();
+    target.association.handle_timeout(target.now);
+    let sent: Vec<_> = packets(&mut target.association, target.now)
+        .iter()
+        .map(Vec::len)
+        .collect();
+    assert_eq!(sent, [12 + 16, 1_188]);
 }
