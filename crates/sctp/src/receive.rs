@@ -366,6 +366,8 @@ impl Association {
                 tcb.t3 = None;
                 tcb.tail = TailProbe::default();
                 let abandoned = tcb.outstanding.on_timeout(now);
+                // A FORWARD TSN may have been thrown away with it.
+                tcb.forward_tsn.due |= tcb.outstanding.owes_forward_tsn();
                 self.settle_abandoned(&abandoned);
             }
         }
@@ -419,6 +421,11 @@ impl Association {
         if tcb.outstanding.is_empty() {
             tcb.t3 = None;
         } else if changes.advanced && tcb.t3.is_some() {
+            tcb.restart_t3(now);
+        }
+        // R4: "Whenever a SACK chunk is received missing a TSN that was previously acknowledged via a Gap Ack Block, start
+        // the T3-rtx […] if it is not already running."
+        if tcb.outstanding.in_flight() > 0 && tcb.t3.is_none() {
             tcb.restart_t3(now);
         }
         tcb.arm_tail_probe(now);

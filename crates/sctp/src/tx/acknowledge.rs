@@ -63,6 +63,12 @@ impl Outstanding {
     pub(crate) fn on_cumulative(&mut self, now: Instant, tsn: Serial32) -> Result<Changes, ImpossibleSack> {
         let mut changes = self.advance(tsn)?;
         self.trim_gaps();
+        // The TSN after the cumulative one is missing by definition.
+        let next = self.cumulative.next();
+        if let Some((start, end)) = self.gaps.first().copied().filter(|(start, _)| *start == next) {
+            self.gaps.remove(0);
+            self.mark_reneged(now, start, end);
+        }
         self.measure(now, &mut changes);
         Ok(changes)
     }
@@ -82,7 +88,7 @@ impl Outstanding {
         }
         let mut changes = self.advance(cumulative)?;
         self.trim_gaps();
-        let (highest, indications) = self.apply_gaps(blocks, &mut changes)?;
+        let (highest, indications) = self.apply_gaps(now, blocks, &mut changes)?;
         self.measure(now, &mut changes);
         if !self.rack.has_seen_reordering() {
             // §7.2.4: "If an endpoint is in Fast Recovery and a SACK chunk arrives that advances the Cumulative TSN Ack
@@ -161,6 +167,7 @@ impl Outstanding {
     /// what they cover. Returns the highest TSN acknowledged, and the miss indications.
     fn apply_gaps(
         &mut self,
+        now: Instant,
         blocks: impl Iterator<Item = GapBlock>,
         changes: &mut Changes,
     ) -> Result<(Option<Serial32>, Indications), ImpossibleSack> {
@@ -185,7 +192,9 @@ impl Outstanding {
         }
         let old = std::mem::take(&mut self.gaps);
         // What was acknowledged before and is not any more: the peer has thrown it away (§6.2: it "might renege").
-        difference(self.cumulative, &old, &new, |start, end| self.mark_reneged(start, end));
+        difference(self.cumulative, &old, &new, |start, end| {
+            self.mark_reneged(now, start, end);
+        });
         let overtaken = old.last().map(|&(_, end)| end);
         let mut indications = NewlyAcked::new(self.packet);
         difference(self.cumulative, &new, &old, |start, end| {
@@ -233,20 +242,28 @@ impl Outstanding {
         }
     }
 
-    fn mark_reneged(&mut self, start: Serial32, end: Serial32) {
+    /// The peer has thrown away what it had. That is in flight as if it left now: what leaves later and arrives shows
+    /// whether it is lost. (An acknowledgement that comes late looks the same.)
+    fn mark_reneged(&mut self, now: Instant, start: Serial32, end: Serial32) {
         let (Some(first), Some(last)) = (self.index(start), self.index(end)) else {
             return;
         };
-        for sent in self
-            .sent
-            .range_mut(first..=last)
-            .filter(|sent| sent.state == State::Acked)
-        {
+        let most = 2 * self.sent.len();
+        for index in first..=last {
+            let tsn = self.tsn(index);
+            let sent = &mut self.sent[index];
+            if sent.state != State::Acked {
+                continue;
+            }
             sent.state = State::InFlight;
             self.held_acked -= sent.payload.len() + MESSAGE_OVERHEAD;
-            // It may not be found missing again: T3 will see to it.
             sent.retransmits = sent.retransmits.max(1);
-            sent.departure = DepartureId::NONE;
+            // For a peer that goes back and forth, T3 will see to it.
+            sent.departure = if self.departures.len() < most {
+                self.departures.take_back(now, tsn)
+            } else {
+                DepartureId::NONE
+            };
             self.flight += sent.size();
             self.flight_chunks += 1;
         }

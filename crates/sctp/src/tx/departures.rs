@@ -2,6 +2,7 @@
 //! computed from. A TSN that is sent again leaves again, and moves to the end by that.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use peerline_wire::Serial32;
 
@@ -31,6 +32,8 @@ pub(crate) struct Departures {
     queue: VecDeque<Departure>,
     /// The number of `queue[0]`.
     first: u64,
+    /// What left last, forgotten or not.
+    last: Option<Stamp>,
 }
 
 impl Default for Departures {
@@ -38,6 +41,7 @@ impl Default for Departures {
         Self {
             queue: VecDeque::new(),
             first: 1,
+            last: None,
         }
     }
 }
@@ -58,6 +62,7 @@ impl Departures {
             last.count += 1;
             return DepartureId(self.next() - 1);
         }
+        self.last = Some(*stamp);
         let id = DepartureId(self.next());
         self.queue.push_back(Departure {
             first: tsn,
@@ -66,6 +71,19 @@ impl Departures {
             stamp: *stamp,
         });
         id
+    }
+
+    /// A chunk that had arrived has not: it counts as if it had left now, again.
+    pub(crate) fn take_back(&mut self, now: Instant, tsn: Serial32) -> DepartureId {
+        let Some(mut stamp) = self.last else {
+            return DepartureId::NONE;
+        };
+        stamp.left = now;
+        self.push(&stamp, tsn, true)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
     }
 
     fn next(&self) -> u64 {

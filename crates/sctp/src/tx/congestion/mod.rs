@@ -149,9 +149,9 @@ impl Congestion {
         self.has_room(in_flight) && self.pacer.may_send(now) && (self.burst > 0 || in_flight == 0)
     }
 
-    /// True if the window has room.
+    /// True if the window has room. With nothing in flight it always has: nothing would come that could open it.
     pub(crate) fn has_room(&self, in_flight: usize) -> bool {
-        in_flight < self.window()
+        in_flight == 0 || in_flight < self.window()
     }
 
     /// RFC 9260 §7.2.4 (3): "When a Fast Retransmit is being performed, the sender SHOULD ignore the value of cwnd and
