@@ -12,6 +12,9 @@ use crate::{
     SessionDescription, default_provider,
 };
 
+/// The largest datagram that either may send, once the path is seen to take it.
+const MAX_MTU: usize = 1452;
+
 /// Each step is a byte that says what to do, and a vector with its length in 16 bits.
 ///
 /// Whatever came from outside DTLS must not have ended the connection: a message still arrives in the end.
@@ -80,6 +83,7 @@ impl Pair {
                 now,
                 Config {
                     rng_seed: [seed; 32],
+                    max_mtu: MAX_MTU,
                     ..Config::new(certificate())
                 },
             )
@@ -169,7 +173,7 @@ impl Pair {
                     continue;
                 };
                 assert!(
-                    transmit.len == out.len() && out.len() <= 1200,
+                    transmit.len == out.len() && out.len() <= MAX_MTU,
                     "one datagram within the MTU"
                 );
                 quiet = false;

@@ -15,6 +15,9 @@ use peerline_wire::{Datagram, FiveTuple, Transport};
 use crate::lab::Seat;
 use crate::peer::{Channel, ChannelPlan, Message, News, Peer};
 
+/// What a packet of Ethernet leaves to UDP over IPv6: no datagram may be larger (RFC 8899 finds that the path takes it).
+const ETHERNET: usize = 1452;
+
 /// A [`Connection`] with one address.
 pub struct Ours {
     connection: Connection,
@@ -141,7 +144,7 @@ impl Peer for Ours {
         let mut out = Vec::new();
         let transmit = self.connection.poll_transmit(now, &mut out)?;
         assert_eq!(transmit.len, out.len());
-        assert!(out.len() <= 1200, "{} bytes exceed the MTU", out.len());
+        assert!(out.len() <= ETHERNET, "{} bytes exceed the MTU", out.len());
         Some(out)
     }
 
