@@ -124,6 +124,18 @@ fn what_a_receiver_takes_back_is_in_flight_again() {
 }
 
 #[test]
+fn what_a_shutdown_contradicts_is_in_flight_again() {
+    let mut outstanding = outstanding();
+    send(&mut outstanding, 5, Limit::Never);
+    sack(&mut outstanding, 0, &[(3, 5)]);
+    // Had the third arrived, the cumulative TSN would be behind it.
+    outstanding.on_cumulative(now(), FIRST.add(1)).unwrap();
+    assert_eq!(outstanding.in_flight(), 3 * 1176);
+    outstanding.on_timeout(now());
+    assert_eq!(retransmitted(&mut outstanding), [2, 3, 4]);
+}
+
+#[test]
 fn an_old_sack_changes_nothing_and_an_impossible_one_is_an_error() {
     let mut outstanding = outstanding();
     send(&mut outstanding, 5, Limit::Never);

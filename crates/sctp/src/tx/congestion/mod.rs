@@ -348,4 +348,32 @@ mod tests {
             bytes: PACKET,
         }
     }
+
+    #[test]
+    fn with_nothing_in_flight_the_window_has_room() {
+        let mut congestion = Congestion::new(&Config::default(), PACKET, 1);
+        congestion.controller = Box::new(NewReno::new(PACKET, 10 * PACKET));
+        let mut flight = Flight {
+            now: 4 * PACKET,
+            cumulative: Serial32(0),
+            highest: Serial32(9),
+        };
+        let losses = |chunks: u64| Losses {
+            chunks,
+            bytes: chunks as usize * PACKET,
+            newest: None,
+        };
+        congestion.on_losses(now(), &losses(1), flight);
+        congestion.on_packet_sent(now(), flight.now, flight.now + PACKET);
+        // The cumulative TSN passes what was acknowledged before, and the rest is found lost.
+        flight.now = 0;
+        let changes = Changes {
+            advanced: true,
+            losses: losses(5),
+            ..Changes::default()
+        };
+        congestion.on_sack(now(), &changes, flight, None, None);
+        assert_eq!(congestion.window(), 0);
+        assert!(congestion.may_send(now(), 0) && !congestion.may_send(now(), PACKET));
+    }
 }
