@@ -38,9 +38,11 @@ mod event;
 #[doc(hidden)]
 pub mod fuzzing;
 mod jsep;
+mod media;
 mod router;
 mod state;
 mod stats;
+mod transceiver;
 
 pub use channels::{ChannelId, DataChannel, DataChannelInit, Message};
 pub use config::Config;
@@ -49,6 +51,10 @@ pub use description::{IceCandidate, SdpType, SessionDescription};
 pub use error::{ChannelFault, Error, SdpFault};
 pub use event::Event;
 pub use jsep::OfferOptions;
+pub use media::parameters::{
+    MediaKind, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodec, RtpCodecParameters, RtpEncodingParameters,
+    RtpHeaderExtensionParameters, RtpReceiveParameters, RtpSendParameters,
+};
 pub use router::{RouteId, Router, RouterDrops, may_teach};
 pub use state::{
     ConnectionState, DataChannelState, DtlsTransportState, IceConnectionState, IceGatheringState, SignalingState,
@@ -57,6 +63,7 @@ pub use stats::{
     CandidatePairStats, CandidateStats, DataChannelStats, PeerConnectionStats, Stats, StatsKind, StatsReport,
     TransportStats,
 };
+pub use transceiver::TransceiverId;
 
 pub use peerline_dtls::{Certificate, CryptoProvider, default_provider};
 pub use peerline_sctp::CongestionControl;

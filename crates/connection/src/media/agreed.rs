@@ -1,0 +1,55 @@
+//! What offers and answers have agreed on about media, in the words of the packets: JSEP writes it, the engine obeys.
+
+use super::parameters::{MediaKind, RtpCodecParameters, RtpHeaderExtensionParameters};
+use crate::transceiver::TransceiverId;
+
+/// One media section in force. Sections that are rejected, stopped or not yet answered have none.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Agreed {
+    pub(crate) transceiver: TransceiverId,
+    pub(crate) kind: MediaKind,
+    /// `a=mid`, which packets may carry (RFC 9143 §14).
+    pub(crate) mid: String,
+    /// The section is to send: `currentDirection` has it.
+    pub(crate) send: Option<Sending>,
+    /// The section is to receive. Packets that come before the answer count already (RFC 8829 §5.10).
+    pub(crate) receive: Option<Receiving>,
+    /// Both sides speak RTCP of reduced size (RFC 5506).
+    pub(crate) reduced_size: bool,
+}
+
+/// What we send: the numbers are the peer's, as its description has them.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Sending {
+    /// The preferred first. `rtx`, `red` and `telephone-event` are among them, each bound by its own parameters.
+    pub(crate) codecs: Vec<RtpCodecParameters>,
+    pub(crate) extensions: Vec<RtpHeaderExtensionParameters>,
+    /// One, or one for each layer of simulcast that the peer takes.
+    pub(crate) encodings: Vec<SendEncoding>,
+    pub(crate) cname: String,
+}
+
+/// One stream of packets that we send, and that which repeats it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SendEncoding {
+    /// `a=rid` of simulcast; `None` if it is the only encoding.
+    pub(crate) rid: Option<String>,
+    pub(crate) ssrc: u32,
+    /// The stream of retransmissions (RFC 4588), if `rtx` was agreed on.
+    pub(crate) rtx_ssrc: Option<u32>,
+    /// `setParameters` lets it send, and the peer has not paused it (`~` in `a=simulcast`).
+    pub(crate) active: bool,
+    /// The payload type of the codec chosen by `setParameters`; else the first codec's.
+    pub(crate) payload_type: Option<u8>,
+}
+
+/// What we take: the numbers are ours, as our description has them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Receiving {
+    pub(crate) codecs: Vec<RtpCodecParameters>,
+    pub(crate) extensions: Vec<RtpHeaderExtensionParameters>,
+    /// Streams that the peer's description names (`a=ssrc`, RFC 5576), each with the one that repeats it (`a=ssrc-group:FID`).
+    pub(crate) streams: Vec<(u32, Option<u32>)>,
+    /// The layers of simulcast that the peer sends (`a=rid:… send`).
+    pub(crate) rids: Vec<String>,
+}
