@@ -1,0 +1,1 @@
+//! Payload formats: frames to RTP payloads and back, one file a format.
