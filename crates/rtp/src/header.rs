@@ -1,13 +1,11 @@
 //! [`Header`]: the fixed part of a packet, and how a packet is written.
 
-use std::fmt;
 use std::num::NonZeroU8;
-use std::ops::Deref;
 
 use peerline_wire::Serial16;
 
 use crate::extension::{Form, Writer};
-use crate::{PayloadType, Ssrc};
+use crate::{InlineList, PayloadType, Ssrc};
 
 /// The fixed header's length in bytes.
 pub(crate) const FIXED_LEN: usize = 12;
@@ -62,7 +60,7 @@ impl Header {
     /// Appends the header without a header extension.
     pub fn write_fixed(&self, out: &mut Vec<u8>) {
         let mut fixed = [0; FIXED_LEN];
-        fixed[0] = 2 << 6 | self.csrcs.len;
+        fixed[0] = 2 << 6 | self.csrcs.len() as u8;
         fixed[1] = u8::from(self.marker) << 7 | self.payload_type.0 & 0x7f;
         fixed[2..4].copy_from_slice(&self.sequence_number.0.to_be_bytes());
         fixed[4..8].copy_from_slice(&self.timestamp.to_be_bytes());
@@ -84,41 +82,7 @@ pub fn pad(out: &mut Vec<u8>, start: usize, len: NonZeroU8) {
     out.push(len.get());
 }
 
-/// Up to 15 contributing sources, in place.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct Csrcs {
-    len: u8,
-    /// Zero from `len` on.
-    ids: [Ssrc; Self::MAX],
-}
-
-impl Csrcs {
-    /// RFC 3550 §5.1: "If there are more than 15 contributing sources, only 15 can be identified."
-    pub const MAX: usize = 15;
-}
-
-impl Deref for Csrcs {
-    type Target = [Ssrc];
-
-    fn deref(&self) -> &[Ssrc] {
-        &self.ids[..self.len.into()]
-    }
-}
-
-/// The first 15.
-impl FromIterator<Ssrc> for Csrcs {
-    fn from_iter<I: IntoIterator<Item = Ssrc>>(ids: I) -> Self {
-        let mut csrcs = Self::default();
-        for (place, id) in csrcs.ids.iter_mut().zip(ids) {
-            *place = id;
-            csrcs.len += 1;
-        }
-        csrcs
-    }
-}
-
-impl fmt::Debug for Csrcs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
-    }
-}
+/// Up to 15 contributing sources.
+///
+/// > If there are more than 15 contributing sources, only 15 can be identified. (RFC 3550 §5.1)
+pub type Csrcs = InlineList<Ssrc, 15>;

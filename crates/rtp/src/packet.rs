@@ -22,7 +22,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use peerline_wire::Serial16;
 
-use crate::extension::{Elements, ExtensionId};
+use crate::extension::{Elements, Extension, ExtensionId};
 use crate::header::{CSRC_LEN, Csrcs, EXTENSION_HEADER_LEN, FIXED_LEN, Header};
 use crate::{ParseError, PayloadType, Ssrc};
 
@@ -145,6 +145,12 @@ impl<B: AsRef<[u8]>> Packet<B> {
         self.extensions()
             .find(|element| element.id == id)
             .map(|element| element.value)
+    }
+
+    /// The first element with this id, typed. `None` if there is none, or it is malformed: a receiver treats both alike.
+    #[must_use]
+    pub fn get<'a, T: Extension<'a>>(&'a self, id: ExtensionId) -> Option<T> {
+        T::parse(self.extension(id)?).ok()
     }
 
     /// The header extension as it came: its "defined by profile" field, and its words.

@@ -1,7 +1,7 @@
 //! [`Writer`]: appends a header extension, in the form that fits.
 
-use super::ExtensionId;
 use super::element::{ONE_BYTE, TWO_BYTE};
+use super::{Extension, ExtensionId};
 use crate::header::EXTENSION_HEADER_LEN;
 
 /// Which forms a writer may use. One packet has one form (RFC 8285 §4.1.2).
@@ -44,7 +44,12 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Adds a value. False, and nothing added, if the form has no place for it.
+    /// Adds a typed value. False, and nothing added, if the form has no place for it.
+    pub fn add<'v>(&mut self, id: ExtensionId, value: &impl Extension<'v>) -> bool {
+        self.add_with(id, |out| value.write(out))
+    }
+
+    /// Adds a value as bytes. False, and nothing added, if the form has no place for it.
     pub fn add_bytes(&mut self, id: ExtensionId, value: &[u8]) -> bool {
         self.add_with(id, |out| out.extend_from_slice(value))
     }
