@@ -1,0 +1,231 @@
+//! [`Inbound`]: checks and decrypts what arrives.
+
+use std::fmt;
+
+use bytes::BytesMut;
+use peerline_wire::ReplayWindow;
+
+use crate::Profile;
+use crate::cipher::{Forged, SessionKeys};
+use crate::config::Config;
+use crate::error::{ResumeError, UnprotectError};
+use crate::index::{Estimate, PacketIndex};
+use crate::key::MasterKey;
+use crate::packet::{Malformed, RTCP_CLEAR_LEN, RtpHeader, rtcp_ssrc};
+use crate::state::StreamState;
+use crate::streams::{Full, Streams};
+
+/// The receiving direction of an SRTP session: one master key, any number of SSRCs.
+///
+/// A packet changes nothing here, and makes no state for its SSRC, unless it is authentic.
+///
+/// - Per packet: [`unprotect_rtp`](Self::unprotect_rtp), [`unprotect_rtcp`](Self::unprotect_rtcp).
+/// - Getters: [`profile`](Self::profile), [`stream`](Self::stream), [`streams`](Self::streams).
+/// - Commands: [`set_roc`](Self::set_roc), [`resume`](Self::resume), [`remove`](Self::remove).
+pub struct Inbound {
+    profile: Profile,
+    keys: SessionKeys,
+    config: Config,
+    streams: Streams<Stream>,
+}
+
+struct Stream {
+    rtp: PacketIndex,
+    rtcp: ReplayWindow,
+    rtcp_newest: Option<u32>,
+}
+
+impl Inbound {
+    /// A session that has received nothing.
+    #[must_use]
+    pub fn new(key: &MasterKey, config: Config) -> Self {
+        Self {
+            profile: key.profile(),
+            keys: SessionKeys::derive(key),
+            streams: Streams::new(config.max_streams),
+            config,
+        }
+    }
+
+    /// Checks an SRTP packet, decrypts its payload in place, and cuts off the tag: what is left is the RTP packet.
+    ///
+    /// # Errors
+    /// [`UnprotectError`]; then the bytes may have changed and are good for nothing.
+    pub fn unprotect_rtp(&mut self, packet: &mut BytesMut) -> Result<(), UnprotectError> {
+        let header = RtpHeader::parse(packet)?;
+        if packet.len() < header.len + self.profile.rtp_overhead() {
+            return Err(UnprotectError::Malformed);
+        }
+        let stream = known_or_room(&mut self.streams, header.ssrc)?;
+        let estimate = match &stream {
+            Some(stream) => stream.rtp.estimate(header.sequence_number),
+            // What a new stream would say: the rollover counter is zero.
+            None => Estimate::Fresh(header.sequence_number.into()),
+        };
+        let index = match estimate {
+            Estimate::Fresh(index) => index,
+            Estimate::Seen(_) => return Err(UnprotectError::Replayed),
+            Estimate::TooOld => return Err(UnprotectError::TooOld),
+            Estimate::Exhausted => return Err(UnprotectError::KeyExpired),
+        };
+        let len = self.keys.open_rtp(header.ssrc, index, packet, header.len)?;
+        match stream {
+            Some(stream) => stream.rtp.accept(index),
+            None => self.authenticated(header.ssrc)?.rtp.accept(index),
+        }
+        packet.truncate(len);
+        Ok(())
+    }
+
+    /// Checks an SRTCP packet, decrypts it in place if its E flag is set, and cuts off E flag, index and tag: what is left
+    /// is the compound RTCP packet.
+    ///
+    /// # Errors
+    /// [`UnprotectError`]; then the bytes may have changed and are good for nothing.
+    pub fn unprotect_rtcp(&mut self, packet: &mut BytesMut) -> Result<(), UnprotectError> {
+        let ssrc = rtcp_ssrc(packet)?;
+        if packet.len() < RTCP_CLEAR_LEN + self.profile.rtcp_overhead() {
+            return Err(UnprotectError::Malformed);
+        }
+        let trailer = self.keys.rtcp_trailer(packet).ok_or(UnprotectError::Malformed)?;
+        let stream = known_or_room(&mut self.streams, ssrc)?;
+        if let Some(stream) = &stream
+            && !stream.rtcp.is_fresh(trailer.index.into())
+        {
+            let oldest = u64::from(stream.rtcp_newest.unwrap_or(0)).saturating_sub(ReplayWindow::WIDTH - 1);
+            return Err(if u64::from(trailer.index) < oldest {
+                UnprotectError::TooOld
+            } else {
+                UnprotectError::Replayed
+            });
+        }
+        let len = self.keys.open_rtcp(ssrc, trailer, packet)?;
+        match stream {
+            Some(stream) => stream.accept_rtcp(trailer.index),
+            None => self.authenticated(ssrc)?.accept_rtcp(trailer.index),
+        }
+        packet.truncate(len);
+        Ok(())
+    }
+
+    /// The profile of the key.
+    #[must_use]
+    pub fn profile(&self) -> Profile {
+        self.profile
+    }
+
+    /// Where this SSRC is, if anything authentic came from it.
+    #[must_use]
+    pub fn stream(&self, ssrc: u32) -> Option<StreamState> {
+        self.streams.peek(ssrc).map(|stream| stream.state(ssrc))
+    }
+
+    /// Where each SSRC is.
+    pub fn streams(&self) -> impl Iterator<Item = StreamState> {
+        self.streams.iter().map(|(ssrc, stream)| stream.state(ssrc))
+    }
+
+    /// The next packet of this SSRC has this rollover counter, whatever its sequence number. Nothing changes if it has
+    /// that already.
+    ///
+    /// # Errors
+    /// [`ResumeError`] if the stream is beyond, or there are too many.
+    pub fn set_roc(&mut self, ssrc: u32, roc: u32) -> Result<(), ResumeError> {
+        self.resume(StreamState {
+            ssrc,
+            roc,
+            ..StreamState::default()
+        })
+    }
+
+    /// Goes on where another process stopped: what came up to there counts as received, also what was missing.
+    ///
+    /// # Errors
+    /// [`ResumeError`] if the stream is beyond, or there are too many.
+    pub fn resume(&mut self, state: StreamState) -> Result<(), ResumeError> {
+        let stream = self
+            .streams
+            .find_or_insert(state.ssrc, || Stream::new(&self.config))
+            .map_err(|Full| ResumeError::TooManyStreams)?;
+        if state.rtcp_index.is_some_and(|index| stream.rtcp_newest > Some(index)) || !stream.rtp.resume(&state) {
+            return Err(ResumeError::Behind);
+        }
+        if let Some(index) = state.rtcp_index {
+            let oldest = u64::from(index).saturating_sub(ReplayWindow::WIDTH - 1);
+            (oldest..=index.into()).for_each(|index| stream.rtcp.accept(index));
+            stream.rtcp_newest = Some(index);
+        }
+        Ok(())
+    }
+
+    /// Forgets an SSRC that has ended, and returns where it was. From then on somebody on the path could replay its
+    /// packets; [`resume`](Self::resume) with what this returned, should the SSRC come back.
+    pub fn remove(&mut self, ssrc: u32) -> Option<StreamState> {
+        self.streams.remove(ssrc).map(|stream| stream.state(ssrc))
+    }
+
+    /// The new state of an SSRC from which an authentic packet came.
+    fn authenticated(&mut self, ssrc: u32) -> Result<&mut Stream, Full> {
+        self.streams.find_or_insert(ssrc, || Stream::new(&self.config))
+    }
+}
+
+/// The state of an SSRC, if there is one; without one, an error if there is no room for it.
+fn known_or_room(streams: &mut Streams<Stream>, ssrc: u32) -> Result<Option<&mut Stream>, Full> {
+    let full = streams.is_full();
+    match streams.find(ssrc) {
+        None if full => Err(Full),
+        stream => Ok(stream),
+    }
+}
+
+impl Stream {
+    fn new(config: &Config) -> Self {
+        Self {
+            rtp: PacketIndex::new(config.replay_window),
+            rtcp: ReplayWindow::new(),
+            rtcp_newest: None,
+        }
+    }
+
+    fn accept_rtcp(&mut self, index: u32) {
+        self.rtcp.accept(index.into());
+        self.rtcp_newest = self.rtcp_newest.max(Some(index));
+    }
+
+    fn state(&self, ssrc: u32) -> StreamState {
+        StreamState {
+            ssrc,
+            roc: self.rtp.roc(),
+            sequence_number: self.rtp.newest_sequence_number(),
+            rtcp_index: self.rtcp_newest,
+        }
+    }
+}
+
+impl From<Malformed> for UnprotectError {
+    fn from(_: Malformed) -> Self {
+        Self::Malformed
+    }
+}
+
+impl From<Forged> for UnprotectError {
+    fn from(_: Forged) -> Self {
+        Self::Forged
+    }
+}
+
+impl From<Full> for UnprotectError {
+    fn from(_: Full) -> Self {
+        Self::TooManyStreams
+    }
+}
+
+impl fmt::Debug for Inbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbound")
+            .field("profile", &self.profile)
+            .field("streams", &self.streams().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
