@@ -3,8 +3,9 @@
 use super::audio::{AudioDepacketizer, AudioPacketizer};
 use super::h264::{H264Depacketizer, H264Packetizer, PacketizationMode};
 use super::vp8::{Vp8Depacketizer, Vp8Packetizer};
+use super::vp9::{Vp9Depacketizer, Vp9Packetizer};
 use super::{Depacketizer, Frame, FrameError, Packetized, Packetizer, Payload, PayloadError};
-use super::{h264, vp8};
+use super::{h264, vp8, vp9};
 use bytes::Bytes;
 use std::collections::VecDeque;
 
@@ -21,6 +22,8 @@ pub enum Format {
     G722,
     /// VP8 (RFC 7741).
     Vp8,
+    /// VP9 (RFC 9628), sent in this mode; both are received.
+    Vp9(vp9::Mode),
     /// H.264 (RFC 6184), sent in this mode; any mode but the interleaved one is received.
     H264(PacketizationMode),
 }
@@ -39,12 +42,13 @@ impl Format {
     /// what SDP means when it says nothing else. `None` for names that are not of a codec's format known here.
     #[must_use]
     pub fn from_encoding_name(name: &str) -> Option<Self> {
-        const ALL: [Format; 6] = [
+        const ALL: [Format; 7] = [
             Format::Opus,
             Format::Pcmu,
             Format::Pcma,
             Format::G722,
             Format::Vp8,
+            Format::Vp9(vp9::Mode::NonFlexible),
             Format::H264(PacketizationMode::SingleNal),
         ];
         ALL.into_iter()
@@ -60,6 +64,7 @@ impl Format {
             Self::Pcma => "PCMA",
             Self::G722 => "G722",
             Self::Vp8 => "VP8",
+            Self::Vp9(_) => "VP9",
             Self::H264(_) => "H264",
         }
     }
@@ -69,7 +74,7 @@ impl Format {
     pub fn kind(self) -> Kind {
         match self {
             Self::Opus | Self::Pcmu | Self::Pcma | Self::G722 => Kind::Audio,
-            Self::Vp8 | Self::H264(_) => Kind::Video,
+            Self::Vp8 | Self::Vp9(_) | Self::H264(_) => Kind::Video,
         }
     }
 
@@ -80,7 +85,7 @@ impl Format {
             Self::Opus => 48_000,
             // RFC 3551 §4.5.2: for G.722 as well, "even though the sampling rate is 16,000 Hz".
             Self::Pcmu | Self::Pcma | Self::G722 => 8_000,
-            Self::Vp8 | Self::H264(_) => 90_000,
+            Self::Vp8 | Self::Vp9(_) | Self::H264(_) => 90_000,
         }
     }
 
@@ -90,6 +95,7 @@ impl Format {
         match self {
             Self::Opus | Self::Pcmu | Self::Pcma | Self::G722 => !payload.is_empty(),
             Self::Vp8 => vp8::is_frame_start(payload),
+            Self::Vp9(_) => vp9::is_frame_start(payload),
             Self::H264(_) => h264::is_frame_start(payload),
         }
     }
@@ -100,6 +106,7 @@ impl Format {
         match self {
             Self::Opus | Self::Pcmu | Self::Pcma | Self::G722 => !payload.is_empty(),
             Self::Vp8 => vp8::is_keyframe(payload),
+            Self::Vp9(_) => vp9::is_keyframe(payload),
             Self::H264(_) => h264::is_keyframe(payload),
         }
     }
@@ -110,6 +117,7 @@ impl Format {
         match self {
             Self::Opus | Self::Pcmu | Self::Pcma | Self::G722 => AnyPacketizer::Audio(AudioPacketizer::new()),
             Self::Vp8 => AnyPacketizer::Vp8(Vp8Packetizer::new(first_picture_id)),
+            Self::Vp9(mode) => AnyPacketizer::Vp9(Vp9Packetizer::new(mode, first_picture_id)),
             Self::H264(mode) => AnyPacketizer::H264(H264Packetizer::new(mode)),
         }
     }
@@ -121,6 +129,7 @@ impl Format {
         match self {
             Self::Opus | Self::Pcmu | Self::Pcma | Self::G722 => AnyDepacketizer::Audio(AudioDepacketizer::new()),
             Self::Vp8 => AnyDepacketizer::Vp8(Vp8Depacketizer::with_limit(limit)),
+            Self::Vp9(_) => AnyDepacketizer::Vp9(Vp9Depacketizer::with_limit(limit)),
             Self::H264(_) => AnyDepacketizer::H264(H264Depacketizer::with_limit(limit)),
         }
     }
@@ -132,6 +141,7 @@ macro_rules! dispatch {
         match $self {
             Self::Audio($inner) => $call,
             Self::Vp8($inner) => $call,
+            Self::Vp9($inner) => $call,
             Self::H264($inner) => $call,
         }
     };
@@ -144,6 +154,8 @@ pub enum AnyPacketizer {
     Audio(AudioPacketizer),
     /// Of VP8.
     Vp8(Vp8Packetizer),
+    /// Of VP9.
+    Vp9(Vp9Packetizer),
     /// Of H.264.
     H264(H264Packetizer),
 }
@@ -166,6 +178,8 @@ pub enum AnyDepacketizer {
     Audio(AudioDepacketizer),
     /// Of VP8.
     Vp8(Vp8Depacketizer),
+    /// Of VP9.
+    Vp9(Vp9Depacketizer),
     /// Of H.264.
     H264(H264Depacketizer),
 }
@@ -192,7 +206,7 @@ mod tests {
 
     #[test]
     fn names_are_found_again() {
-        for name in ["opus", "PCMU", "PCMA", "G722", "VP8", "H264"] {
+        for name in ["opus", "PCMU", "PCMA", "G722", "VP8", "VP9", "H264"] {
             let format = Format::from_encoding_name(&name.to_lowercase()).unwrap();
             assert_eq!(format.encoding_name(), name);
         }

@@ -165,6 +165,93 @@ impl Assembly {
     }
 }
 
+/// What a depacketizer of video adds to its [`Assembly`]: [`push`] is the rest.
+pub(super) trait Reassemble {
+    fn assembly(&mut self) -> &mut Assembly;
+
+    /// Finds the packet's place in the [`Assembly`], and appends what it brings. The payload is not empty.
+    fn take(&mut self, payload: Bytes, timestamp: u32, marker: bool) -> Result<Place, PayloadError>;
+
+    /// The frame in progress has had its last packet: whether it is a key frame, and its detail. An error if it lacks
+    /// its end.
+    fn end(&mut self) -> Result<(bool, Detail), PayloadError>;
+
+    /// Forgets what is unfinished.
+    fn reset(&mut self);
+}
+
+/// [`Depacketizer::push`](super::Depacketizer::push).
+pub(super) fn push(
+    this: &mut impl Reassemble,
+    payload: Bytes,
+    timestamp: u32,
+    marker: bool,
+    out: &mut VecDeque<Frame>,
+) -> Result<(), PayloadError> {
+    if payload.is_empty() {
+        return Ok(());
+    }
+    let mut previous = Ok(());
+    if this.assembly().ends_before(timestamp) {
+        previous = finish(this, out).inspect_err(|_| {
+            this.reset();
+            this.assembly().drop_frame();
+        });
+    }
+    let taken = this.take(payload, timestamp, marker).and_then(|place| {
+        if marker && place != Place::Skip {
+            finish(this, out)
+        } else {
+            Ok(())
+        }
+    });
+    if taken.is_err() {
+        this.reset();
+        this.assembly().give_up(timestamp, marker);
+    }
+    previous.and(taken)
+}
+
+fn finish(this: &mut impl Reassemble, out: &mut VecDeque<Frame>) -> Result<(), PayloadError> {
+    let (keyframe, detail) = this.end()?;
+    this.assembly().finish(keyframe, detail, out);
+    Ok(())
+}
+
+/// [`Depacketizer::gap`](super::Depacketizer::gap).
+pub(super) fn gap(this: &mut impl Reassemble) {
+    this.reset();
+    this.assembly().gap();
+}
+
+/// Implements [`Depacketizer`](super::Depacketizer) for what is [`Reassemble`].
+macro_rules! depacketizer {
+    ($name:ty) => {
+        impl Default for $name {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+
+        impl Depacketizer for $name {
+            fn push(
+                &mut self,
+                payload: Bytes,
+                timestamp: u32,
+                marker: bool,
+                out: &mut VecDeque<Frame>,
+            ) -> Result<(), PayloadError> {
+                super::assembly::push(self, payload, timestamp, marker, out)
+            }
+
+            fn gap(&mut self) {
+                super::assembly::gap(self);
+            }
+        }
+    };
+}
+pub(super) use depacketizer;
+
 #[derive(Debug, Default)]
 enum Data {
     #[default]

@@ -4,7 +4,7 @@
 //! nobody in WebRTC offers it.
 
 use super::annex_b::{START_CODE, nal_units};
-use super::assembly::{Assembly, Place};
+use super::assembly::{Assembly, Place, Reassemble, depacketizer};
 use super::{
     Depacketizer, Detail, Frame, FrameError, MAX_FRAME_SIZE, Packetized, Packetizer, Payload, PayloadError,
     even_slices, mark_last,
@@ -286,22 +286,6 @@ impl H264Depacketizer {
         }
     }
 
-    fn finish(&mut self, out: &mut VecDeque<Frame>) -> Result<(), PayloadError> {
-        if self.fragmented.take().is_some() {
-            return Err(PayloadError::Unfinished);
-        }
-        if self.keyframe {
-            self.bare_idr = !self.sps;
-        }
-        self.assembly.finish(self.keyframe, Detail::None, out);
-        Ok(())
-    }
-
-    fn give_up(&mut self, timestamp: u32, marker: bool) {
-        self.fragmented = None;
-        self.assembly.give_up(timestamp, marker);
-    }
-
     /// True if nothing that a decoder needs can precede this payload in its access unit. H.264 §7.4.1.2.3: delimiter, then
     /// parameter sets and SEI, then slices. What precedes the slices of pictures that are no IDR can be missed.
     fn starts_certainly(&self, payload: &[u8]) -> bool {
@@ -311,40 +295,6 @@ impl H264Depacketizer {
             NalType::IDR => is_first_slice(data) && self.bare_idr,
             _ => false,
         })
-    }
-
-    fn take(&mut self, payload: &Bytes, timestamp: u32, marker: bool) -> Result<Place, PayloadError> {
-        let certain = self.starts_certainly(payload);
-        let place = self.assembly.enter(timestamp, marker, certain);
-        match place {
-            Place::First => (self.keyframe, self.sps, self.fragmented) = (false, false, None),
-            Place::Later => {}
-            Place::Skip => return Ok(place),
-        }
-        let kind = NalType::of(payload[0]);
-        if kind != NalType::FU_A && self.fragmented.is_some() {
-            return Err(PayloadError::Unfinished);
-        }
-        match kind {
-            NalType::STAP_A => {
-                if payload.len() == 1 {
-                    return Err(PayloadError::Truncated);
-                }
-                for unit in aggregated(payload) {
-                    let unit = unit?;
-                    self.begin_unit(unit[0])?;
-                    self.assembly.extend(&unit[1..])?;
-                }
-            }
-            NalType::FU_A => self.fragment(payload)?,
-            kind if kind.is_nal_unit() => {
-                self.begin_unit(payload[0])?;
-                self.assembly.extend(&payload[1..])?;
-            }
-            // The interleaved mode, and types 0, 30 and 31, which are not defined.
-            _ => return Err(PayloadError::Unsupported),
-        }
-        Ok(place)
     }
 
     fn begin_unit(&mut self, header: u8) -> Result<(), PayloadError> {
@@ -376,38 +326,58 @@ impl H264Depacketizer {
     }
 }
 
-impl Default for H264Depacketizer {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Depacketizer for H264Depacketizer {
-    fn push(
-        &mut self,
-        payload: Bytes,
-        timestamp: u32,
-        marker: bool,
-        out: &mut VecDeque<Frame>,
-    ) -> Result<(), PayloadError> {
-        if payload.is_empty() {
-            return Ok(());
-        }
-        let mut previous = Ok(());
-        if self.assembly.ends_before(timestamp) {
-            previous = self.finish(out).inspect_err(|_| self.assembly.drop_frame());
-        }
-        let place = self
-            .take(&payload, timestamp, marker)
-            .inspect_err(|_| self.give_up(timestamp, marker))?;
-        if marker && place != Place::Skip {
-            self.finish(out).inspect_err(|_| self.give_up(timestamp, marker))?;
-        }
-        previous
+impl Reassemble for H264Depacketizer {
+    fn assembly(&mut self) -> &mut Assembly {
+        &mut self.assembly
     }
 
-    fn gap(&mut self) {
+    fn take(&mut self, payload: Bytes, timestamp: u32, marker: bool) -> Result<Place, PayloadError> {
+        let certain = self.starts_certainly(&payload);
+        let place = self.assembly.enter(timestamp, marker, certain);
+        match place {
+            Place::First => (self.keyframe, self.sps, self.fragmented) = (false, false, None),
+            Place::Later => {}
+            Place::Skip => return Ok(place),
+        }
+        let kind = NalType::of(payload[0]);
+        if kind != NalType::FU_A && self.fragmented.is_some() {
+            return Err(PayloadError::Unfinished);
+        }
+        match kind {
+            NalType::STAP_A => {
+                if payload.len() == 1 {
+                    return Err(PayloadError::Truncated);
+                }
+                for unit in aggregated(&payload) {
+                    let unit = unit?;
+                    self.begin_unit(unit[0])?;
+                    self.assembly.extend(&unit[1..])?;
+                }
+            }
+            NalType::FU_A => self.fragment(&payload)?,
+            kind if kind.is_nal_unit() => {
+                self.begin_unit(payload[0])?;
+                self.assembly.extend(&payload[1..])?;
+            }
+            // The interleaved mode, and types 0, 30 and 31, which are not defined.
+            _ => return Err(PayloadError::Unsupported),
+        }
+        Ok(place)
+    }
+
+    fn end(&mut self) -> Result<(bool, Detail), PayloadError> {
+        if self.fragmented.is_some() {
+            return Err(PayloadError::Unfinished);
+        }
+        if self.keyframe {
+            self.bare_idr = !self.sps;
+        }
+        Ok((self.keyframe, Detail::None))
+    }
+
+    fn reset(&mut self) {
         self.fragmented = None;
-        self.assembly.gap();
     }
 }
+
+depacketizer!(H264Depacketizer);

@@ -40,13 +40,16 @@ mod error;
 pub mod fuzzing;
 pub mod h264;
 pub mod opus;
+mod picture_id;
 pub mod vp8;
+pub mod vp9;
 
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 
 pub use any::{AnyDepacketizer, AnyPacketizer, Format, Kind};
 pub use error::{FrameError, PayloadError};
+pub use picture_id::PictureId;
 
 /// The longest frame a depacketizer puts together unless told otherwise, in bytes: several times a key frame of 8K video.
 pub const MAX_FRAME_SIZE: usize = 8 << 20;
@@ -123,6 +126,8 @@ pub enum Detail {
     },
     /// What the descriptor of a VP8 frame's first packet says.
     Vp8(vp8::Descriptor),
+    /// What the descriptors of a VP9 picture's packets say.
+    Vp9(vp9::Picture),
 }
 
 /// How long a [`Payload`]'s prefix can be.

@@ -3,7 +3,7 @@
 //! For forwarders: [`is_frame_start`] and [`is_keyframe`] tell from one packet where a viewer can be let in, and
 //! [`rewrite`] keeps picture ids and TL0PICIDX continuous where frames are left out or publishers change.
 
-use super::assembly::{Assembly, Place};
+use super::assembly::{Assembly, Place, Reassemble, depacketizer};
 use super::{
     Depacketizer, Detail, Frame, FrameError, MAX_FRAME_SIZE, Packetized, Packetizer, Payload, PayloadError,
     even_slices, mark_last,
@@ -48,14 +48,7 @@ pub struct Descriptor {
     pub key_idx: Option<u8>,
 }
 
-/// A picture id in the width in which it is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PictureId {
-    /// 0 to 127.
-    Short(u8),
-    /// 0 to 32767.
-    Long(u16),
-}
+pub use super::picture_id::PictureId;
 
 /// TID and Y.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -74,7 +67,6 @@ const I: u8 = 0x80;
 const L: u8 = 0x40;
 const T: u8 = 0x20;
 const K: u8 = 0x10;
-const M: u8 = 0x80;
 
 impl Descriptor {
     /// The descriptor at the start of a payload, and its length in bytes. There are bytes of the frame behind it.
@@ -93,12 +85,7 @@ impl Descriptor {
             ..Self::default()
         };
         if extended & I != 0 {
-            let byte = r.u8()?;
-            descriptor.picture_id = Some(if byte & M == 0 {
-                PictureId::Short(byte)
-            } else {
-                PictureId::Long(u16::from_be_bytes([byte & !M, r.u8()?]))
-            });
+            descriptor.picture_id = Some(PictureId::read(&mut r)?);
         }
         if extended & L != 0 {
             descriptor.tl0_pic_idx = Some(r.u8()?);
@@ -149,13 +136,9 @@ impl Descriptor {
         if extended != 0 {
             put(extended);
         }
-        match self.picture_id {
-            Some(PictureId::Short(id)) => put(id & !M),
-            Some(PictureId::Long(id)) => {
-                put((id >> 8) as u8 | M);
-                put(id as u8);
-            }
-            None => {}
+        if let Some(id) = self.picture_id {
+            let (bytes, len) = id.encode();
+            bytes[..len].iter().for_each(|&byte| put(byte));
         }
         if let Some(index) = self.tl0_pic_idx {
             put(index);
@@ -197,20 +180,8 @@ pub fn rewrite(payload: &mut [u8], picture_id: Option<u16>, tl0_pic_idx: Option<
     let (descriptor, _) = Descriptor::parse(payload)?;
     // The extended control bits precede them: the fields are there, as the descriptor was parsed.
     let mut at = 2;
-    match (descriptor.picture_id, picture_id) {
-        (Some(PictureId::Short(_)), new) => {
-            if let Some(new) = new {
-                payload[at] = new as u8 & !M;
-            }
-            at += 1;
-        }
-        (Some(PictureId::Long(_)), new) => {
-            if let Some(new) = new {
-                payload[at..at + 2].copy_from_slice(&(new | 0x8000).to_be_bytes());
-            }
-            at += 2;
-        }
-        (None, _) => {}
+    if let Some(old) = descriptor.picture_id {
+        at += old.replace(&mut payload[at..], picture_id);
     }
     if let (Some(_), Some(new)) = (descriptor.tl0_pic_idx, tl0_pic_idx) {
         payload[at] = new;
@@ -310,9 +281,11 @@ impl Vp8Depacketizer {
             keyframe: false,
         }
     }
+}
 
-    fn finish(&mut self, out: &mut VecDeque<Frame>) {
-        self.assembly.finish(self.keyframe, Detail::Vp8(self.first), out);
+impl Reassemble for Vp8Depacketizer {
+    fn assembly(&mut self) -> &mut Assembly {
+        &mut self.assembly
     }
 
     fn take(&mut self, mut payload: Bytes, timestamp: u32, marker: bool) -> Result<Place, PayloadError> {
@@ -336,41 +309,15 @@ impl Vp8Depacketizer {
         self.assembly.push(payload)?;
         Ok(place)
     }
-}
 
-impl Default for Vp8Depacketizer {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Depacketizer for Vp8Depacketizer {
-    fn push(
-        &mut self,
-        payload: Bytes,
-        timestamp: u32,
-        marker: bool,
-        out: &mut VecDeque<Frame>,
-    ) -> Result<(), PayloadError> {
-        if payload.is_empty() {
-            return Ok(());
-        }
-        if self.assembly.ends_before(timestamp) {
-            self.finish(out);
-        }
-        let place = self
-            .take(payload, timestamp, marker)
-            .inspect_err(|_| self.assembly.give_up(timestamp, marker))?;
-        if marker && place != Place::Skip {
-            self.finish(out);
-        }
-        Ok(())
+    fn end(&mut self) -> Result<(bool, Detail), PayloadError> {
+        Ok((self.keyframe, Detail::Vp8(self.first)))
     }
 
-    fn gap(&mut self) {
-        self.assembly.gap();
-    }
+    fn reset(&mut self) {}
 }
+
+depacketizer!(Vp8Depacketizer);
 
 #[cfg(test)]
 mod tests {
