@@ -1,5 +1,362 @@
-//! Audio and video: what was agreed on ([`agreed`]), in the W3C's words ([`parameters`]), and the engine that obeys it.
+//! Audio and video: the engine that sends and receives what JSEP has agreed on.
+//!
+//! [`agreed`] is the contract with JSEP, [`parameters`] the W3C's words. [`Media`] holds a [`Section`] for each media section
+//! in force: a [`sender`] of [`send_stream`]s, each with a [`history`] for retransmissions, and a [`receiver`] of
+//! [`receive_stream`]s, each with a [`reorder`] buffer. [`demux`] finds the stream of a packet; [`report`] writes RTCP and
+//! [`feedback`] reads it; [`arrivals`] and [`departures`] are the two ends of transport-wide feedback.
 
-#[allow(dead_code)]
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use peerline_rtp::Ssrc;
+use peerline_srtp as srtp;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::event::Event;
+use crate::transceiver::TransceiverId;
+use agreed::Agreed;
+use arrivals::Arrivals;
+use clock::Clock;
+use demux::Routes;
+use departures::Departures;
+use history::Again;
+use outgoing::{Hop, MAX_HEADER, Names, Outgoing, Rtx};
+use receiver::Receiver;
+use sender::Sender;
+
 pub(crate) mod agreed;
+mod api;
+mod arrivals;
+mod clock;
+mod codecs;
+mod demux;
+mod departures;
+pub(crate) mod extensions;
+mod feedback;
+mod history;
+mod missing;
+mod outgoing;
+pub(crate) mod packet;
 pub(crate) mod parameters;
+mod receive_stream;
+mod receiver;
+mod reception;
+mod reorder;
+mod report;
+mod send_stream;
+mod sender;
+mod sequence;
+
+/// What one connection sends and receives as RTP.
+pub(crate) struct Media {
+    /// By index; places of sections that are gone are used again.
+    sections: Vec<Option<Section>>,
+    routes: Routes,
+    srtp: Option<Srtp>,
+    /// The largest datagram, in bytes of UDP payload.
+    mtu: usize,
+    /// Packets to be sent, in this order.
+    queue: VecDeque<Queued>,
+    /// Bytes of payload in `queue`.
+    queued: usize,
+    /// RTCP to be sent, before them.
+    control: VecDeque<Vec<u8>>,
+    arrivals: Arrivals,
+    departures: Departures,
+    schedule: report::Schedule,
+    clock: Clock,
+    /// The sender of reports while nothing is sent (RFC 3550 §6.4.2).
+    reporter: Ssrc,
+    rng: StdRng,
+    events: VecDeque<Event>,
+    counters: Counters,
+}
+
+/// One media section in force.
+pub(super) struct Section {
+    agreed: Agreed,
+    sender: Sender,
+    receiver: Receiver,
+}
+
+/// Both directions of SRTP, once DTLS has made keys.
+struct Srtp {
+    outbound: srtp::Outbound,
+    inbound: srtp::Inbound,
+}
+
+/// A packet that waits to be sent.
+struct Queued {
+    section: usize,
+    stream: usize,
+    what: What,
+}
+
+enum What {
+    /// A packet for the first time.
+    First(Outgoing),
+    /// A packet again, in the stream of retransmissions.
+    Rtx(Outgoing),
+    /// A datagram again, as it was.
+    Repeat(bytes::Bytes),
+}
+
+/// What was dropped, and why.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counters {
+    /// Not authentic, replayed, or no RTP or RTCP at all.
+    pub(crate) unprotect_failures: u64,
+    /// Authentic, but of no stream that was agreed on.
+    pub(crate) unknown_streams: u64,
+}
+
+/// What waits to be sent is no more than this, in bytes of payload.
+const MAX_QUEUED: usize = 16 << 20;
+
+/// The tag of SRTP, at most, and the number in front of a retransmitted payload.
+const MAX_TRAILER: usize = 16 + 2;
+
+impl Media {
+    pub(crate) fn new(now: Instant, config: &crate::Config, seed: [u8; 32]) -> Self {
+        let mut rng = StdRng::from_seed(seed);
+        Self {
+            sections: Vec::new(),
+            routes: Routes::default(),
+            srtp: None,
+            mtu: config.mtu,
+            queue: VecDeque::new(),
+            queued: 0,
+            control: VecDeque::new(),
+            arrivals: Arrivals::default(),
+            departures: Departures::default(),
+            schedule: report::Schedule::default(),
+            clock: Clock::new(config.wall_clock, now),
+            reporter: Ssrc(rng.random()),
+            rng,
+            events: VecDeque::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Obeys what was agreed on: all sections in force. Those that go on keep their streams.
+    pub(crate) fn configure(&mut self, agreed: Vec<Agreed>) {
+        let mut ended = Vec::new();
+        for index in 0..self.sections.len() {
+            let goes_on = |section: &Section| agreed.iter().any(|new| new.transceiver == section.agreed.transceiver);
+            if self.sections[index].as_ref().is_some_and(|section| !goes_on(section))
+                && let Some(section) = self.sections[index].take()
+            {
+                ended.extend(section.sender.streams.iter().map(|stream| stream.encoding.ssrc));
+                self.queue.retain(|queued| queued.section != index);
+            }
+        }
+        for agreed in agreed {
+            ended.extend(self.configure_section(agreed));
+        }
+        self.queued = self.queue.iter().map(Queued::len).sum();
+        self.routes.configure(&self.sections);
+        if self.srtp.is_some() && !ended.is_empty() {
+            self.say_goodbye(&ended);
+        }
+    }
+
+    /// Obeys for one section; the SSRCs of its streams that end.
+    fn configure_section(&mut self, agreed: Agreed) -> Vec<u32> {
+        let is_same = |section: &Option<Section>| {
+            section
+                .as_ref()
+                .is_some_and(|section| section.agreed.transceiver == agreed.transceiver)
+        };
+        let index = self.sections.iter().position(is_same).unwrap_or_else(|| {
+            let section = Some(Section {
+                agreed: agreed.clone(),
+                sender: Sender::new(),
+                receiver: Receiver::new(agreed.kind),
+            });
+            match self.sections.iter().position(Option::is_none) {
+                Some(free) => {
+                    self.sections[free] = section;
+                    free
+                }
+                None => {
+                    self.sections.push(section);
+                    self.sections.len() - 1
+                }
+            }
+        });
+        let Some(section) = &mut self.sections[index] else {
+            return Vec::new();
+        };
+        let before: Vec<_> = section.sender.streams.iter().map(|stream| stream.encoding.ssrc).collect();
+        let ended = match &agreed.send {
+            Some(sending) => section.sender.configure(sending, &mut self.rng),
+            // It may send again: its streams keep their numbers, and say nothing meanwhile.
+            None => Vec::new(),
+        };
+        if let Some(receiving) = &agreed.receive {
+            section.receiver.configure(receiving);
+        }
+        section.agreed = agreed;
+        let after: Vec<_> = section.sender.streams.iter().map(|stream| stream.encoding.ssrc).collect();
+        if before != after {
+            // Streams have other places now.
+            self.queue.retain(|queued| queued.section != index);
+        }
+        ended
+    }
+
+    /// DTLS has made keys.
+    pub(crate) fn connect(&mut self, now: Instant, ours: &srtp::MasterKey, theirs: &srtp::MasterKey) {
+        self.srtp = Some(Srtp {
+            outbound: srtp::Outbound::new(ours, srtp::Config::default()),
+            inbound: srtp::Inbound::new(theirs, srtp::Config::default()),
+        });
+        self.schedule.begin(now, &mut self.rng);
+    }
+
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.srtp.is_some()
+    }
+
+    fn section_of(&mut self, transceiver: TransceiverId) -> Option<(usize, &mut Section)> {
+        let sections = self.sections.iter_mut().enumerate();
+        sections
+            .filter_map(|(index, section)| Some((index, section.as_mut()?)))
+            .find(|(_, section)| section.agreed.transceiver == transceiver)
+    }
+
+    // --- out
+
+    /// The most bytes of payload in one packet.
+    fn max_payload(&self) -> usize {
+        self.mtu.saturating_sub(MAX_HEADER + MAX_TRAILER)
+    }
+
+    /// Appends one datagram: RTCP first, then packets in their order.
+    pub(crate) fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<usize> {
+        let start = out.len();
+        let srtp = self.srtp.as_mut()?;
+        while let Some(control) = self.control.pop_front() {
+            out.extend_from_slice(&control);
+            if srtp.outbound.protect_rtcp(out, start).is_ok() {
+                return Some(out.len() - start);
+            }
+        }
+        while let Some(queued) = self.queue.pop_front() {
+            self.queued -= queued.len();
+            if self.transmit(now, queued, out, start) {
+                return Some(out.len() - start);
+            }
+        }
+        None
+    }
+
+    /// Appends a packet, protected; false and nothing appended if its stream is gone or its key has been used up.
+    fn transmit(&mut self, now: Instant, queued: Queued, out: &mut Vec<u8>, start: usize) -> bool {
+        let (Some(srtp), Some(section)) = (
+            &mut self.srtp,
+            self.sections.get_mut(queued.section).and_then(Option::as_mut),
+        ) else {
+            return false;
+        };
+        let Section { agreed, sender, .. } = section;
+        let Sender { codecs, ids, streams, .. } = sender;
+        let Some(stream) = streams.get_mut(queued.stream) else {
+            return false;
+        };
+        let names = Names {
+            mid: &agreed.mid,
+            rid: stream.encoding.rid.as_deref(),
+        };
+        let hop = Hop {
+            named: !stream.is_known,
+            abs_send_time: self.clock.abs_send_time(now),
+            transport_number: self.departures.next(),
+        };
+        let payload_len = match queued.what {
+            What::Repeat(datagram) => {
+                // It has its number in the transport from before.
+                stream.sent.retransmitted_packets += 1;
+                stream.sent.retransmitted_bytes += datagram.len() as u64;
+                out.extend_from_slice(&datagram);
+                return true;
+            }
+            What::Rtx(packet) => {
+                let (Some(ssrc), Some(payload_type)) =
+                    (stream.encoding.rtx_ssrc, codecs.rtx_of(packet.payload_type))
+                else {
+                    return false;
+                };
+                let rtx = Rtx {
+                    ssrc,
+                    payload_type,
+                    sequence_number: stream.take_rtx_number(),
+                };
+                packet.write_rtx(out, rtx, ids, names, hop);
+                if srtp.outbound.protect_rtp(out, start).is_err() {
+                    return false;
+                }
+                stream.sent.retransmitted_packets += 1;
+                stream.sent.retransmitted_bytes += packet.payload.len() as u64;
+                packet.payload.len()
+            }
+            What::First(packet) => {
+                packet.write(out, stream.encoding.ssrc, ids, names, hop);
+                if srtp.outbound.protect_rtp(out, start).is_err() {
+                    return false;
+                }
+                let len = packet.payload.len();
+                if codecs.get(packet.payload_type).is_some_and(|codec| codec.nack) {
+                    let number = packet.sequence_number.0;
+                    let has_rtx = stream.encoding.rtx_ssrc.is_some() && codecs.rtx_of(packet.payload_type).is_some();
+                    let again = if has_rtx {
+                        Again::Packet(packet)
+                    } else {
+                        Again::Datagram(bytes::Bytes::copy_from_slice(&out[start..]))
+                    };
+                    stream.history.keep(now, number, again);
+                }
+                len
+            }
+        };
+        let datagram_len = out.len() - start;
+        stream.sent.packets += 1;
+        stream.sent.bytes += payload_len as u64;
+        stream.sent.header_bytes += (datagram_len - payload_len) as u64;
+        if ids.transport_number.is_some() {
+            self.departures.on_sent(now, datagram_len);
+        }
+        true
+    }
+
+    /// Puts a packet in line.
+    fn enqueue(&mut self, queued: Queued) {
+        self.queued += queued.len();
+        self.queue.push_back(queued);
+    }
+}
+
+impl Queued {
+    fn len(&self) -> usize {
+        match &self.what {
+            What::First(packet) | What::Rtx(packet) => packet.payload.len(),
+            What::Repeat(datagram) => datagram.len(),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::time::Instant;
+
+    /// Some instant to begin at.
+    #[expect(clippy::disallowed_methods, reason = "tests are in virtual time from here on")]
+    pub(crate) fn start() -> Instant {
+        Instant::now()
+    }
+}

@@ -1,0 +1,241 @@
+//! What comes in as RTP: unprotected, and brought to its stream (RFC 9143 §9.2, RFC 8852 §3).
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use ahash::HashMap;
+use bytes::{Bytes, BytesMut};
+use peerline_rtp::{Packet, Serial16};
+
+use super::codecs::Purpose;
+use super::extensions::{ExtensionIds, Extensions};
+use super::packet::IncomingPacket;
+use super::receiver::Receiver;
+use super::{Media, Section};
+use crate::event::Event;
+
+/// Where packets go, by what they say of themselves. The numbers of extensions, and those of payload types within one
+/// direction, mean the same in all sections that share a transport (RFC 9143 §9.1).
+#[derive(Debug, Default)]
+pub(super) struct Routes {
+    by_ssrc: HashMap<u32, Route>,
+    ids: ExtensionIds,
+}
+
+/// Where the packets of an SSRC go.
+#[derive(Clone, Copy, Debug)]
+struct Route {
+    section: usize,
+    /// It repeats another stream (RFC 4588).
+    is_rtx: bool,
+}
+
+/// SSRCs that are known at a time; packets of others are dropped then.
+const MAX_SSRCS: usize = 2048;
+
+impl Routes {
+    /// Learns the numbers that were agreed on, and the SSRCs that the peer's description names.
+    pub(super) fn configure(&mut self, sections: &[Option<Section>]) {
+        self.ids = ExtensionIds::default();
+        self.by_ssrc
+            .retain(|_, route| sections.get(route.section).is_some_and(Option::is_some));
+        for (index, section) in sections.iter().enumerate() {
+            let Some(receiving) = section.as_ref().and_then(|section| section.agreed.receive.as_ref()) else {
+                continue;
+            };
+            for parameters in &receiving.extensions {
+                self.ids.add(parameters);
+            }
+            for (ssrc, rtx) in &receiving.streams {
+                self.learn(*ssrc, index, false);
+                if let Some(rtx) = rtx {
+                    self.learn(*rtx, index, true);
+                }
+            }
+        }
+    }
+
+    fn learn(&mut self, ssrc: u32, section: usize, is_rtx: bool) {
+        if self.by_ssrc.len() < MAX_SSRCS || self.by_ssrc.contains_key(&ssrc) {
+            self.by_ssrc.insert(ssrc, Route { section, is_rtx });
+        }
+    }
+
+    fn forget(&mut self, ssrc: u32) {
+        self.by_ssrc.remove(&ssrc);
+    }
+
+    /// The section of a stream that is received, and whether it repeats another.
+    pub(super) fn section_of(&self, ssrc: u32) -> Option<usize> {
+        self.by_ssrc.get(&ssrc).map(|route| route.section)
+    }
+}
+
+impl Media {
+    /// Takes an SRTP packet. What is not authentic, or belongs nowhere, is counted and dropped.
+    pub(crate) fn handle_rtp(&mut self, now: Instant, mut datagram: BytesMut) {
+        let Some(srtp) = &mut self.srtp else {
+            self.counters.unprotect_failures += 1;
+            return;
+        };
+        if srtp.inbound.unprotect_rtp(&mut datagram).is_err() {
+            self.counters.unprotect_failures += 1;
+            return;
+        }
+        let bytes = datagram.freeze();
+        let Ok(packet) = Packet::parse(&*bytes) else {
+            self.counters.unprotect_failures += 1;
+            return;
+        };
+        if let Some(number) = self.routes.ids.read_transport_number(&packet) {
+            self.arrivals.on_packet(now, number);
+        }
+        let Some((section, is_rtx)) = self.route(&packet) else {
+            self.counters.unknown_streams += 1;
+            return;
+        };
+        if is_rtx {
+            self.on_rtx(now, section, &packet, &bytes);
+        } else {
+            self.on_media(now, section, &packet, &bytes);
+        }
+    }
+
+    /// The section that the packet is for, and whether it repeats another packet.
+    fn route(&mut self, packet: &Packet<&[u8]>) -> Option<(usize, bool)> {
+        let ssrc = packet.ssrc().0;
+        if let Some(route) = self.routes.by_ssrc.get(&ssrc) {
+            return Some((route.section, route.is_rtx));
+        }
+        let payload_type = packet.payload_type().0;
+        let takes = |section: &Option<Section>| {
+            section.as_ref().is_some_and(|section| {
+                section.agreed.receive.is_some() && section.receiver.codecs.get(payload_type).is_some()
+            })
+        };
+        // "If the packet has a MID and it is in the table mapping MID to media section" it decides alone; without one, the
+        // payload type does, if only one section has it (RFC 9143 §9.2).
+        let section = match ExtensionIds::read_name(packet, self.routes.ids.mid) {
+            Some(mid) => self
+                .sections
+                .iter()
+                .position(|section| takes(section) && section.as_ref().is_some_and(|section| section.agreed.mid == mid))?,
+            None => {
+                let mut takers = (0..self.sections.len()).filter(|index| takes(&self.sections[*index]));
+                let only = takers.next()?;
+                if takers.next().is_some() {
+                    return None;
+                }
+                only
+            }
+        };
+        let receiver = &self.sections[section].as_ref()?.receiver;
+        let is_rtx = matches!(receiver.codecs.get(payload_type)?.purpose, Purpose::Rtx(_));
+        self.routes.learn(ssrc, section, is_rtx);
+        Some((section, is_rtx))
+    }
+
+    fn on_media(&mut self, now: Instant, index: usize, packet: &Packet<&[u8]>, bytes: &Bytes) {
+        let Self { sections, routes, .. } = self;
+        let Some(section) = sections.get_mut(index).and_then(Option::as_mut) else {
+            return;
+        };
+        let receiver = &mut section.receiver;
+        // It may have been agreed on since that nothing comes, or under other numbers.
+        if section.agreed.receive.is_none() || receiver.codecs.get(packet.payload_type().0).is_none() {
+            self.counters.unknown_streams += 1;
+            return;
+        }
+        let ssrc = packet.ssrc().0;
+        let stream = receiver.find(ssrc).unwrap_or_else(|| {
+            let rid = ExtensionIds::read_name(packet, routes.ids.rid);
+            if let Some(ended) = receiver.begin_stream(now, ssrc, rid) {
+                routes.forget(ended.ssrc);
+                ended.rtx_ssrc.into_iter().for_each(|rtx| routes.forget(rtx));
+            }
+            let stream = receiver.streams.len() - 1;
+            receiver.streams[stream].rtx_ssrc = named_rtx(receiver, ssrc);
+            stream
+        });
+        let stream_state = &mut receiver.streams[stream];
+        let payload = bytes.slice(packet.payload_range());
+        stream_state.got.bytes += payload.len() as u64;
+        stream_state.got.header_bytes += (bytes.len() - payload.len()) as u64;
+        let incoming = IncomingPacket {
+            payload,
+            marker: packet.marker(),
+            payload_type: packet.payload_type().0,
+            sequence_number: stream_state.unwrapper.extend(packet.sequence_number()),
+            timestamp: packet.timestamp(),
+            ssrc,
+            rid: stream_state.rid.clone(),
+            extensions: Extensions::read(packet, bytes, &routes.ids),
+            received: now,
+        };
+        if receiver.on_packet(now, stream, incoming, false) {
+            self.events.push_back(Event::MediaReadable(section.agreed.transceiver));
+        }
+    }
+
+    /// A retransmission: the payload has the original's number in front (RFC 4588 §4).
+    fn on_rtx(&mut self, now: Instant, index: usize, packet: &Packet<&[u8]>, bytes: &Bytes) {
+        let Self { sections, routes, .. } = self;
+        let Some(section) = sections.get_mut(index).and_then(Option::as_mut) else {
+            return;
+        };
+        let receiver = &mut section.receiver;
+        let rtx_ssrc = packet.ssrc().0;
+        let purpose = receiver.codecs.get(packet.payload_type().0).map(|codec| codec.purpose);
+        let (Some(Purpose::Rtx(payload_type)), Some(number)) = (purpose, packet.payload().first_chunk()) else {
+            // Padding that probes the bandwidth, for one.
+            return;
+        };
+        let repaired = ExtensionIds::read_name(packet, routes.ids.repaired_rid);
+        let Some(stream) = repeated_stream(receiver, rtx_ssrc, repaired) else {
+            return;
+        };
+        let stream_state = &mut receiver.streams[stream];
+        stream_state.rtx_ssrc = Some(rtx_ssrc);
+        let payload = bytes.slice(packet.payload_range()).slice(2..);
+        stream_state.got.retransmitted_packets += 1;
+        stream_state.got.retransmitted_bytes += payload.len() as u64;
+        stream_state.got.bytes += payload.len() as u64;
+        stream_state.got.header_bytes += (bytes.len() - payload.len()) as u64;
+        let incoming = IncomingPacket {
+            payload,
+            marker: packet.marker(),
+            payload_type,
+            sequence_number: stream_state.unwrapper.extend(Serial16(u16::from_be_bytes(*number))),
+            timestamp: packet.timestamp(),
+            ssrc: stream_state.ssrc,
+            rid: stream_state.rid.clone(),
+            extensions: Extensions::read(packet, bytes, &routes.ids),
+            received: now,
+        };
+        if receiver.on_packet(now, stream, incoming, true) {
+            self.events.push_back(Event::MediaReadable(section.agreed.transceiver));
+        }
+    }
+}
+
+/// The stream that the description says repeats `ssrc`.
+fn named_rtx(receiver: &Receiver, ssrc: u32) -> Option<u32> {
+    let named = receiver.agreed.streams.iter().find(|(named, _)| *named == ssrc);
+    named.and_then(|(_, rtx)| *rtx)
+}
+
+/// The stream that `rtx_ssrc` repeats: that of the description, that of its layer, or the only one without.
+fn repeated_stream(receiver: &Receiver, rtx_ssrc: u32, rid: Option<&str>) -> Option<usize> {
+    receiver.find_repeated(rtx_ssrc).or_else(|| match rid {
+        Some(rid) => receiver
+            .streams
+            .iter()
+            // The latest: an earlier one of the layer has ended.
+            .rposition(|stream| stream.rid.as_deref() == Some(rid)),
+        None => {
+            let mut without = (0..receiver.streams.len()).filter(|index| receiver.streams[*index].rtx_ssrc.is_none());
+            without.next().filter(|_| without.next().is_none())
+        }
+    })
+}
+

@@ -1,0 +1,96 @@
+//! [`Departures`]: which packet had which transport-wide number, until the peer tells when it came
+//! (draft-holmer-rmcat-transport-wide-cc-extensions-01).
+
+use std::time::{Duration, Instant};
+
+use peerline_wire::Serial16;
+
+/// Packets remembered; a power of two.
+const CAPACITY: usize = 4096;
+
+/// What left, by its number in the transport.
+#[derive(Debug, Default)]
+pub(super) struct Departures {
+    next: u64,
+    slots: Vec<Departure>,
+    /// All numbers before have been told of.
+    told: u64,
+    pub(super) totals: Totals,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Departure {
+    number: u64,
+    at: Instant,
+    bytes: usize,
+}
+
+/// What the peer's feedback amounts to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Totals {
+    pub(super) packets_arrived: u64,
+    pub(super) bytes_arrived: u64,
+    pub(super) packets_lost: u64,
+    /// How much longer the latest packets took than the quickest of the same report: the queue on the way.
+    pub(super) latest_queueing: Duration,
+}
+
+impl Departures {
+    /// The number of the next packet that has one.
+    pub(super) fn next(&self) -> u16 {
+        self.next as u16
+    }
+
+    /// The packet with the next number leaves.
+    pub(super) fn on_sent(&mut self, now: Instant, bytes: usize) {
+        let departure = Departure {
+            number: self.next,
+            at: now,
+            bytes,
+        };
+        let slot = (self.next % CAPACITY as u64) as usize;
+        match self.slots.get_mut(slot) {
+            Some(place) => *place = departure,
+            None => self.slots.push(departure),
+        }
+        self.next += 1;
+    }
+
+    /// The peer tells of the packets from `base` on: when each came, on a clock of its own, if it did.
+    pub(super) fn on_feedback(&mut self, base: Serial16, arrivals: impl Iterator<Item = Option<Duration>>) {
+        // It is near the latest sent: older and newer ones have no slot, and count for nothing.
+        let newest = self.next.saturating_sub(1);
+        let base = newest.saturating_add_signed(Serial16(newest as u16).distance_to(base).into());
+        let mut quickest: Option<i128> = None;
+        let mut latest = None;
+        let mut first: Option<Instant> = None;
+        for (number, arrival) in (base..).zip(arrivals) {
+            let Some(departure) = self.slots.get((number % CAPACITY as u64) as usize).copied() else {
+                continue;
+            };
+            if departure.number != number {
+                continue;
+            }
+            let is_new = number >= self.told;
+            match arrival {
+                Some(arrival) => {
+                    if is_new {
+                        self.totals.packets_arrived += 1;
+                        self.totals.bytes_arrived += departure.bytes as u64;
+                    }
+                    let origin = *first.get_or_insert(departure.at);
+                    let sent = departure.at.saturating_duration_since(origin).as_nanos() as i128;
+                    let took = arrival.as_nanos() as i128 - sent;
+                    quickest = Some(quickest.map_or(took, |other| other.min(took)));
+                    latest = Some(took);
+                }
+                None if is_new => self.totals.packets_lost += 1,
+                None => {}
+            }
+            self.told = self.told.max(number + 1);
+        }
+        if let (Some(latest), Some(quickest)) = (latest, quickest) {
+            self.totals.latest_queueing = Duration::from_nanos(u64::try_from(latest - quickest).unwrap_or(0));
+        }
+    }
+}

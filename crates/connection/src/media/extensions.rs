@@ -1,0 +1,177 @@
+//! [`Extensions`]: the header extensions of a packet that belong to its media, and [`ExtensionIds`]: the numbers of all.
+
+use bytes::Bytes;
+use peerline_rtp::extension::{ExtensionId, Form, Writer};
+use peerline_rtp::{Packet, Serial16};
+
+use super::parameters::RtpHeaderExtensionParameters;
+
+/// A header extension that tells of the media, and so goes wherever the media goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ExtensionKind {
+    /// How loud an audio packet is (RFC 6464).
+    AudioLevel,
+    /// How loud each contributor to an audio packet is (RFC 6465).
+    CsrcAudioLevel,
+    /// When the media was captured.
+    AbsCaptureTime,
+    /// How the camera is turned (3GPP TS 26.114 §7.4.5).
+    VideoOrientation,
+    /// How long a receiver may wait before it shows a frame.
+    PlayoutDelay,
+    /// What a frame depends on (AV1 RTP specification, appendix A).
+    DependencyDescriptor,
+    /// Which layers a sender sends, and how many bits each gets.
+    VideoLayersAllocation,
+}
+
+impl ExtensionKind {
+    const ALL: [Self; 7] = [
+        Self::AudioLevel,
+        Self::CsrcAudioLevel,
+        Self::AbsCaptureTime,
+        Self::VideoOrientation,
+        Self::PlayoutDelay,
+        Self::DependencyDescriptor,
+        Self::VideoLayersAllocation,
+    ];
+
+    /// The URI that stands for it in `a=extmap`.
+    #[must_use]
+    pub fn uri(self) -> &'static str {
+        match self {
+            Self::AudioLevel => "urn:ietf:params:rtp-hdrext:ssrc-audio-level",
+            Self::CsrcAudioLevel => "urn:ietf:params:rtp-hdrext:csrc-audio-level",
+            Self::AbsCaptureTime => "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time",
+            Self::VideoOrientation => "urn:3gpp:video-orientation",
+            Self::PlayoutDelay => "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay",
+            Self::DependencyDescriptor => {
+                "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
+            }
+            Self::VideoLayersAllocation => "http://www.webrtc.org/experiments/rtp-hdrext/video-layers-allocation00",
+        }
+    }
+}
+
+/// The values of a packet's header extensions that tell of its media, each as it is on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extensions(Vec<(ExtensionKind, Bytes)>);
+
+impl Extensions {
+    /// No values.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// The value of `kind`, as `peerline_rtp::extension` reads it.
+    #[must_use]
+    pub fn get(&self, kind: ExtensionKind) -> Option<&[u8]> {
+        self.0.iter().find(|(other, _)| *other == kind).map(|(_, value)| &**value)
+    }
+
+    /// Sets the value of `kind`, at most 255 bytes.
+    pub fn set(&mut self, kind: ExtensionKind, value: impl Into<Bytes>) {
+        self.0.retain(|(other, _)| *other != kind);
+        self.0.push((kind, value.into()));
+    }
+
+    /// True if there are no values.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The longest that they can be in a packet, in bytes.
+    pub(super) fn max_len(&self) -> usize {
+        self.0.iter().map(|(_, value)| value.len() + 2).sum()
+    }
+
+    /// The values in the packet that `bytes` are; those without a number, or that are not about media, are left out.
+    pub(super) fn read(packet: &Packet<&[u8]>, bytes: &Bytes, ids: &ExtensionIds) -> Self {
+        if ids.media.is_empty() {
+            return Self::new();
+        }
+        let mut values = Vec::new();
+        for element in packet.extensions() {
+            if let Some((kind, _)) = ids.media.iter().find(|(_, id)| *id == element.id) {
+                values.push((*kind, bytes.slice_ref(element.value)));
+            }
+        }
+        Self(values)
+    }
+
+    pub(super) fn write(&self, writer: &mut Writer<'_>, ids: &ExtensionIds) {
+        for (kind, value) in &self.0 {
+            if let Some((_, id)) = ids.media.iter().find(|(other, _)| other == kind) {
+                writer.add_bytes(*id, value);
+            }
+        }
+    }
+}
+
+/// Under which numbers header extensions were agreed on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ExtensionIds {
+    pub(super) mid: Option<ExtensionId>,
+    pub(super) rid: Option<ExtensionId>,
+    pub(super) repaired_rid: Option<ExtensionId>,
+    pub(super) abs_send_time: Option<ExtensionId>,
+    pub(super) transport_number: Option<ExtensionId>,
+    pub(super) media: Vec<(ExtensionKind, ExtensionId)>,
+    pub(super) form: Form,
+}
+
+/// `urn:ietf:params:rtp-hdrext:sdes:mid` (RFC 9143 §15.1).
+pub(crate) const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+/// `urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id` (RFC 8852 §4.1).
+pub(crate) const RID: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
+/// `urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id` (RFC 8852 §4.2).
+pub(crate) const REPAIRED_RID: &str = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
+/// When a packet left.
+pub(crate) const ABS_SEND_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time";
+/// A packet's number among all of its transport (draft-holmer-rmcat-transport-wide-cc-extensions-01).
+pub(crate) const TRANSPORT_NUMBER: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+
+impl ExtensionIds {
+    pub(super) fn new(agreed: &[RtpHeaderExtensionParameters]) -> Self {
+        let mut ids = Self::default();
+        for parameters in agreed {
+            ids.add(parameters);
+        }
+        ids
+    }
+
+    /// Adds one; numbers mean the same in all media sections (RFC 9143 §9.1, RFC 8285 §6).
+    pub(super) fn add(&mut self, parameters: &RtpHeaderExtensionParameters) {
+        let Some(id) = ExtensionId::new(parameters.id) else {
+            return;
+        };
+        if !id.fits_one_byte() {
+            // Larger numbers are negotiated only where forms may be mixed.
+            self.form = Form::Mixed;
+        }
+        match parameters.uri.as_str() {
+            MID => self.mid = Some(id),
+            RID => self.rid = Some(id),
+            REPAIRED_RID => self.repaired_rid = Some(id),
+            ABS_SEND_TIME => self.abs_send_time = Some(id),
+            TRANSPORT_NUMBER => self.transport_number = Some(id),
+            uri => {
+                let kind = ExtensionKind::ALL.into_iter().find(|kind| kind.uri() == uri);
+                self.media.extend(kind.map(|kind| (kind, id)));
+            }
+        }
+    }
+
+    /// A packet's number among all of its transport.
+    pub(super) fn read_transport_number<B: AsRef<[u8]>>(&self, packet: &Packet<B>) -> Option<Serial16> {
+        let value = packet.extension(self.transport_number?)?;
+        value.first_chunk().map(|number| Serial16(u16::from_be_bytes(*number)))
+    }
+
+    /// A name in a packet: of its media section, or of its layer.
+    pub(super) fn read_name<'a, B: AsRef<[u8]>>(packet: &'a Packet<B>, id: Option<ExtensionId>) -> Option<&'a str> {
+        std::str::from_utf8(packet.extension(id?)?).ok()
+    }
+}

@@ -1,0 +1,76 @@
+//! [`History`]: what was sent lately, to be sent again when it is asked for (RFC 4585 §6.2.1).
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::outgoing::Outgoing;
+
+/// Packets kept for a stream; a power of two. At 1,200 bytes a packet and 10 Mbit/s it is two seconds.
+const CAPACITY: usize = 2048;
+
+/// Older packets are of no use to anybody who watches live.
+const LIFETIME: Duration = Duration::from_secs(3);
+
+/// The latest packets of one stream by sequence number, each in the slot that its low bits name. A packet costs its slot: its
+/// payload is shared with the queue.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    slots: Vec<Option<Kept>>,
+}
+
+/// What can be sent again.
+#[derive(Clone, Debug)]
+pub(super) enum Again {
+    /// A packet, for a stream of retransmissions.
+    Packet(Outgoing),
+    /// What left then, to the last bit: the stream sends it again itself. SRTP takes the sequence number for its nonce, and two
+    /// packets of one nonce that differ, were it in their headers alone, betray the key (RFC 7714 §8.4).
+    Datagram(Bytes),
+}
+
+#[derive(Clone, Debug)]
+struct Kept {
+    number: u16,
+    again: Again,
+    sent: Instant,
+    /// When it was last sent again.
+    repeated: Option<Instant>,
+}
+
+impl History {
+    /// Remembers a packet that leaves now.
+    pub(super) fn keep(&mut self, now: Instant, number: u16, again: Again) {
+        let slot = usize::from(number) % CAPACITY;
+        if self.slots.len() <= slot {
+            // It grows as the stream does, to what a short or slow one needs.
+            self.slots.resize(((slot + 1).next_power_of_two()).min(CAPACITY), None);
+        }
+        self.slots[slot] = Some(Kept {
+            number,
+            again,
+            sent: now,
+            repeated: None,
+        });
+    }
+
+    /// The packet `number` to be sent again; `None` if it is gone, or was sent again less than `pause` ago: the answer to the
+    /// same question is on its way.
+    pub(super) fn repeat(&mut self, now: Instant, number: u16, pause: Duration) -> Option<&Again> {
+        let kept = self.slots.get_mut(usize::from(number) % CAPACITY)?.as_mut()?;
+        let is_recent = |at: Instant, span| now.saturating_duration_since(at) < span;
+        if kept.number != number
+            || !is_recent(kept.sent, LIFETIME)
+            || kept.repeated.is_some_and(|at| is_recent(at, pause))
+        {
+            return None;
+        }
+        kept.repeated = Some(now);
+        Some(&kept.again)
+    }
+
+    /// Forgets everything, and gives the memory back.
+    pub(super) fn clear(&mut self) {
+        self.slots = Vec::new();
+    }
+}

@@ -1,0 +1,106 @@
+//! [`Outgoing`]: one RTP packet on its way out, and how it is written.
+
+use peerline_rtp::extension::{ExtensionId, Form, Writer};
+use peerline_rtp::payload::Payload;
+use peerline_rtp::{Header, PayloadType, Serial16, Ssrc};
+
+use super::extensions::{ExtensionIds, Extensions};
+
+/// One packet that is to be sent, or was. Clones share the payload.
+#[derive(Clone, Debug)]
+pub(super) struct Outgoing {
+    pub(super) payload_type: u8,
+    pub(super) sequence_number: Serial16,
+    pub(super) timestamp: u32,
+    pub(super) payload: Payload,
+    /// What belongs to the media.
+    pub(super) extensions: Extensions,
+}
+
+/// Header extensions about the packet's way, not about its media.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hop {
+    /// The stream is named by its media section, and its layer, until the peer has reported on it.
+    pub(super) named: bool,
+    /// 6.18 fixed point seconds.
+    pub(super) abs_send_time: u32,
+    /// Its number among all packets of the transport.
+    pub(super) transport_number: u16,
+}
+
+/// Who sends a packet, as header extensions say it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Names<'a> {
+    pub(super) mid: &'a str,
+    pub(super) rid: Option<&'a str>,
+}
+
+/// What a retransmission is wrapped in (RFC 4588 §4).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rtx {
+    pub(super) ssrc: u32,
+    pub(super) payload_type: u8,
+    pub(super) sequence_number: Serial16,
+}
+
+/// The most bytes that a packet of ours has besides its payload and our extensions' values of unusual length: header, and a
+/// header extension with names, times, numbers, levels and the like.
+pub(super) const MAX_HEADER: usize = 12 + 4 + 80;
+
+impl Outgoing {
+    /// Appends the packet as it is sent first.
+    pub(super) fn write(&self, out: &mut Vec<u8>, ssrc: u32, ids: &ExtensionIds, names: Names<'_>, hop: Hop) {
+        let header = self.header(PayloadType(self.payload_type), self.sequence_number, Ssrc(ssrc));
+        header.write(out, ids.form, |writer| {
+            if hop.named {
+                add(writer, ids.mid, |out| out.extend_from_slice(names.mid.as_bytes()));
+                if let Some(rid) = names.rid {
+                    add(writer, ids.rid, |out| out.extend_from_slice(rid.as_bytes()));
+                }
+            }
+            self.write_values(writer, ids, hop);
+        });
+        self.payload.write(out);
+    }
+
+    /// Appends the packet as its stream of retransmissions sends it: "the OSN … MUST be set to the sequence number of the
+    /// associated original RTP packet" (RFC 4588 §4).
+    pub(super) fn write_rtx(&self, out: &mut Vec<u8>, rtx: Rtx, ids: &ExtensionIds, names: Names<'_>, hop: Hop) {
+        let header = self.header(PayloadType(rtx.payload_type), rtx.sequence_number, Ssrc(rtx.ssrc));
+        header.write(out, ids.form, |writer| {
+            if hop.named {
+                add(writer, ids.mid, |out| out.extend_from_slice(names.mid.as_bytes()));
+                if let Some(rid) = names.rid {
+                    add(writer, ids.repaired_rid, |out| out.extend_from_slice(rid.as_bytes()));
+                }
+            }
+            self.write_values(writer, ids, hop);
+        });
+        out.extend_from_slice(&self.sequence_number.0.to_be_bytes());
+        self.payload.write(out);
+    }
+
+    fn header(&self, payload_type: PayloadType, sequence_number: Serial16, ssrc: Ssrc) -> Header {
+        Header {
+            marker: self.payload.marker(),
+            ..Header::new(payload_type, sequence_number, self.timestamp, ssrc)
+        }
+    }
+
+    fn write_values(&self, writer: &mut Writer<'_>, ids: &ExtensionIds, hop: Hop) {
+        add(writer, ids.abs_send_time, |out| {
+            out.extend_from_slice(&hop.abs_send_time.to_be_bytes()[1..]);
+        });
+        add(writer, ids.transport_number, |out| {
+            out.extend_from_slice(&hop.transport_number.to_be_bytes());
+        });
+        self.extensions.write(writer, ids);
+    }
+}
+
+/// Adds a value if its extension was agreed on.
+pub(super) fn add(writer: &mut Writer<'_>, id: Option<ExtensionId>, write: impl FnOnce(&mut Vec<u8>)) {
+    if let Some(id) = id {
+        writer.add_with(id, write);
+    }
+}

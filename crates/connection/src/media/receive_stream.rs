@@ -1,0 +1,258 @@
+//! [`ReceiveStream`]: one stream of packets that we receive, put in order and made frames again.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use peerline_rtp::payload::{AnyDepacketizer, Depacketizer as _, Frame, MAX_FRAME_SIZE};
+
+use super::codecs::{Codecs, Purpose};
+use super::extensions::Extensions;
+use super::missing::{Arrival, Missing};
+use super::packet::{IncomingFrame, IncomingPacket};
+use super::parameters::MediaKind;
+use super::reception::Reception;
+use super::reorder::{Ordered, Reorder};
+use super::sequence::{Seen, Unwrapper};
+
+/// One stream of a receiver.
+#[derive(Debug)]
+pub(super) struct ReceiveStream {
+    pub(super) ssrc: u32,
+    pub(super) rid: Option<Arc<str>>,
+    /// The stream that repeats it, once known.
+    pub(super) rtx_ssrc: Option<u32>,
+    kind: MediaKind,
+    pub(super) unwrapper: Unwrapper,
+    seen: Seen,
+    pub(super) reception: Reception,
+    missing: Missing,
+    reorder: Reorder<IncomingPacket>,
+    depacketizer: Option<(u8, AnyDepacketizer)>,
+    /// What the depacketizer has just completed.
+    completed: VecDeque<Frame>,
+    /// The payload type of the latest packet.
+    pub(super) payload_type: u8,
+    pub(super) sender_report: Option<SenderReport>,
+    pub(super) keyframe_request: KeyframeRequest,
+    pub(super) got: Got,
+}
+
+/// The latest sender report on the stream (RFC 3550 §6.4.1).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SenderReport {
+    /// When it came.
+    pub(super) at: Instant,
+    /// 64 bits of NTP time, and the RTP time of the same instant.
+    pub(super) ntp: u64,
+    pub(super) timestamp: u32,
+    pub(super) packets: u32,
+    pub(super) bytes: u32,
+    /// How many there have been.
+    pub(super) count: u64,
+}
+
+/// Asking for a keyframe, and not too often.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct KeyframeRequest {
+    /// One is wanted, and none has come since.
+    pub(super) wanted: bool,
+    /// When the latest request was sent.
+    pub(super) sent: Option<Instant>,
+    /// The number of the latest FIR command (RFC 5104 §4.3.1.1).
+    pub(super) fir_command: u8,
+}
+
+/// What has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Got {
+    /// Of payload, without headers and padding.
+    pub(super) bytes: u64,
+    pub(super) header_bytes: u64,
+    pub(super) retransmitted_packets: u64,
+    pub(super) retransmitted_bytes: u64,
+    /// Duplicates, and packets too late to be of use.
+    pub(super) discarded: u64,
+    pub(super) frames: u64,
+    pub(super) keyframes: u64,
+    pub(super) frames_dropped: u64,
+    pub(super) nacks: u64,
+    pub(super) plis: u64,
+    pub(super) firs: u64,
+}
+
+/// How long a gap is waited for: where lost packets come again, and where they do not.
+const PATIENCE_WITH_NACK: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_millis(60);
+
+/// A keyframe that was asked for is asked for again after so long.
+const KEYFRAME_INTERVAL: Duration = Duration::from_millis(500);
+
+impl ReceiveStream {
+    pub(super) fn new(now: Instant, ssrc: u32, rid: Option<Arc<str>>, kind: MediaKind) -> Self {
+        Self {
+            ssrc,
+            rid,
+            rtx_ssrc: None,
+            kind,
+            unwrapper: Unwrapper::default(),
+            seen: Seen::default(),
+            reception: Reception::default(),
+            missing: Missing::default(),
+            reorder: Reorder::default(),
+            depacketizer: None,
+            completed: VecDeque::new(),
+            payload_type: 0,
+            sender_report: None,
+            // Encoders begin with a keyframe: it is asked for if it does not come.
+            keyframe_request: KeyframeRequest {
+                wanted: kind == MediaKind::Video,
+                sent: Some(now),
+                fir_command: 0,
+            },
+            got: Got::default(),
+        }
+    }
+
+    /// Counts a packet, original or `repeated`; false if it has come before.
+    pub(super) fn admit(&mut self, now: Instant, packet: &IncomingPacket, codecs: &Codecs, repeated: bool) -> bool {
+        if !self.seen.insert(packet.sequence_number) {
+            self.got.discarded += 1;
+            return false;
+        }
+        let Some(codec) = codecs.get(packet.payload_type) else {
+            return true;
+        };
+        if !repeated {
+            // What was lost on the way stays lost in the reports, though it came again in another stream.
+            self.unwrapper.accept(packet.sequence_number);
+            self.reception
+                .on_packet(now, packet.sequence_number, packet.timestamp, codec.clock_rate);
+        }
+        self.payload_type = packet.payload_type;
+        if codec.nack && self.missing.on_packet(now, packet.sequence_number) == Arrival::TooMany {
+            self.want_keyframe();
+            self.reorder.restart();
+            self.on_gap();
+        }
+        true
+    }
+
+    /// Takes an admitted packet to make frames of it, and appends those that are complete.
+    pub(super) fn push(&mut self, now: Instant, packet: IncomingPacket, codecs: &Codecs, out: &mut VecDeque<IncomingFrame>) {
+        self.reorder.push(now, packet.sequence_number, packet);
+        self.drain(now, codecs, out);
+    }
+
+    /// Appends the frames that are complete by now.
+    pub(super) fn drain(&mut self, now: Instant, codecs: &Codecs, out: &mut VecDeque<IncomingFrame>) {
+        while let Some(ordered) = self.reorder.pop(now, self.patience(codecs)) {
+            match ordered {
+                Ordered::Packet(packet) => self.depacketize(packet, codecs, out),
+                Ordered::Gap => {
+                    self.on_gap();
+                    self.want_keyframe();
+                }
+            }
+        }
+        if let Some(next) = self.reorder.next() {
+            self.missing.give_up_before(next);
+        }
+    }
+
+    fn patience(&self, codecs: &Codecs) -> Duration {
+        match codecs.get(self.payload_type) {
+            Some(codec) if codec.nack => PATIENCE_WITH_NACK,
+            _ => PATIENCE,
+        }
+    }
+
+    fn on_gap(&mut self) {
+        if let Some((_, depacketizer)) = &mut self.depacketizer {
+            depacketizer.gap();
+        }
+    }
+
+    fn depacketize(&mut self, packet: IncomingPacket, codecs: &Codecs, out: &mut VecDeque<IncomingFrame>) {
+        let Some(Purpose::Media(format)) = codecs.get(packet.payload_type).map(|codec| codec.purpose) else {
+            return;
+        };
+        let payload_type = packet.payload_type;
+        if self.depacketizer.as_ref().is_none_or(|(before, _)| *before != payload_type) {
+            self.depacketizer = Some((payload_type, format.depacketizer(MAX_FRAME_SIZE)));
+        }
+        let Some((_, depacketizer)) = &mut self.depacketizer else {
+            return;
+        };
+        let fault = depacketizer.push(packet.payload, packet.timestamp, packet.marker, &mut self.completed);
+        if fault.is_err() {
+            self.got.frames_dropped += 1;
+            self.want_keyframe();
+        }
+        for frame in self.completed.drain(..) {
+            self.got.frames += 1;
+            if frame.keyframe {
+                self.got.keyframes += 1;
+                self.keyframe_request.wanted = false;
+            }
+            let is_last = frame.timestamp == packet.timestamp;
+            out.push_back(IncomingFrame {
+                payload: frame.data,
+                timestamp: frame.timestamp,
+                ssrc: self.ssrc,
+                rid: self.rid.clone(),
+                payload_type,
+                keyframe: frame.keyframe,
+                follows_gap: frame.follows_gap,
+                extensions: if is_last { packet.extensions.clone() } else { Extensions::new() },
+                received: packet.received,
+            });
+        }
+    }
+
+    // --- what is asked of the sender
+
+    /// The picture cannot go on without a keyframe.
+    pub(super) fn want_keyframe(&mut self) {
+        self.keyframe_request.wanted |= self.kind == MediaKind::Video;
+    }
+
+    /// When something is to be asked for, or a gap to be given up.
+    pub(super) fn poll_timeout(&self, codecs: &Codecs) -> Option<Instant> {
+        let gap = self.reorder.poll_timeout(self.patience(codecs));
+        [gap, self.missing.poll_timeout(), self.keyframe_due()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// When a keyframe is to be asked for (again); a time long past for at once.
+    fn keyframe_due(&self) -> Option<Instant> {
+        let request = self.keyframe_request;
+        if !request.wanted {
+            return None;
+        }
+        match request.sent {
+            None => self.reception.latest(),
+            Some(sent) => Some(sent + KEYFRAME_INTERVAL),
+        }
+    }
+
+    /// True if a keyframe is to be asked for now; then it counts as asked for.
+    pub(super) fn take_keyframe_request(&mut self, now: Instant) -> bool {
+        let is_due = self.keyframe_due().is_some_and(|due| due <= now);
+        if is_due {
+            self.keyframe_request.sent = Some(now);
+        }
+        is_due
+    }
+
+    /// Appends the sequence numbers to be asked for now.
+    pub(super) fn take_missing(&mut self, now: Instant, round_trip: Duration, missing: &mut Vec<u16>) {
+        let before = missing.len();
+        self.missing.take_due(now, round_trip, missing);
+        if missing.len() > before {
+            self.got.nacks += 1;
+        }
+    }
+}

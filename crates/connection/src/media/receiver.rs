@@ -1,0 +1,170 @@
+//! [`Receiver`]: what a transceiver receives: one stream of packets, or one a layer of simulcast.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::agreed::Receiving;
+use super::codecs::Codecs;
+use super::packet::{IncomingFrame, IncomingPacket, ReceiveMode};
+use super::parameters::MediaKind;
+use super::receive_stream::ReceiveStream;
+
+/// One transceiver's receiver.
+#[derive(Debug)]
+pub(super) struct Receiver {
+    kind: MediaKind,
+    pub(super) agreed: Receiving,
+    pub(super) codecs: Codecs,
+    pub(super) streams: Vec<ReceiveStream>,
+    pub(super) mode: ReceiveMode,
+    frames: VecDeque<IncomingFrame>,
+    packets: VecDeque<IncomingPacket>,
+    /// Bytes of payload in both.
+    held: usize,
+    /// The application has been told that there is something to receive, and has not seen the end of it.
+    told: bool,
+}
+
+/// Streams of one receiver: layers of simulcast, and those before and after a change of SSRC.
+pub(super) const MAX_STREAMS: usize = 16;
+
+/// What is received and not fetched is dropped beyond this, the oldest first.
+const MAX_HELD: usize = 16 << 20;
+const MAX_FRAMES: usize = 1024;
+const MAX_PACKETS: usize = 4096;
+
+impl Receiver {
+    pub(super) fn new(kind: MediaKind) -> Self {
+        Self {
+            kind,
+            agreed: Receiving::default(),
+            codecs: Codecs::default(),
+            streams: Vec::new(),
+            mode: ReceiveMode::default(),
+            frames: VecDeque::new(),
+            packets: VecDeque::new(),
+            held: 0,
+            told: false,
+        }
+    }
+
+    pub(super) fn configure(&mut self, agreed: &Receiving) {
+        self.codecs = Codecs::new(&agreed.codecs);
+        self.agreed = agreed.clone();
+    }
+
+    /// The stream `ssrc`, by its index.
+    pub(super) fn find(&self, ssrc: u32) -> Option<usize> {
+        self.streams.iter().position(|stream| stream.ssrc == ssrc)
+    }
+
+    /// The stream that the stream `ssrc` repeats, by its index.
+    pub(super) fn find_repeated(&self, ssrc: u32) -> Option<usize> {
+        self.streams.iter().position(|stream| stream.rtx_ssrc == Some(ssrc))
+    }
+
+    /// Begins the stream `ssrc`. If there are too many, that which has been silent for longest gives way, and is returned.
+    pub(super) fn begin_stream(&mut self, now: Instant, ssrc: u32, rid: Option<&str>) -> Option<ReceiveStream> {
+        let gives_way = (self.streams.len() >= MAX_STREAMS)
+            .then(|| (0..self.streams.len()).min_by_key(|index| self.streams[*index].reception.latest()))
+            .flatten()
+            .map(|index| self.streams.swap_remove(index));
+        self.streams
+            .push(ReceiveStream::new(now, ssrc, rid.map(Arc::from), self.kind));
+        gives_way
+    }
+
+    /// Takes a packet of the stream at `index`; true if the application is to be told of what came of it.
+    pub(super) fn on_packet(&mut self, now: Instant, index: usize, packet: IncomingPacket, repeated: bool) -> bool {
+        let stream = &mut self.streams[index];
+        if !stream.admit(now, &packet, &self.codecs, repeated) {
+            return false;
+        }
+        match self.mode {
+            ReceiveMode::Nothing => {}
+            ReceiveMode::Packets => {
+                self.held += packet.payload.len();
+                self.packets.push_back(packet);
+            }
+            ReceiveMode::Frames => {
+                let before = self.frames.len();
+                stream.push(now, packet, &self.codecs, &mut self.frames);
+                self.held += self.frames.iter().skip(before).map(|frame| frame.payload.len()).sum::<usize>();
+            }
+        }
+        self.bound();
+        self.tell()
+    }
+
+    /// Gives up what has been waited for long enough; true if the application is to be told of what came of it.
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> bool {
+        if self.mode == ReceiveMode::Frames {
+            let before = self.frames.len();
+            for stream in &mut self.streams {
+                stream.drain(now, &self.codecs, &mut self.frames);
+            }
+            self.held += self.frames.iter().skip(before).map(|frame| frame.payload.len()).sum::<usize>();
+            self.bound();
+        }
+        self.tell()
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.streams
+            .iter()
+            .filter_map(|stream| stream.poll_timeout(&self.codecs))
+            .min()
+    }
+
+    /// How it gives what it receives from now on; what waits in another form is dropped.
+    pub(super) fn set_mode(&mut self, mode: ReceiveMode) {
+        if self.mode != mode {
+            self.mode = mode;
+            self.frames.clear();
+            self.packets.clear();
+            self.held = 0;
+            self.told = false;
+        }
+    }
+
+    pub(super) fn recv_frame(&mut self) -> Option<IncomingFrame> {
+        let frame = self.frames.pop_front();
+        self.on_fetched(frame.as_ref().map(|frame| frame.payload.len()));
+        frame
+    }
+
+    pub(super) fn recv_packet(&mut self) -> Option<IncomingPacket> {
+        let packet = self.packets.pop_front();
+        self.on_fetched(packet.as_ref().map(|packet| packet.payload.len()));
+        packet
+    }
+
+    fn on_fetched(&mut self, len: Option<usize>) {
+        match len {
+            Some(len) => self.held -= len,
+            None => self.told = false,
+        }
+    }
+
+    fn tell(&mut self) -> bool {
+        let has_news = !self.told && !(self.frames.is_empty() && self.packets.is_empty());
+        self.told |= has_news;
+        has_news
+    }
+
+    /// Drops the oldest of what nobody fetches.
+    fn bound(&mut self) {
+        while self.frames.len() > MAX_FRAMES || (self.held > MAX_HELD && !self.frames.is_empty()) {
+            let dropped = self.frames.pop_front().map_or(0, |frame| frame.payload.len());
+            self.held -= dropped;
+            if let Some(next) = self.frames.front_mut() {
+                next.follows_gap = true;
+            }
+        }
+        while self.packets.len() > MAX_PACKETS || (self.held > MAX_HELD && !self.packets.is_empty()) {
+            let dropped = self.packets.pop_front().map_or(0, |packet| packet.payload.len());
+            self.held -= dropped;
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! [`SendStream`]: one stream of packets that we send, and what has become of it.
+
+use std::time::{Duration, Instant};
+
+use peerline_rtp::Serial16;
+use peerline_rtp::payload::{AnyPacketizer, Format};
+use peerline_wire::ReplayWindow;
+
+use super::agreed::SendEncoding;
+use super::history::History;
+use super::sequence::Unwrapper;
+
+/// One encoding of a sender.
+#[derive(Debug)]
+pub(super) struct SendStream {
+    pub(super) encoding: SendEncoding,
+    numbers: Numbers,
+    /// The next packet of the stream of retransmissions.
+    next_rtx: Serial16,
+    /// "The initial value of the timestamp SHOULD be random" (RFC 3550 §5.1): what frames' timestamps are counted from.
+    pub(super) timestamp_offset: u32,
+    first_picture_id: u16,
+    packetizer: Option<(u8, AnyPacketizer)>,
+    pub(super) history: History,
+    /// The peer has reported on it: it knows whose packets these are.
+    pub(super) is_known: bool,
+    /// When the latest packet was sent, and its timestamp: what sender reports extrapolate from.
+    pub(super) latest: Option<Latest>,
+    /// The command number of the latest FIR (RFC 5104 §4.3.1.1).
+    pub(super) fir_command: Option<u8>,
+    pub(super) sent: Sent,
+    pub(super) remote: RemoteReport,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Latest {
+    pub(super) at: Instant,
+    pub(super) timestamp: u32,
+    pub(super) clock_rate: u32,
+    pub(super) payload_type: u8,
+}
+
+/// Which sequence numbers were given out.
+#[derive(Debug)]
+struct Numbers {
+    next: Serial16,
+    unwrapper: Unwrapper,
+    /// SRTP's nonce is made of them: none may be used twice.
+    used: ReplayWindow,
+}
+
+/// What was sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sent {
+    pub(super) packets: u64,
+    /// Of payload, without headers and padding.
+    pub(super) bytes: u64,
+    pub(super) header_bytes: u64,
+    pub(super) frames: u64,
+    pub(super) keyframes: u64,
+    pub(super) retransmitted_packets: u64,
+    pub(super) retransmitted_bytes: u64,
+    pub(super) nacks: u64,
+    pub(super) plis: u64,
+    pub(super) firs: u64,
+}
+
+/// What the peer's receiver reports say of the stream.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct RemoteReport {
+    pub(super) at: Option<Instant>,
+    pub(super) packets_lost: i64,
+    /// Of the latest interval, 0 to 1.
+    pub(super) fraction_lost: f64,
+    /// In ticks of the codec's clock.
+    pub(super) jitter: u32,
+    pub(super) round_trip: Option<Duration>,
+    pub(super) total_round_trip: Duration,
+    pub(super) measurements: u64,
+}
+
+impl SendStream {
+    pub(super) fn new(encoding: SendEncoding, random: [u16; 4]) -> Self {
+        Self {
+            encoding,
+            numbers: Numbers {
+                // Numbers in the lower half: the first wrap is far (RFC 3711 §3.3.1 has trouble with a loss right at it).
+                next: Serial16(random[0] >> 1),
+                unwrapper: Unwrapper::default(),
+                used: ReplayWindow::new(),
+            },
+            next_rtx: Serial16(random[1] >> 1),
+            timestamp_offset: u32::from(random[2]) << 16 | u32::from(random[3]),
+            first_picture_id: random[2],
+            packetizer: None,
+            history: History::default(),
+            is_known: false,
+            latest: None,
+            fir_command: None,
+            sent: Sent::default(),
+            remote: RemoteReport::default(),
+        }
+    }
+
+    /// The packetizer for `payload_type`; made anew when the codec changes.
+    pub(super) fn packetizer(&mut self, payload_type: u8, format: Format) -> &mut AnyPacketizer {
+        if self.packetizer.as_ref().is_none_or(|(before, _)| *before != payload_type) {
+            self.packetizer = None;
+        }
+        let picture_id = self.first_picture_id;
+        let (_, packetizer) = self
+            .packetizer
+            .get_or_insert_with(|| (payload_type, format.packetizer(picture_id)));
+        packetizer
+    }
+
+    /// The sequence number of the next packet, or the one that is asked for if it is free.
+    pub(super) fn take_number(&mut self, wanted: Option<u16>) -> Option<Serial16> {
+        let numbers = &mut self.numbers;
+        let number = wanted.map_or(numbers.next, Serial16);
+        let extended = numbers.unwrapper.extend(number);
+        if !numbers.used.is_fresh(extended) {
+            return None;
+        }
+        numbers.unwrapper.accept(extended);
+        numbers.used.accept(extended);
+        if !number.precedes(numbers.next) {
+            numbers.next = number.next();
+        }
+        Some(number)
+    }
+
+    pub(super) fn take_rtx_number(&mut self) -> Serial16 {
+        let number = self.next_rtx;
+        self.next_rtx = number.next();
+        number
+    }
+
+    /// The timestamp that the stream has at `now`, extrapolated (RFC 3550 §6.4.1).
+    pub(super) fn timestamp_at(&self, now: Instant) -> Option<u32> {
+        let latest = self.latest?;
+        let ticks = now.saturating_duration_since(latest.at).as_micros() * u128::from(latest.clock_rate) / 1_000_000;
+        Some(latest.timestamp.wrapping_add(ticks as u32))
+    }
+}
