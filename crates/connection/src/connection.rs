@@ -18,6 +18,7 @@ use crate::demux::{Protocol, demux};
 use crate::error::Error;
 use crate::event::Event;
 use crate::jsep::Negotiation;
+use crate::media::Media;
 use crate::state::{ConnectionState, DtlsTransportState, IceConnectionState, IceGatheringState};
 
 /// One peer: `RTCPeerConnection` without I/O.
@@ -33,6 +34,13 @@ pub struct Connection {
     pub(crate) config: Config,
     pub(crate) ice: ice::Agent,
     pub(crate) dtls: Option<dtls::Connection>,
+    /// Sends and receives what was agreed on; none while that is nothing.
+    pub(crate) media: Option<Box<Media>>,
+    #[allow(dead_code)]
+    pub(crate) media_seed: [u8; 32],
+    /// What JSEP has agreed on about media.
+    #[allow(dead_code)]
+    pub(crate) agreed: Vec<crate::media::agreed::Agreed>,
     pub(crate) channels: Channels,
     pub(crate) negotiation: Negotiation,
     pub(crate) events: VecDeque<Event>,
@@ -159,6 +167,9 @@ impl Connection {
         Self {
             ice,
             dtls: None,
+            media: None,
+            media_seed: rng.random(),
+            agreed: Vec::new(),
             channels,
             negotiation,
             events: VecDeque::new(),
@@ -194,6 +205,18 @@ impl Connection {
                     None => self.counters.dropped += 1,
                 }
             }
+            Some(Protocol::Rtp) if self.ice.handle_data(now, &datagram.five_tuple, datagram.payload.len()) => {
+                match &mut self.media {
+                    Some(media) => media.handle_rtp(now, datagram.payload),
+                    None => self.counters.dropped += 1,
+                }
+            }
+            Some(Protocol::Rtcp) if self.ice.handle_data(now, &datagram.five_tuple, datagram.payload.len()) => {
+                match &mut self.media {
+                    Some(media) => media.handle_rtcp(now, datagram.payload),
+                    None => self.counters.dropped += 1,
+                }
+            }
             _ => self.counters.dropped += 1,
         }
         self.settle(now);
@@ -204,6 +227,9 @@ impl Connection {
         self.ice.handle_timeout(now);
         if let Some(dtls) = &mut self.dtls {
             dtls.handle_timeout(now);
+        }
+        if let Some(media) = &mut self.media {
+            media.handle_timeout(now);
         }
         self.channels.handle_timeout(now);
         self.settle(now);
@@ -240,12 +266,17 @@ impl Connection {
     /// The path of a packet: each layer encloses what the one above appends.
     fn transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         let Self {
-            ice, dtls, channels, ..
+            ice,
+            dtls,
+            media,
+            channels,
+            ..
         } = self;
         ice.poll_transmit(now, out).or_else(|| {
             let dtls = dtls.as_mut()?;
             ice.enclose(out, |out| {
                 dtls.poll_transmit(now, out)
+                    .or_else(|| media.as_mut()?.poll_transmit(now, out))
                     .or_else(|| dtls.enclose(out, |out| channels.poll_transmit(now, out)))
             })
         })
@@ -255,7 +286,8 @@ impl Connection {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let dtls = self.dtls.as_ref().and_then(dtls::Connection::poll_timeout);
-        [self.ice.poll_timeout(), dtls, self.channels.poll_timeout()]
+        let media = self.media.as_ref().and_then(|media| media.poll_timeout());
+        [self.ice.poll_timeout(), dtls, media, self.channels.poll_timeout()]
             .into_iter()
             .flatten()
             .min()
@@ -366,6 +398,9 @@ impl Connection {
             self.on_ice_event(event);
         }
         self.settle_dtls(now);
+        while let Some(event) = self.media.as_mut().and_then(|media| media.poll_event()) {
+            self.events.push_back(event);
+        }
         while let Some(event) = self.channels.poll_event() {
             self.on_channel_event(&event);
         }
@@ -378,6 +413,7 @@ impl Connection {
             match event {
                 dtls::Event::Connected => {
                     self.dtls_state = DtlsTransportState::Connected;
+                    self.connect_media(now);
                     self.channels.connect(now);
                 }
                 dtls::Event::Readable => self.feed_channels(now),

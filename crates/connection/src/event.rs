@@ -1,8 +1,12 @@
 //! What a [`Connection`](crate::Connection) tells its driver.
 
+use std::sync::Arc;
+
 use crate::channels::ChannelId;
 use crate::description::IceCandidate;
+use crate::media::dtmf::DtmfTone;
 use crate::state::{ConnectionState, IceConnectionState, IceGatheringState, SignalingState};
+use crate::transceiver::TransceiverId;
 
 /// News from a [`Connection`](crate::Connection), in the order in which it happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,4 +43,16 @@ pub enum Event {
     ChannelError(ChannelId),
     /// What the channel buffers has fallen to its low threshold (`bufferedamountlow`).
     BufferedAmountLow(ChannelId),
+    /// A receiver has frames or packets to [`recv_frame`](crate::Connection::recv_frame) or
+    /// [`recv_packet`](crate::Connection::recv_packet), after it had none.
+    MediaReadable(TransceiverId),
+    /// The peer needs a keyframe of what this transceiver sends (RFC 4585 §6.3.1, RFC 5104 §4.3.1); of this layer of
+    /// simulcast, if it has layers.
+    KeyframeRequest(TransceiverId, Option<Arc<str>>),
+    /// The peer's estimate of what the path to it takes, in bits a second (REMB).
+    BandwidthEstimate(u64),
+    /// A key was pressed at the peer (RFC 4733): it was heard to its end, or for long enough that the end must be lost.
+    DtmfTone(TransceiverId, DtmfTone),
+    /// A tone of [`insert_dtmf`](crate::Connection::insert_dtmf) begins to be sent; `None` after the last (`tonechange`).
+    ToneChange(TransceiverId, Option<char>),
 }

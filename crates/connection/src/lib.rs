@@ -38,6 +38,7 @@ mod event;
 #[doc(hidden)]
 pub mod fuzzing;
 mod jsep;
+#[allow(dead_code)]
 mod media;
 mod router;
 mod state;
@@ -51,6 +52,9 @@ pub use description::{IceCandidate, SdpType, SessionDescription};
 pub use error::{ChannelFault, Error, SdpFault};
 pub use event::Event;
 pub use jsep::OfferOptions;
+pub use media::dtmf::DtmfTone;
+pub use media::extensions::{ExtensionKind, Extensions};
+pub use media::packet::{IncomingFrame, IncomingPacket, OutgoingFrame, OutgoingPacket, ReceiveMode, SendMediaError};
 pub use media::parameters::{
     MediaKind, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodec, RtpCodecParameters, RtpEncodingParameters,
     RtpHeaderExtensionParameters, RtpReceiveParameters, RtpSendParameters,

@@ -88,8 +88,12 @@ impl Codec {
 fn purpose(mime_type: &str, fmtp: &str) -> Purpose {
     let name = mime_type.split_once('/').map_or("", |(_, name)| name);
     if name.eq_ignore_ascii_case("rtx") {
-        let apt = fmtp.split(';').find_map(|parameter| parameter.trim().strip_prefix("apt="));
-        return apt.and_then(|apt| apt.trim().parse().ok()).map_or(Purpose::Other, Purpose::Rtx);
+        let apt = fmtp
+            .split(';')
+            .find_map(|parameter| parameter.trim().strip_prefix("apt="));
+        return apt
+            .and_then(|apt| apt.trim().parse().ok())
+            .map_or(Purpose::Other, Purpose::Rtx);
     }
     if name.eq_ignore_ascii_case("red") {
         // "The redundant encodings are listed from the primary on" (RFC 2198 §5): `111/111`.

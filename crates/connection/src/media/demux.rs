@@ -1,6 +1,5 @@
 //! What comes in as RTP: unprotected, and brought to its stream (RFC 9143 §9.2, RFC 8852 §3).
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use ahash::HashMap;
@@ -116,10 +115,9 @@ impl Media {
         // "If the packet has a MID and it is in the table mapping MID to media section" it decides alone; without one, the
         // payload type does, if only one section has it (RFC 9143 §9.2).
         let section = match ExtensionIds::read_name(packet, self.routes.ids.mid) {
-            Some(mid) => self
-                .sections
-                .iter()
-                .position(|section| takes(section) && section.as_ref().is_some_and(|section| section.agreed.mid == mid))?,
+            Some(mid) => self.sections.iter().position(|section| {
+                takes(section) && section.as_ref().is_some_and(|section| section.agreed.mid == mid)
+            })?,
             None => {
                 let mut takers = (0..self.sections.len()).filter(|index| takes(&self.sections[*index]));
                 let only = takers.next()?;
@@ -238,4 +236,3 @@ fn repeated_stream(receiver: &Receiver, rtx_ssrc: u32, rid: Option<&str>) -> Opt
         }
     })
 }
-

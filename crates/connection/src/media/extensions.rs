@@ -67,7 +67,10 @@ impl Extensions {
     /// The value of `kind`, as `peerline_rtp::extension` reads it.
     #[must_use]
     pub fn get(&self, kind: ExtensionKind) -> Option<&[u8]> {
-        self.0.iter().find(|(other, _)| *other == kind).map(|(_, value)| &**value)
+        self.0
+            .iter()
+            .find(|(other, _)| *other == kind)
+            .map(|(_, value)| &**value)
     }
 
     /// Sets the value of `kind`, at most 255 bytes.
@@ -171,7 +174,7 @@ impl ExtensionIds {
     }
 
     /// A name in a packet: of its media section, or of its layer.
-    pub(super) fn read_name<'a, B: AsRef<[u8]>>(packet: &'a Packet<B>, id: Option<ExtensionId>) -> Option<&'a str> {
+    pub(super) fn read_name<B: AsRef<[u8]>>(packet: &Packet<B>, id: Option<ExtensionId>) -> Option<&str> {
         std::str::from_utf8(packet.extension(id?)?).ok()
     }
 }

@@ -32,6 +32,7 @@ mod clock;
 mod codecs;
 mod demux;
 mod departures;
+pub(crate) mod dtmf;
 pub(crate) mod extensions;
 mod feedback;
 mod history;
@@ -188,7 +189,12 @@ impl Media {
         let Some(section) = &mut self.sections[index] else {
             return Vec::new();
         };
-        let before: Vec<_> = section.sender.streams.iter().map(|stream| stream.encoding.ssrc).collect();
+        let before: Vec<_> = section
+            .sender
+            .streams
+            .iter()
+            .map(|stream| stream.encoding.ssrc)
+            .collect();
         let ended = match &agreed.send {
             Some(sending) => section.sender.configure(sending, &mut self.rng),
             // It may send again: its streams keep their numbers, and say nothing meanwhile.
@@ -198,7 +204,12 @@ impl Media {
             section.receiver.configure(receiving);
         }
         section.agreed = agreed;
-        let after: Vec<_> = section.sender.streams.iter().map(|stream| stream.encoding.ssrc).collect();
+        let after: Vec<_> = section
+            .sender
+            .streams
+            .iter()
+            .map(|stream| stream.encoding.ssrc)
+            .collect();
         if before != after {
             // Streams have other places now.
             self.queue.retain(|queued| queued.section != index);
@@ -265,7 +276,9 @@ impl Media {
             return false;
         };
         let Section { agreed, sender, .. } = section;
-        let Sender { codecs, ids, streams, .. } = sender;
+        let Sender {
+            codecs, ids, streams, ..
+        } = sender;
         let Some(stream) = streams.get_mut(queued.stream) else {
             return false;
         };
@@ -287,16 +300,16 @@ impl Media {
                 return true;
             }
             What::Rtx(packet) => {
-                let (Some(ssrc), Some(payload_type)) =
-                    (stream.encoding.rtx_ssrc, codecs.rtx_of(packet.payload_type))
+                let (Some(ssrc), Some(payload_type)) = (stream.encoding.rtx_ssrc, codecs.rtx_of(packet.payload_type))
                 else {
                     return false;
                 };
                 let rtx = Rtx {
                     ssrc,
                     payload_type,
-                    sequence_number: stream.take_rtx_number(),
+                    sequence_number: stream.next_rtx,
                 };
+                stream.next_rtx = rtx.sequence_number.next();
                 packet.write_rtx(out, rtx, ids, names, hop);
                 if srtp.outbound.protect_rtp(out, start).is_err() {
                     return false;
@@ -351,12 +364,4 @@ impl Queued {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use std::time::Instant;
-
-    /// Some instant to begin at.
-    #[expect(clippy::disallowed_methods, reason = "tests are in virtual time from here on")]
-    pub(crate) fn start() -> Instant {
-        Instant::now()
-    }
-}
+pub(crate) mod tests;

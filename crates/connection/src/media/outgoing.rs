@@ -1,6 +1,6 @@
 //! [`Outgoing`]: one RTP packet on its way out, and how it is written.
 
-use peerline_rtp::extension::{ExtensionId, Form, Writer};
+use peerline_rtp::extension::{ExtensionId, Writer};
 use peerline_rtp::payload::Payload;
 use peerline_rtp::{Header, PayloadType, Serial16, Ssrc};
 

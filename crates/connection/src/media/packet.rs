@@ -124,7 +124,9 @@ pub enum SendMediaError {
 impl std::fmt::Display for SendMediaError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::NotSending => "the transceiver does not send; negotiate `sendrecv` or `sendonly`, and activate the encoding",
+            Self::NotSending => {
+                "the transceiver does not send; negotiate `sendrecv` or `sendonly`, and activate the encoding"
+            }
             Self::NotConnected => "the transport is not connected yet; wait for the connected state",
             Self::UnknownRid => "no encoding has this rid; it has to be one of the transceiver's `send_encodings`",
             Self::UnknownPayloadType => "the payload type was not negotiated; take one of `send_parameters().codecs`",

@@ -139,7 +139,13 @@ impl ReceiveStream {
     }
 
     /// Takes an admitted packet to make frames of it, and appends those that are complete.
-    pub(super) fn push(&mut self, now: Instant, packet: IncomingPacket, codecs: &Codecs, out: &mut VecDeque<IncomingFrame>) {
+    pub(super) fn push(
+        &mut self,
+        now: Instant,
+        packet: IncomingPacket,
+        codecs: &Codecs,
+        out: &mut VecDeque<IncomingFrame>,
+    ) {
         self.reorder.push(now, packet.sequence_number, packet);
         self.drain(now, codecs, out);
     }
@@ -178,7 +184,11 @@ impl ReceiveStream {
             return;
         };
         let payload_type = packet.payload_type;
-        if self.depacketizer.as_ref().is_none_or(|(before, _)| *before != payload_type) {
+        if self
+            .depacketizer
+            .as_ref()
+            .is_none_or(|(before, _)| *before != payload_type)
+        {
             self.depacketizer = Some((payload_type, format.depacketizer(MAX_FRAME_SIZE)));
         }
         let Some((_, depacketizer)) = &mut self.depacketizer else {
@@ -204,7 +214,11 @@ impl ReceiveStream {
                 payload_type,
                 keyframe: frame.keyframe,
                 follows_gap: frame.follows_gap,
-                extensions: if is_last { packet.extensions.clone() } else { Extensions::new() },
+                extensions: if is_last {
+                    packet.extensions.clone()
+                } else {
+                    Extensions::new()
+                },
                 received: packet.received,
             });
         }

@@ -90,7 +90,12 @@ impl Receiver {
             ReceiveMode::Frames => {
                 let before = self.frames.len();
                 stream.push(now, packet, &self.codecs, &mut self.frames);
-                self.held += self.frames.iter().skip(before).map(|frame| frame.payload.len()).sum::<usize>();
+                self.held += self
+                    .frames
+                    .iter()
+                    .skip(before)
+                    .map(|frame| frame.payload.len())
+                    .sum::<usize>();
             }
         }
         self.bound();
@@ -104,7 +109,12 @@ impl Receiver {
             for stream in &mut self.streams {
                 stream.drain(now, &self.codecs, &mut self.frames);
             }
-            self.held += self.frames.iter().skip(before).map(|frame| frame.payload.len()).sum::<usize>();
+            self.held += self
+                .frames
+                .iter()
+                .skip(before)
+                .map(|frame| frame.payload.len())
+                .sum::<usize>();
             self.bound();
         }
         self.tell()
@@ -148,7 +158,8 @@ impl Receiver {
     }
 
     fn tell(&mut self) -> bool {
-        let has_news = !self.told && !(self.frames.is_empty() && self.packets.is_empty());
+        let has_some = !self.frames.is_empty() || !self.packets.is_empty();
+        let has_news = has_some && !self.told;
         self.told |= has_news;
         has_news
     }

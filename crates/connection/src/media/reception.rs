@@ -113,13 +113,31 @@ mod tests {
         for number in [65_536 + 10, 65_536 + 11, 65_536 + 13] {
             reception.on_packet(now, number, 0, 90_000);
         }
-        assert_eq!(reception.report(), Loss { fraction: 64, cumulative: 1 });
+        assert_eq!(
+            reception.report(),
+            Loss {
+                fraction: 64,
+                cumulative: 1
+            }
+        );
         reception.on_packet(now, 65_536 + 14, 0, 90_000);
-        assert_eq!(reception.report(), Loss { fraction: 0, cumulative: 1 });
+        assert_eq!(
+            reception.report(),
+            Loss {
+                fraction: 0,
+                cumulative: 1
+            }
+        );
         assert_eq!(reception.extended_highest(), 14);
         // A retransmission fills the gap.
         reception.on_packet(now, 65_536 + 12, 0, 90_000);
-        assert_eq!(reception.report(), Loss { fraction: 0, cumulative: 0 });
+        assert_eq!(
+            reception.report(),
+            Loss {
+                fraction: 0,
+                cumulative: 0
+            }
+        );
     }
 
     #[test]

@@ -54,10 +54,11 @@ impl<P> Reorder<P> {
 
     /// What comes next, if it is here, or if what is before it has been missing for `patience`.
     pub(super) fn pop(&mut self, now: Instant, patience: Duration) -> Option<Ordered<P>> {
+        let is_full = self.waiting.len() > MAX_WAITING;
         let first = self.waiting.first_entry()?;
         if self.next != Some(*first.key()) {
             let is_late = now.saturating_duration_since(first.get().since) >= patience;
-            if !is_late && self.waiting.len() <= MAX_WAITING {
+            if !is_late && !is_full {
                 return None;
             }
             self.next = Some(*first.key());

@@ -16,7 +16,7 @@ pub(super) struct SendStream {
     pub(super) encoding: SendEncoding,
     numbers: Numbers,
     /// The next packet of the stream of retransmissions.
-    next_rtx: Serial16,
+    pub(super) next_rtx: Serial16,
     /// "The initial value of the timestamp SHOULD be random" (RFC 3550 §5.1): what frames' timestamps are counted from.
     pub(super) timestamp_offset: u32,
     first_picture_id: u16,
@@ -104,7 +104,11 @@ impl SendStream {
 
     /// The packetizer for `payload_type`; made anew when the codec changes.
     pub(super) fn packetizer(&mut self, payload_type: u8, format: Format) -> &mut AnyPacketizer {
-        if self.packetizer.as_ref().is_none_or(|(before, _)| *before != payload_type) {
+        if self
+            .packetizer
+            .as_ref()
+            .is_none_or(|(before, _)| *before != payload_type)
+        {
             self.packetizer = None;
         }
         let picture_id = self.first_picture_id;
@@ -128,12 +132,6 @@ impl SendStream {
             numbers.next = number.next();
         }
         Some(number)
-    }
-
-    pub(super) fn take_rtx_number(&mut self) -> Serial16 {
-        let number = self.next_rtx;
-        self.next_rtx = number.next();
-        number
     }
 
     /// The timestamp that the stream has at `now`, extrapolated (RFC 3550 §6.4.1).

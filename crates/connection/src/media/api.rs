@@ -1,0 +1,184 @@
+//! [`Connection`]'s methods for media itself: frames and packets, out and in.
+
+use std::time::Instant;
+
+use peerline_srtp as srtp;
+
+use super::packet::{IncomingFrame, IncomingPacket, OutgoingFrame, OutgoingPacket, ReceiveMode, SendMediaError};
+use super::{MAX_QUEUED, Media, Queued, What};
+use crate::Connection;
+use crate::transceiver::TransceiverId;
+
+impl Connection {
+    /// Sends an encoded frame. It is cut into packets, which leave by [`poll_transmit`](Self::poll_transmit).
+    ///
+    /// # Errors
+    /// [`SendMediaError`]; then nothing is sent of it.
+    pub fn send_frame(
+        &mut self,
+        now: Instant,
+        transceiver: TransceiverId,
+        frame: OutgoingFrame,
+    ) -> Result<(), SendMediaError> {
+        let media = self.media.as_mut().ok_or(SendMediaError::NotSending)?;
+        media.send_frame(now, transceiver, frame)
+    }
+
+    /// Sends an RTP packet as it is, such as one that is forwarded. Its SSRC is that of the encoding.
+    ///
+    /// # Errors
+    /// [`SendMediaError`]; then it is not sent.
+    pub fn send_packet(
+        &mut self,
+        now: Instant,
+        transceiver: TransceiverId,
+        packet: OutgoingPacket,
+    ) -> Result<(), SendMediaError> {
+        let media = self.media.as_mut().ok_or(SendMediaError::NotSending)?;
+        media.send_packet(now, transceiver, packet)
+    }
+
+    /// The next frame that has been received, if the receiver gives [`ReceiveMode::Frames`].
+    pub fn recv_frame(&mut self, transceiver: TransceiverId) -> Option<IncomingFrame> {
+        let (_, section) = self.media.as_mut()?.section_of(transceiver)?;
+        section.receiver.recv_frame()
+    }
+
+    /// The next packet that has been received, if the receiver gives [`ReceiveMode::Packets`].
+    pub fn recv_packet(&mut self, transceiver: TransceiverId) -> Option<IncomingPacket> {
+        let (_, section) = self.media.as_mut()?.section_of(transceiver)?;
+        section.receiver.recv_packet()
+    }
+
+    /// Sets how the receiver gives what it receives. What waits in another form is dropped. A transceiver that does not
+    /// receive yet has no receiver to set: do it once it is told by [`Event::Track`](crate::Event::Track).
+    pub fn set_receive_mode(&mut self, transceiver: TransceiverId, mode: ReceiveMode) {
+        let media = self.media.as_mut();
+        if let Some((_, section)) = media.and_then(|media| media.section_of(transceiver)) {
+            section.receiver.set_mode(mode);
+        }
+    }
+
+    /// Asks the peer for a keyframe of what this transceiver receives; of the layer `rid`, or of all.
+    pub fn request_keyframe(&mut self, now: Instant, transceiver: TransceiverId, rid: Option<&str>) {
+        if let Some(media) = &mut self.media {
+            media.request_keyframe(transceiver, rid);
+            media.handle_timeout(now);
+        }
+    }
+
+    /// What is in force has changed: the engine obeys.
+    pub(crate) fn configure_media(&mut self, now: Instant) {
+        if self.agreed.is_empty() && self.media.is_none() {
+            return;
+        }
+        let media = match &mut self.media {
+            Some(media) => media,
+            None => self
+                .media
+                .insert(Box::new(Media::new(now, &self.config, self.media_seed))),
+        };
+        media.configure(self.agreed.clone());
+        self.connect_media(now);
+    }
+
+    /// Gives the engine its keys, once there are both.
+    pub(crate) fn connect_media(&mut self, now: Instant) {
+        let (Some(media), Some(dtls)) = (&mut self.media, &self.dtls) else {
+            return;
+        };
+        if media.is_connected() || !dtls.is_connected() {
+            return;
+        }
+        let Some(profile) = dtls
+            .srtp_profile()
+            .and_then(|profile| srtp::Profile::from_number(profile.0))
+        else {
+            return;
+        };
+        let mut exported = vec![0; profile.keying_material_len()];
+        let label = srtp::KeyingMaterial::EXPORTER_LABEL;
+        if dtls.export_keying_material(label, None, &mut exported).is_err() {
+            return;
+        }
+        let Ok(keys) = srtp::KeyingMaterial::from_exporter(profile, &exported) else {
+            return;
+        };
+        match dtls.role() {
+            peerline_dtls::Role::Client => media.connect(now, &keys.client, &keys.server),
+            peerline_dtls::Role::Server => media.connect(now, &keys.server, &keys.client),
+        }
+    }
+}
+
+impl Media {
+    pub(super) fn send_frame(
+        &mut self,
+        now: Instant,
+        transceiver: TransceiverId,
+        frame: OutgoingFrame,
+    ) -> Result<(), SendMediaError> {
+        let max_payload = self.max_payload();
+        self.send(transceiver, |section, queue| {
+            section.sender.send_frame(now, frame, max_payload, queue)
+        })
+    }
+
+    pub(super) fn send_packet(
+        &mut self,
+        now: Instant,
+        transceiver: TransceiverId,
+        packet: OutgoingPacket,
+    ) -> Result<(), SendMediaError> {
+        let max_payload = self.max_payload();
+        self.send(transceiver, |section, queue| {
+            section.sender.send_packet(now, packet, max_payload, queue)
+        })
+    }
+
+    /// Lets `make` put packets of a section in line, if it may send.
+    fn send(
+        &mut self,
+        transceiver: TransceiverId,
+        make: impl FnOnce(&mut super::Section, &mut dyn FnMut(usize, super::Outgoing)) -> Result<(), SendMediaError>,
+    ) -> Result<(), SendMediaError> {
+        if self.srtp.is_none() {
+            return Err(SendMediaError::NotConnected);
+        }
+        if self.queued > MAX_QUEUED {
+            return Err(SendMediaError::QueueFull);
+        }
+        let Self {
+            sections,
+            queue,
+            queued,
+            ..
+        } = self;
+        let mut sections = sections.iter_mut().enumerate();
+        let (index, section) = sections
+            .find_map(|(index, section)| {
+                let section = section.as_mut()?;
+                (section.agreed.transceiver == transceiver && section.agreed.send.is_some()).then_some((index, section))
+            })
+            .ok_or(SendMediaError::NotSending)?;
+        make(section, &mut |stream, packet| {
+            *queued += packet.payload.len();
+            queue.push_back(Queued {
+                section: index,
+                stream,
+                what: What::First(packet),
+            });
+        })
+    }
+
+    fn request_keyframe(&mut self, transceiver: TransceiverId, rid: Option<&str>) {
+        let Some((_, section)) = self.section_of(transceiver) else {
+            return;
+        };
+        for stream in &mut section.receiver.streams {
+            if rid.is_none() || stream.rid.as_deref() == rid {
+                stream.want_keyframe();
+            }
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Two engines over a path in virtual time.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use peerline_srtp::{KeyingMaterial, Profile};
+
+use super::Media;
+use super::agreed::{Agreed, Receiving, SendEncoding, Sending};
+use super::extensions::{MID, RID, TRANSPORT_NUMBER};
+use super::packet::{IncomingFrame, OutgoingFrame};
+use super::parameters::{MediaKind, RtcpFeedback, RtpCodec, RtpCodecParameters, RtpHeaderExtensionParameters};
+use crate::Event;
+use crate::transceiver::TransceiverId;
+
+/// Some instant to begin at.
+#[expect(clippy::disallowed_methods, reason = "tests are in virtual time from here on")]
+pub(crate) fn start() -> Instant {
+    Instant::now()
+}
+
+const VIDEO: TransceiverId = TransceiverId(1);
+
+fn codec(payload_type: u8, mime_type: &str, fmtp: &str) -> RtpCodecParameters {
+    RtpCodecParameters {
+        payload_type,
+        codec: RtpCodec {
+            mime_type: mime_type.into(),
+            clock_rate: 90_000,
+            channels: None,
+            sdp_fmtp_line: fmtp.into(),
+        },
+        rtcp_feedback: vec![RtcpFeedback::Nack, RtcpFeedback::NackPli, RtcpFeedback::CcmFir],
+    }
+}
+
+fn extensions() -> Vec<RtpHeaderExtensionParameters> {
+    [(1, MID), (2, RID), (3, TRANSPORT_NUMBER)]
+        .map(|(id, uri)| RtpHeaderExtensionParameters { uri: uri.into(), id })
+        .into()
+}
+
+fn video(ssrc: u32, rtx: bool) -> Agreed {
+    let mut codecs = vec![codec(96, "video/VP8", "")];
+    if rtx {
+        codecs.push(codec(97, "video/rtx", "apt=96"));
+    }
+    Agreed {
+        transceiver: VIDEO,
+        kind: MediaKind::Video,
+        mid: "0".into(),
+        send: Some(Sending {
+            codecs: codecs.clone(),
+            extensions: extensions(),
+            encodings: vec![SendEncoding {
+                rid: None,
+                ssrc,
+                rtx_ssrc: rtx.then_some(ssrc + 1),
+                active: true,
+                payload_type: None,
+            }],
+            cname: "test".into(),
+        }),
+        receive: Some(Receiving {
+            codecs,
+            extensions: extensions(),
+            streams: Vec::new(),
+            rids: Vec::new(),
+        }),
+        reduced_size: true,
+    }
+}
+
+/// Alice sends to Bob, and what Bob says of it comes back, each 20 ms later.
+struct Path {
+    now: Instant,
+    ends: [Media; 2],
+    flying: VecDeque<(Instant, usize, BytesMut)>,
+    /// Of the datagrams that Alice sends, by their count, those that are lost.
+    loses: Box<dyn FnMut(u64) -> bool>,
+    sent: u64,
+    frames: Vec<IncomingFrame>,
+    events: Vec<Event>,
+}
+
+impl Path {
+    fn new(rtx: bool, profile: Profile, loses: impl FnMut(u64) -> bool + 'static) -> Self {
+        let now = start();
+        let keys = KeyingMaterial::from_exporter(profile, &vec![7; profile.keying_material_len()]).unwrap();
+        let certificate = peerline_dtls::Certificate::generate(
+            &peerline_dtls::default_provider(),
+            std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30),
+        );
+        let config = crate::Config::new(std::sync::Arc::new(certificate.unwrap()));
+        let end = |seed, ours, theirs| {
+            let mut media = Media::new(now, &config, [seed; 32]);
+            media.configure(vec![video(u32::from(seed) * 100, rtx)]);
+            media.connect(now, ours, theirs);
+            media
+        };
+        Self {
+            now,
+            ends: [end(1, &keys.client, &keys.server), end(2, &keys.server, &keys.client)],
+            flying: VecDeque::new(),
+            loses: Box::new(loses),
+            sent: 0,
+            frames: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    fn flush(&mut self) {
+        for from in 0..2 {
+            let mut out = Vec::new();
+            while let Some(len) = self.ends[from].poll_transmit(self.now, &mut out) {
+                assert!(len <= 1200, "{len} bytes");
+                assert_eq!(len, out.len());
+                self.sent += u64::from(from == 0);
+                if from == 1 || !(self.loses)(self.sent) {
+                    let at = self.now + Duration::from_millis(20);
+                    self.flying.push_back((at, 1 - from, out.as_slice().into()));
+                }
+                out.clear();
+            }
+        }
+    }
+
+    /// Lets time pass.
+    fn run(&mut self, span: Duration) {
+        let end = self.now + span;
+        loop {
+            self.flush();
+            while let Some(frame) = self.bob_frame() {
+                self.frames.push(frame);
+            }
+            for end in &mut self.ends {
+                while let Some(event) = end.poll_event() {
+                    self.events.push(event);
+                }
+            }
+            let timers = self.ends.iter().filter_map(Media::poll_timeout);
+            let arrival = self.flying.front().map(|(at, ..)| *at);
+            let next = timers.chain(arrival).min().unwrap_or(end).max(self.now);
+            if next > end {
+                self.now = end;
+                return;
+            }
+            self.now = next;
+            while self.flying.front().is_some_and(|(at, ..)| *at <= self.now) {
+                let (_, to, datagram) = self.flying.pop_front().unwrap();
+                if (192..=223).contains(&datagram[1]) {
+                    self.ends[to].handle_rtcp(self.now, datagram);
+                } else {
+                    self.ends[to].handle_rtp(self.now, datagram);
+                }
+            }
+            for end in &mut self.ends {
+                end.handle_timeout(self.now);
+            }
+            if self.now == end && self.flying.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn bob_frame(&mut self) -> Option<IncomingFrame> {
+        self.ends[1].section_of(VIDEO).unwrap().1.receiver.recv_frame()
+    }
+
+    fn send(&mut self, number: u32, payload: Bytes) {
+        let frame = OutgoingFrame {
+            payload,
+            timestamp: number * 3000,
+            ..OutgoingFrame::default()
+        };
+        self.ends[0].send_frame(self.now, VIDEO, frame).unwrap();
+    }
+
+    /// Sends so many frames, 33 ms apart, each of a few packets.
+    fn play(&mut self, frames: u32) {
+        for number in 0..frames {
+            self.send(number, picture(number));
+            self.run(Duration::from_millis(33));
+        }
+        self.run(Duration::from_secs(1));
+    }
+}
+
+/// A VP8 frame with its number in it; the first is a keyframe (RFC 6386 §9.1).
+fn picture(number: u32) -> Bytes {
+    let mut frame = vec![u8::from(number != 0) | 0x10, 0, 0, 0x9d, 0x01, 0x2a, 64, 0, 64, 0];
+    frame.resize(4000, number as u8);
+    frame.into()
+}
+
+#[test]
+fn frames_arrive_whole_and_in_order() {
+    let mut path = Path::new(true, Profile::AeadAes128Gcm, |_| false);
+    path.play(30);
+    assert_eq!(path.frames.len(), 30);
+    for (number, frame) in (0u32..).zip(&path.frames) {
+        assert_eq!(frame.payload, picture(number));
+        assert_eq!(frame.keyframe, number == 0);
+        assert_eq!(frame.timestamp.wrapping_sub(path.frames[0].timestamp), number * 3000);
+        assert!(!frame.follows_gap || number == 0);
+    }
+}
+
+#[test]
+fn what_is_lost_comes_again() {
+    for profile in [Profile::AeadAes128Gcm, Profile::Aes128CmHmacSha1_80] {
+        for rtx in [true, false] {
+            let mut path = Path::new(rtx, profile, |count| count % 7 == 3);
+            path.play(60);
+            assert_eq!(path.frames.len(), 60, "{profile:?}, with rtx: {rtx}");
+            for (number, frame) in (0u32..).zip(&path.frames) {
+                assert_eq!(frame.payload, picture(number));
+                assert!(!frame.follows_gap || number == 0);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_lost_for_good_leaves_a_gap_and_asks_for_a_keyframe() {
+    // One frame's packets, and all its retransmissions.
+    let mut path = Path::new(true, Profile::AeadAes128Gcm, |count| (20..60).contains(&count));
+    path.play(90);
+    assert!(
+        path.frames.len() > 60 && path.frames.len() < 90,
+        "{}",
+        path.frames.len()
+    );
+    assert_eq!(path.frames.iter().skip(1).filter(|frame| frame.follows_gap).count(), 1);
+    let asked = |event: &&Event| matches!(event, Event::KeyframeRequest(VIDEO, None));
+    assert!(path.events.iter().filter(asked).count() >= 1);
+}
