@@ -1,4 +1,5 @@
-//! RTP (RFC 3550): packets and their header extensions (RFC 8285). A codec: no clock, no sockets, no state.
+//! RTP and RTCP (RFC 3550): packets and their header extensions (RFC 8285), reports and feedback. A codec: no clock, no
+//! sockets.
 //! [`Packet`] is a view over received bytes; [`Header::write`] appends to the caller's buffer, without allocation.
 //!
 //! ```
@@ -27,6 +28,7 @@
 //! | [`extension`] | header extensions of both forms, and their typed values |
 //! | [`NtpTime`] | wallclock time, and the round-trip time |
 //! | [`InlineList`] | a short list without allocation |
+//! | [`rtcp`] | reports and feedback, a module a kind |
 //! | [`payload`] | payload formats: frames to payloads and back |
 //! | [`file`] | media files, read and written |
 
@@ -40,6 +42,7 @@ mod ntp;
 mod number;
 mod packet;
 pub mod payload;
+pub mod rtcp;
 
 pub use error::ParseError;
 pub use header::{Csrcs, Header, pad};

@@ -1,4 +1,4 @@
-//! A sequence number over all streams of a transport, for feedback on when each packet
+//! A sequence number over all streams of a transport, for [feedback](crate::rtcp::TransportFeedback) on when each packet
 //! came.
 
 use peerline_wire::Serial16;
