@@ -229,3 +229,51 @@ impl fmt::Debug for Inbound {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Outbound;
+    use crate::packet::RtcpTrailer;
+
+    const RTCP: [u8; 20] = *b"\x80\xc9\0\x01\0\0\0\x01\x81\xce\0\x02\0\0\0\x01\0\0\0\x02";
+
+    /// RFC 3711 §3.4: "In case the E-flag is 0, the payload is simply left unmodified."
+    #[test]
+    fn rtcp_that_is_not_encrypted_is_authenticated() {
+        for profile in Profile::ALL {
+            let (key, salt) = (&[7; 32][..profile.key_len()], &[8; 14][..profile.salt_len()]);
+            let master = MasterKey::new(profile, key, salt).unwrap();
+            let mut inbound = Inbound::new(&master, Config::default());
+            let mut out = RTCP.to_vec();
+            let trailer = RtcpTrailer {
+                encrypted: false,
+                index: 5,
+            };
+            SessionKeys::derive(&master).seal_rtcp(1, trailer, &mut out, 0);
+            assert_eq!(out[..RTCP.len()], RTCP);
+            assert_eq!(out.len(), RTCP.len() + profile.rtcp_overhead());
+
+            let mut forged = BytesMut::from(&out[..]);
+            forged[12] ^= 1;
+            assert_eq!(inbound.unprotect_rtcp(&mut forged), Err(UnprotectError::Forged));
+            for len in 0..out.len() {
+                assert!(inbound.unprotect_rtcp(&mut BytesMut::from(&out[..len])).is_err());
+            }
+            assert_eq!(inbound.streams().count(), 0);
+            let mut packet = BytesMut::from(&out[..]);
+            assert_eq!(inbound.unprotect_rtcp(&mut packet), Ok(()));
+            assert_eq!(packet, RTCP[..]);
+
+            // To clear the flag of one that is encrypted is forgery.
+            let mut outbound = Outbound::new(&master, Config::default());
+            let mut out = RTCP.to_vec();
+            outbound.protect_rtcp(&mut out, 0).unwrap();
+            let flag = out.len() - profile.rtcp_overhead() + if profile.is_aead() { 16 } else { 0 };
+            assert_eq!(out[flag], 0x80);
+            out[flag] = 0;
+            let mut forged = BytesMut::from(&out[..]);
+            assert_eq!(inbound.unprotect_rtcp(&mut forged), Err(UnprotectError::Forged));
+        }
+    }
+}
