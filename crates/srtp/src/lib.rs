@@ -36,6 +36,8 @@
 mod cipher;
 mod config;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod inbound;
 mod index;
 mod key;
