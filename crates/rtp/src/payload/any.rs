@@ -1,11 +1,13 @@
 //! All formats behind one enum, for those who learn at run time which they have.
 
 use super::audio::{AudioDepacketizer, AudioPacketizer};
+use super::av1::{Av1Depacketizer, Av1Packetizer};
 use super::h264::{H264Depacketizer, H264Packetizer, PacketizationMode};
+use super::h265::{H265Depacketizer, H265Packetizer};
 use super::vp8::{Vp8Depacketizer, Vp8Packetizer};
 use super::vp9::{Vp9Depacketizer, Vp9Packetizer};
 use super::{Depacketizer, Frame, FrameError, Packetized, Packetizer, Payload, PayloadError};
-use super::{h264, vp8, vp9};
+use super::{av1, h264, h265, vp8, vp9};
 use bytes::Bytes;
 use std::collections::VecDeque;
 
@@ -26,6 +28,10 @@ pub enum Format {
     Vp9(vp9::Mode),
     /// H.264 (RFC 6184), sent in this mode; any mode but the interleaved one is received.
     H264(PacketizationMode),
+    /// H.265 (RFC 7798).
+    H265,
+    /// AV1 (RTP Payload Format For AV1).
+    Av1,
 }
 
 /// Sound or pictures.
@@ -42,7 +48,7 @@ impl Format {
     /// what SDP means when it says nothing else. `None` for names that are not of a codec's format known here.
     #[must_use]
     pub fn from_encoding_name(name: &str) -> Option<Self> {
-        const ALL: [Format; 7] = [
+        const ALL: [Format; 9] = [
             Format::Opus,
             Format::Pcmu,
             Format::Pcma,
@@ -50,6 +56,8 @@ impl Format {
             Format::Vp8,
             Format::Vp9(vp9::Mode::NonFlexible),
             Format::H264(PacketizationMode::SingleNal),
+            Format::H265,
+            Format::Av1,
         ];
         ALL.into_iter()
             .find(|format| format.encoding_name().eq_ignore_ascii_case(name))
@@ -66,6 +74,8 @@ impl Format {
             Self::Vp8 => "VP8",
             Self::Vp9(_) => "VP9",
             Self::H264(_) => "H264",
+            Self::H265 => "H265",
+            Self::Av1 => "AV1",
         }
     }
 
@@ -74,7 +84,7 @@ impl Format {
     pub fn kind(self) -> Kind {
         match self {
             Self::Opus | Self::Pcmu | Self::Pcma | Self::G722 => Kind::Audio,
-            Self::Vp8 | Self::Vp9(_) | Self::H264(_) => Kind::Video,
+            Self::Vp8 | Self::Vp9(_) | Self::H264(_) | Self::H265 | Self::Av1 => Kind::Video,
         }
     }
 
@@ -85,7 +95,7 @@ impl Format {
             Self::Opus => 48_000,
             // RFC 3551 §4.5.2: for G.722 as well, "even though the sampling rate is 16,000 Hz".
             Self::Pcmu | Self::Pcma | Self::G722 => 8_000,
-            Self::Vp8 | Self::Vp9(_) | Self::H264(_) => 90_000,
+            Self::Vp8 | Self::Vp9(_) | Self::H264(_) | Self::H265 | Self::Av1 => 90_000,
         }
     }
 
@@ -97,6 +107,8 @@ impl Format {
             Self::Vp8 => vp8::is_frame_start(payload),
             Self::Vp9(_) => vp9::is_frame_start(payload),
             Self::H264(_) => h264::is_frame_start(payload),
+            Self::H265 => h265::is_frame_start(payload),
+            Self::Av1 => av1::is_frame_start(payload),
         }
     }
 
@@ -108,6 +120,8 @@ impl Format {
             Self::Vp8 => vp8::is_keyframe(payload),
             Self::Vp9(_) => vp9::is_keyframe(payload),
             Self::H264(_) => h264::is_keyframe(payload),
+            Self::H265 => h265::is_keyframe(payload),
+            Self::Av1 => av1::is_keyframe(payload),
         }
     }
 
@@ -119,6 +133,8 @@ impl Format {
             Self::Vp8 => AnyPacketizer::Vp8(Vp8Packetizer::new(first_picture_id)),
             Self::Vp9(mode) => AnyPacketizer::Vp9(Vp9Packetizer::new(mode, first_picture_id)),
             Self::H264(mode) => AnyPacketizer::H264(H264Packetizer::new(mode)),
+            Self::H265 => AnyPacketizer::H265(H265Packetizer::new()),
+            Self::Av1 => AnyPacketizer::Av1(Av1Packetizer::new()),
         }
     }
 
@@ -131,6 +147,8 @@ impl Format {
             Self::Vp8 => AnyDepacketizer::Vp8(Vp8Depacketizer::with_limit(limit)),
             Self::Vp9(_) => AnyDepacketizer::Vp9(Vp9Depacketizer::with_limit(limit)),
             Self::H264(_) => AnyDepacketizer::H264(H264Depacketizer::with_limit(limit)),
+            Self::H265 => AnyDepacketizer::H265(H265Depacketizer::with_limit(limit)),
+            Self::Av1 => AnyDepacketizer::Av1(Av1Depacketizer::with_limit(limit)),
         }
     }
 }
@@ -143,6 +161,8 @@ macro_rules! dispatch {
             Self::Vp8($inner) => $call,
             Self::Vp9($inner) => $call,
             Self::H264($inner) => $call,
+            Self::H265($inner) => $call,
+            Self::Av1($inner) => $call,
         }
     };
 }
@@ -158,6 +178,10 @@ pub enum AnyPacketizer {
     Vp9(Vp9Packetizer),
     /// Of H.264.
     H264(H264Packetizer),
+    /// Of H.265.
+    H265(H265Packetizer),
+    /// Of AV1.
+    Av1(Av1Packetizer),
 }
 
 impl Packetizer for AnyPacketizer {
@@ -182,6 +206,10 @@ pub enum AnyDepacketizer {
     Vp9(Vp9Depacketizer),
     /// Of H.264.
     H264(H264Depacketizer),
+    /// Of H.265.
+    H265(H265Depacketizer),
+    /// Of AV1.
+    Av1(Av1Depacketizer),
 }
 
 impl Depacketizer for AnyDepacketizer {
@@ -206,7 +234,7 @@ mod tests {
 
     #[test]
     fn names_are_found_again() {
-        for name in ["opus", "PCMU", "PCMA", "G722", "VP8", "VP9", "H264"] {
+        for name in ["opus", "PCMU", "PCMA", "G722", "VP8", "VP9", "H264", "H265", "AV1"] {
             let format = Format::from_encoding_name(&name.to_lowercase()).unwrap();
             assert_eq!(format.encoding_name(), name);
         }

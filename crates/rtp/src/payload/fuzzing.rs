@@ -1,7 +1,7 @@
 //! Bodies of the fuzz targets of the payload formats, and the one reading of their input.
 
 use super::{Depacketizer, Format, Frame, Kind, Packetizer, PayloadError};
-use super::{h264, opus, vp8};
+use super::{av1, h264, h265, opus, rtx, vp8, vp9};
 use bytes::Bytes;
 use std::collections::VecDeque;
 
@@ -92,18 +92,78 @@ pub fn vp8(bytes: &[u8]) {
     });
 }
 
-/// H.264.
-pub fn h264(bytes: &[u8]) {
-    look(bytes, Format::H264(h264::PacketizationMode::NonInterleaved));
-    run(bytes, &mut h264::H264Depacketizer::with_limit(LIMIT), |frame| {
-        assert_eq!(frame.data[..4], [0, 0, 0, 1]);
-        // What a hostile NAL unit has inside may look like a start code: it need not come back the same.
-        let (mut payloads, frame) = (VecDeque::new(), frame.data);
-        let mut packetizer = Format::H264(h264::PacketizationMode::NonInterleaved).packetizer(0);
-        let result = packetizer.packetize(&frame, 100, &mut payloads);
+/// VP9.
+pub fn vp9(bytes: &[u8]) {
+    const FORMAT: Format = Format::Vp9(vp9::Mode::Flexible);
+    look(bytes, FORMAT);
+    let mut copy = bytes.to_vec();
+    if vp9::rewrite(&mut copy, Some(0x1234), Some(0x56)).is_ok() {
+        let (old, len) = vp9::Descriptor::parse(bytes).expect("it was rewritten");
+        let (new, new_len) = vp9::Descriptor::parse(&copy).expect("it was rewritten");
+        assert_eq!((len, &bytes[len..]), (new_len, &copy[new_len..]));
+        assert_eq!(
+            new,
+            vp9::Descriptor {
+                picture_id: new.picture_id,
+                tl0_pic_idx: new.tl0_pic_idx,
+                ..old
+            }
+        );
+        assert_eq!(
+            new.picture_id.map(|id| id.number() & 0x7f),
+            old.picture_id.map(|_| 0x34)
+        );
+        assert_eq!(new.tl0_pic_idx, old.tl0_pic_idx.map(|_| 0x56));
+    }
+    run(bytes, &mut vp9::Vp9Depacketizer::with_limit(LIMIT), |frame| {
+        // What it is made of may be anything, also no VP9.
+        let mut payloads = VecDeque::new();
+        let result = FORMAT.packetizer(0).packetize(&frame.data, 100, &mut payloads);
         assert_eq!(result.is_err(), payloads.is_empty());
         assert!(payloads.iter().all(|payload| payload.len() <= 100));
     });
+}
+
+/// H.264.
+pub fn h264(bytes: &[u8]) {
+    const FORMAT: Format = Format::H264(h264::PacketizationMode::NonInterleaved);
+    look(bytes, FORMAT);
+    run(bytes, &mut h264::H264Depacketizer::with_limit(LIMIT), |frame| {
+        byte_stream(&frame, FORMAT);
+    });
+}
+
+/// H.265.
+pub fn h265(bytes: &[u8]) {
+    look(bytes, Format::H265);
+    run(bytes, &mut h265::H265Depacketizer::with_limit(LIMIT), |frame| {
+        byte_stream(&frame, Format::H265);
+    });
+}
+
+/// What a hostile NAL unit has inside may look like a start code: it need not come back the same.
+fn byte_stream(frame: &Frame, format: Format) {
+    assert_eq!(frame.data[..4], [0, 0, 0, 1]);
+    let mut payloads = VecDeque::new();
+    let result = format.packetizer(0).packetize(&frame.data, 100, &mut payloads);
+    assert_eq!(result.is_err(), payloads.is_empty());
+    assert!(payloads.iter().all(|payload| payload.len() <= 100));
+}
+
+/// AV1.
+pub fn av1(bytes: &[u8]) {
+    look(bytes, Format::Av1);
+    run(bytes, &mut av1::Av1Depacketizer::with_limit(LIMIT), |frame| {
+        again(&frame, Format::Av1);
+    });
+}
+
+/// RTX.
+pub fn rtx(bytes: &[u8]) {
+    let Ok((original, payload)) = rtx::unwrap(Bytes::copy_from_slice(bytes)) else {
+        return;
+    };
+    assert_eq!(rtx::wrap(original, payload).to_bytes(), bytes);
 }
 
 /// The audio formats: no state to speak of.

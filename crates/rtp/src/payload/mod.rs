@@ -35,12 +35,16 @@ mod annex_b;
 mod any;
 mod assembly;
 pub mod audio;
+pub mod av1;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod h264;
+pub mod h265;
+mod leb128;
 pub mod opus;
 mod picture_id;
+pub mod rtx;
 pub mod vp8;
 pub mod vp9;
 

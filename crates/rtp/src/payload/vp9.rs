@@ -209,7 +209,17 @@ pub fn is_frame_start(payload: &[u8]) -> bool {
 /// True if the payload is the first of a picture that is not predicted from others.
 #[must_use]
 pub fn is_keyframe(payload: &[u8]) -> bool {
-    Descriptor::parse(payload).is_ok_and(|(descriptor, _)| descriptor.starts_picture() && !descriptor.inter_predicted)
+    let Ok((descriptor, len)) = Descriptor::parse(payload) else {
+        return false;
+    };
+    descriptor.starts_picture() && is_key(&descriptor, &payload[len..])
+}
+
+/// Whether the picture that begins here is a key frame: P tells. Simple senders know nothing of it and never set it
+/// (FFmpeg's is one); they have no picture ids either. There the frame's own header is asked, which elsewhere may be encrypted.
+fn is_key(descriptor: &Descriptor, frame: &[u8]) -> bool {
+    let told = !descriptor.inter_predicted;
+    told && (descriptor.picture_id.is_some() || header::parse(frame).is_none_or(|header| header.keyframe))
 }
 
 /// Replaces picture id and TL0PICIDX of a payload, in place: where a field is absent nothing is written, and a picture id
@@ -450,6 +460,7 @@ pub struct Picture {
 pub struct Vp9Depacketizer {
     assembly: Assembly,
     picture: Picture,
+    keyframe: bool,
     /// A layer frame has begun and not ended.
     in_layer_frame: bool,
 }
@@ -467,6 +478,7 @@ impl Vp9Depacketizer {
         Self {
             assembly: Assembly::new(limit),
             picture: Picture::default(),
+            keyframe: false,
             in_layer_frame: false,
         }
     }
@@ -487,6 +499,7 @@ impl Reassemble for Vp9Depacketizer {
                     first: descriptor,
                     ..Picture::default()
                 };
+                self.keyframe = is_key(&descriptor, &payload);
                 self.in_layer_frame = false;
             }
             Place::Later if descriptor.picture_id != self.picture.first.picture_id => {
@@ -517,7 +530,7 @@ impl Reassemble for Vp9Depacketizer {
         if self.in_layer_frame {
             return Err(PayloadError::Unfinished);
         }
-        Ok((!self.picture.first.inter_predicted, Detail::Vp9(self.picture)))
+        Ok((self.keyframe, Detail::Vp9(self.picture)))
     }
 
     fn reset(&mut self) {

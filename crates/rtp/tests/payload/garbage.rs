@@ -5,7 +5,16 @@ use peerline_rtp::payload::{Depacketizer, MAX_FRAME_SIZE, fuzzing};
 use proptest::prelude::*;
 use std::collections::VecDeque;
 
-const BODIES: [fn(&[u8]); 3] = [fuzzing::audio, fuzzing::vp8, fuzzing::h264];
+/// The first as the samples are.
+const BODIES: [fn(&[u8]); 7] = [
+    fuzzing::audio,
+    fuzzing::vp8,
+    fuzzing::h264,
+    fuzzing::av1,
+    fuzzing::vp9,
+    fuzzing::h265,
+    fuzzing::rtx,
+];
 
 #[test]
 fn payloads_cut_anywhere() {

@@ -2,6 +2,7 @@
 
 use crate::samples::{Sample, samples};
 use bytes::Bytes;
+use peerline_rtp::payload::vp9::Mode;
 use peerline_rtp::payload::{Depacketizer, Format, FrameError, MAX_FRAME_SIZE, Packetizer};
 use proptest::prelude::*;
 use std::collections::VecDeque;
@@ -75,6 +76,57 @@ proptest! {
         let out = through(Format::Vp8, &[frame.clone().into()], &[max]);
         prop_assert_eq!(&out[0].1, &frame);
         prop_assert_eq!(out[0].0, frame[0] & 1 == 0);
+    }
+
+    #[test]
+    fn any_vp9_frame(
+        frame in proptest::collection::vec(any::<u8>(), 1..5000),
+        max in 16_usize..2000,
+        flexible in any::<bool>(),
+    ) {
+        let format = Format::Vp9(if flexible { Mode::Flexible } else { Mode::NonFlexible });
+        let mut frame = frame;
+        frame[0] = frame[0] & 0x3f | 0x80; // The frame marker.
+        prop_assert_eq!(&through(format, &[frame.clone().into()], &[max])[0].1, &frame);
+    }
+
+    #[test]
+    fn any_temporal_unit(
+        units in proptest::collection::vec((1_u8..16, any::<Option<u8>>(), 0_usize..300, any::<u8>()), 1..12),
+        sizes in proptest::collection::vec(4_usize..400, 1..4),
+    ) {
+        // As files have them: with a temporal delimiter, which does not travel.
+        let mut frame = vec![0x12, 0x00];
+        for (kind, extension, len, byte) in units {
+            if kind == 2 || kind == 8 {
+                continue;
+            }
+            frame.push(kind << 3 | if extension.is_some() { 4 } else { 0 } | 2);
+            frame.extend(extension);
+            match len {
+                0..128 => frame.push(len as u8),
+                _ => frame.extend([len as u8 | 0x80, (len >> 7) as u8]),
+            }
+            frame.extend(std::iter::repeat_n(byte, len));
+        }
+        prop_assume!(frame.len() > 2);
+        let out = through(Format::Av1, &[frame.clone().into()], &sizes);
+        prop_assert_eq!(&out[0].1, &frame[2..]);
+    }
+
+    #[test]
+    fn any_h265_access_unit(
+        units in proptest::collection::vec((0_u8..48, 0_u8..64, 1_u8..8, proptest::collection::vec(1_u8.., 0..3000)), 1..12),
+        sizes in proptest::collection::vec(4_usize..1500, 1..4),
+    ) {
+        let mut frame = Vec::new();
+        for (kind, layer, tid, body) in &units {
+            frame.extend_from_slice(&[0, 0, 0, 1, kind << 1 | layer >> 5, layer << 3 | tid]);
+            frame.extend_from_slice(body);
+        }
+        let out = through(Format::H265, &[frame.clone().into()], &sizes);
+        prop_assert_eq!(&out[0].1, &frame);
+        prop_assert_eq!(out[0].0, units.iter().any(|(kind, ..)| (16..24).contains(kind)));
     }
 
     /// NAL units as the standard allows them: no start code inside, no zero at the end.

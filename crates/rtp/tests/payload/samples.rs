@@ -1,7 +1,8 @@
-//! Payloads that a browser sent, with the frames that they carry (`tests/samples/SOURCE.md`).
+//! Payloads that others sent, with the frames that they carry (`tests/samples/SOURCE.md`).
 
 use bytes::Bytes;
 use peerline_rtp::payload::h264::PacketizationMode;
+use peerline_rtp::payload::vp9::Mode;
 use peerline_rtp::payload::{Depacketizer, Format, Frame, MAX_FRAME_SIZE};
 use std::collections::VecDeque;
 
@@ -26,6 +27,9 @@ pub(crate) fn samples() -> Vec<Sample> {
         sample(Format::Opus, include_str!("../samples/opus.txt")),
         sample(Format::Vp8, include_str!("../samples/vp8.txt")),
         sample(H264, include_str!("../samples/h264.txt")),
+        sample(Format::Av1, include_str!("../samples/av1.txt")),
+        sample(Format::Vp9(Mode::NonFlexible), include_str!("../samples/vp9.txt")),
+        sample(Format::H265, include_str!("../samples/h265.txt")),
     ]
 }
 
@@ -79,7 +83,7 @@ pub(crate) fn unhex(hex: &str) -> Bytes {
 }
 
 #[test]
-fn browsers_payloads_make_their_frames() {
+fn payloads_of_others_make_their_frames() {
     for Sample {
         format,
         packets,
