@@ -1,1 +1,208 @@
-//! RTCP that we get.
+//! RTCP that we receive: reports, and requests about what we send.
+
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use peerline_rtp::rtcp::{Nack, Packet, ReportBlock, SenderReport, TransportFeedback, XrBlock, packets};
+use peerline_rtp::{NtpShort, Ssrc, round_trip_time};
+
+use super::history::Again;
+use super::receive_stream::SenderReport as Remembered;
+use super::report::{MAX_REFERENCES, Reference};
+use super::send_stream::SendStream;
+use super::{Media, Queued, What};
+use crate::event::Event;
+
+/// A stream's keyframe requests within this are one.
+const KEYFRAME_PAUSE: Duration = Duration::from_millis(100);
+
+/// A packet is sent again at most once within this; no path is faster by much.
+const MIN_REPEAT_PAUSE: Duration = Duration::from_millis(10);
+
+impl Media {
+    /// Takes an SRTCP packet. What is not authentic, or makes no sense, is counted and dropped.
+    pub(crate) fn handle_rtcp(&mut self, now: Instant, mut datagram: BytesMut) {
+        let Some(srtp) = &mut self.srtp else {
+            self.counters.unprotect_failures += 1;
+            return;
+        };
+        if srtp.inbound.unprotect_rtcp(&mut datagram).is_err() {
+            self.counters.unprotect_failures += 1;
+            return;
+        }
+        let mut estimate = None;
+        for packet in packets(&datagram).flatten() {
+            match packet {
+                Packet::SenderReport(report) => {
+                    self.on_sender_report(now, &report);
+                    report.reports.iter().for_each(|block| self.on_report_block(now, &block));
+                }
+                Packet::ReceiverReport(report) => {
+                    report.reports.iter().for_each(|block| self.on_report_block(now, &block));
+                }
+                Packet::ExtendedReport(report) => {
+                    report.blocks().for_each(|block| self.on_extended_block(now, report.ssrc, block));
+                }
+                Packet::Nack(nack) => self.on_nack(now, &nack),
+                Packet::PictureLossIndication(pli) => {
+                    self.on_keyframe_request(now, pli.media, |stream| stream.sent.plis += 1);
+                }
+                Packet::FullIntraRequest(request) => {
+                    for entry in request.entries.iter() {
+                        self.on_fir(now, entry.ssrc, entry.sequence_number);
+                    }
+                }
+                Packet::TransportFeedback(feedback) => self.on_transport_feedback(&feedback),
+                Packet::ReceiverEstimatedMaxBitrate(remb) => estimate = Some(remb.bitrate),
+                Packet::Bye(bye) => bye.sources.iter().for_each(|ssrc| self.on_bye(ssrc)),
+                Packet::SourceDescription(_)
+                | Packet::App(_)
+                | Packet::CongestionFeedback(_)
+                | Packet::Unknown(_) => {}
+            }
+        }
+        if let Some(estimate) = estimate.filter(|estimate| self.remb != Some(*estimate)) {
+            self.remb = Some(estimate);
+            self.events.push_back(Event::BandwidthEstimate(estimate));
+        }
+    }
+
+    fn on_sender_report(&mut self, now: Instant, report: &SenderReport<'_>) {
+        let sections = self.sections.iter_mut().flatten();
+        let mut streams = sections.flat_map(|section| &mut section.receiver.streams);
+        if let Some(stream) = streams.find(|stream| stream.ssrc == report.ssrc.0) {
+            stream.sender_report = Some(Remembered {
+                at: now,
+                ntp: report.info.ntp_time,
+                timestamp: report.info.rtp_timestamp,
+                packets: report.info.packet_count,
+                bytes: report.info.octet_count,
+                count: stream.sender_report.map_or(0, |before| before.count) + 1,
+            });
+        }
+    }
+
+    /// What the peer says of a stream of ours.
+    fn on_report_block(&mut self, now: Instant, block: &ReportBlock) {
+        let ntp = self.clock.ntp(now).short();
+        let Some((.., stream)) = self.send_stream(block.ssrc) else {
+            return;
+        };
+        // It knows whose packets these are: they need not say it any more.
+        stream.is_known = true;
+        stream.remote.at = Some(now);
+        stream.remote.packets_lost = block.cumulative_lost.into();
+        stream.remote.fraction_lost = f64::from(block.fraction_lost) / 256.0;
+        stream.remote.jitter = block.jitter;
+        if let Some(round_trip) = round_trip_time(ntp, block.last_sr, block.delay_since_last_sr) {
+            stream.remote.round_trip = Some(round_trip);
+            stream.remote.total_round_trip += round_trip;
+            stream.remote.measurements += 1;
+            self.round_trip = Some(round_trip);
+        }
+    }
+
+    fn on_extended_block(&mut self, now: Instant, ssrc: Ssrc, block: XrBlock<'_>) {
+        match block {
+            XrBlock::ReceiverReferenceTime(time) => {
+                let references = &mut self.schedule.references;
+                references.retain(|reference| reference.ssrc != ssrc);
+                if references.len() < MAX_REFERENCES {
+                    references.push(Reference {
+                        ssrc,
+                        time: time.short(),
+                        at: now,
+                    });
+                }
+            }
+            XrBlock::Dlrr(replies) => {
+                let ntp: NtpShort = self.clock.ntp(now).short();
+                // Whoever of us asked: the clock is the same.
+                let measured = replies.iter().find_map(|reply| round_trip_time(ntp, reply.last_rr, reply.delay));
+                self.round_trip = measured.or(self.round_trip);
+            }
+            XrBlock::Unknown { .. } => {}
+        }
+    }
+
+    /// Puts what is asked for in line again, if it is still there.
+    fn on_nack(&mut self, now: Instant, nack: &Nack<'_>) {
+        let pause = self.round_trip.unwrap_or_default().max(MIN_REPEAT_PAUSE);
+        let mut again = Vec::new();
+        let Some((section, index, stream)) = self.send_stream(nack.media) else {
+            return;
+        };
+        stream.sent.nacks += 1;
+        for number in nack.lost() {
+            again.extend(stream.history.repeat(now, number.0, pause).cloned());
+        }
+        for packet in again {
+            self.enqueue(Queued {
+                section,
+                stream: index,
+                what: match packet {
+                    Again::Packet(packet) => What::Rtx(packet),
+                    Again::Datagram(datagram) => What::Repeat(datagram),
+                },
+            });
+        }
+    }
+
+    fn on_fir(&mut self, now: Instant, ssrc: Ssrc, command: u8) {
+        let Some((.., stream)) = self.send_stream(ssrc) else {
+            return;
+        };
+        // "The sequence number … used to detect and ignore repetitions" (RFC 5104 §4.3.1.1).
+        if stream.fir_command != Some(command) {
+            stream.fir_command = Some(command);
+            self.on_keyframe_request(now, ssrc, |stream| stream.sent.firs += 1);
+        }
+    }
+
+    fn on_keyframe_request(&mut self, now: Instant, ssrc: Ssrc, count: impl FnOnce(&mut SendStream)) {
+        let Some((section, _, stream)) = self.send_stream(ssrc) else {
+            return;
+        };
+        count(stream);
+        let is_repeated = |before| now.saturating_duration_since(before) < KEYFRAME_PAUSE;
+        if stream.keyframe_asked.is_some_and(is_repeated) {
+            return;
+        }
+        stream.keyframe_asked = Some(now);
+        let rid = stream.encoding.rid.as_deref().map(Into::into);
+        if let Some(Some(section)) = self.sections.get(section) {
+            self.events
+                .push_back(Event::KeyframeRequest(section.agreed.transceiver, rid));
+        }
+    }
+
+    fn on_transport_feedback(&mut self, feedback: &TransportFeedback<'_>) {
+        let reference = feedback.reference_time();
+        let arrivals = feedback.packets().map(|(_, reception)| {
+            let time = reception.time()?;
+            // A little may lie before the reference; a second is plenty.
+            let micros = time.micros_since(reference).saturating_add(1_000_000);
+            Some(Duration::from_micros(micros.max(0).unsigned_abs()))
+        });
+        self.departures.on_feedback(feedback.base_sequence_number, arrivals);
+    }
+
+    /// The peer's stream has ended.
+    fn on_bye(&mut self, ssrc: Ssrc) {
+        for section in self.sections.iter_mut().flatten() {
+            section.receiver.end_stream(ssrc.0);
+        }
+    }
+
+    /// A stream of ours, with the index of its section and its own.
+    fn send_stream(&mut self, ssrc: Ssrc) -> Option<(usize, usize, &mut SendStream)> {
+        let sections = self.sections.iter_mut().enumerate();
+        sections
+            .filter_map(|(index, section)| Some((index, section.as_mut()?)))
+            .find_map(|(section, found)| {
+                let mut streams = found.sender.streams.iter_mut().enumerate();
+                let (index, stream) = streams.find(|(_, stream)| stream.encoding.ssrc == ssrc.0)?;
+                Some((section, index, stream))
+            })
+    }
+}

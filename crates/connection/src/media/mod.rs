@@ -6,7 +6,7 @@
 //! [`feedback`] reads it; [`arrivals`] and [`departures`] are the two ends of transport-wide feedback.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use peerline_rtp::Ssrc;
 use peerline_srtp as srtp;
@@ -67,6 +67,11 @@ pub(crate) struct Media {
     departures: Departures,
     schedule: report::Schedule,
     clock: Clock,
+    /// The latest round trip that was measured.
+    round_trip: Option<Duration>,
+    /// The peer's latest estimate of the bandwidth, in bits a second.
+    remb: Option<u64>,
+    born: Instant,
     /// The sender of reports while nothing is sent (RFC 3550 §6.4.2).
     reporter: Ssrc,
     rng: StdRng,
@@ -133,6 +138,9 @@ impl Media {
             departures: Departures::default(),
             schedule: report::Schedule::default(),
             clock: Clock::new(config.wall_clock, now),
+            round_trip: None,
+            remb: None,
+            born: now,
             reporter: Ssrc(rng.random()),
             rng,
             events: VecDeque::new(),

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use peerline_rtp::NtpTime;
 use peerline_rtp::payload::{AnyDepacketizer, Depacketizer as _, Frame, MAX_FRAME_SIZE};
 
 use super::codecs::{Codecs, Purpose};
@@ -43,8 +44,8 @@ pub(super) struct ReceiveStream {
 pub(super) struct SenderReport {
     /// When it came.
     pub(super) at: Instant,
-    /// 64 bits of NTP time, and the RTP time of the same instant.
-    pub(super) ntp: u64,
+    /// The sender's wall clock, and the RTP time of the same instant.
+    pub(super) ntp: NtpTime,
     pub(super) timestamp: u32,
     pub(super) packets: u32,
     pub(super) bytes: u32,

@@ -75,6 +75,11 @@ impl Receiver {
         gives_way
     }
 
+    /// The stream `ssrc` has ended; what it completed can still be fetched.
+    pub(super) fn end_stream(&mut self, ssrc: u32) {
+        self.streams.retain(|stream| stream.ssrc != ssrc);
+    }
+
     /// Takes a packet of the stream at `index`; true if the application is to be told of what came of it.
     pub(super) fn on_packet(&mut self, now: Instant, index: usize, packet: IncomingPacket, repeated: bool) -> bool {
         let stream = &mut self.streams[index];

@@ -1,28 +1,318 @@
-//! RTCP that we send: reports on a schedule, requests at once.
+//! RTCP that we send: reports on a schedule (RFC 3550 §6), requests when they are due (RFC 4585).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use peerline_rtp::rtcp::{
+    ArrivalTime, Bye, DelaySinceLastRr, ExtendedReport, FirEntry, FullIntraRequest, Nack, PictureLossIndication,
+    ReceiverReport, ReportBlock, SenderInfo, SenderReport, SourceDescription, TransportFeedback,
+};
+use peerline_rtp::{NtpShort, Serial16, Ssrc};
+use rand::RngExt;
 use rand::rngs::StdRng;
 
-use super::Media;
+use super::{Media, Section};
+use crate::event::Event;
 
-/// When reports are due.
+/// When reports are due, and what they reply to.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     due: Option<Instant>,
+    /// Receivers' reference times, to be replied to in the next report (RFC 3611 §4.4).
+    pub(super) references: Vec<Reference>,
 }
 
+/// A receiver's reference time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reference {
+    pub(super) ssrc: Ssrc,
+    pub(super) time: NtpShort,
+    pub(super) at: Instant,
+}
+
+/// Between two reports, on average. RFC 3550 §6.2 has 5 s as the least for two; with RFC 4585's profile there is none, and
+/// browsers report on video each second.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// What is taken for the round-trip time until one was measured.
+const DEFAULT_ROUND_TRIP: Duration = Duration::from_millis(100);
+
+/// Blocks in one report, and senders in one datagram: so that both fit.
+const MAX_BLOCKS: usize = 20;
+const MAX_SENDERS: usize = 8;
+/// References replied to: more would be the work of one who makes up SSRCs.
+pub(super) const MAX_REFERENCES: usize = 16;
+/// Sequence numbers in one request.
+const MAX_LOST: usize = 250;
+/// Streams named in one goodbye.
+const MAX_GOODBYES: usize = 31;
+
 impl Schedule {
-    pub(super) fn begin(&mut self, now: Instant, _rng: &mut StdRng) {
-        self.due = Some(now);
+    /// Reports begin.
+    pub(super) fn begin(&mut self, now: Instant, rng: &mut StdRng) {
+        self.due = Some(now + INTERVAL.mul_f64(rng.random_range(0.25..0.5)));
+    }
+
+    /// True if a report is due; then the next is in the future. "The interval … is varied randomly over the range [0.5,1.5]
+    /// times the calculated interval" (RFC 3550 §6.2).
+    fn take_due(&mut self, now: Instant, rng: &mut StdRng) -> bool {
+        let is_due = self.due.is_some_and(|due| due <= now);
+        if is_due {
+            self.due = Some(now + INTERVAL.mul_f64(rng.random_range(0.5..1.5)));
+        }
+        is_due
     }
 }
 
 impl Media {
-    pub(super) fn say_goodbye(&mut self, _ended: &[u32]) {}
-    pub(crate) fn handle_timeout(&mut self, _now: Instant) {}
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.srtp.as_ref()?;
+        let receivers = self.sections.iter().flatten();
+        receivers
+            .filter_map(|section| section.receiver.poll_timeout())
+            .chain(self.arrivals.poll_timeout())
+            .chain(self.schedule.due)
+            .min()
     }
-    pub(crate) fn handle_rtcp(&mut self, _now: Instant, _d: bytes::BytesMut) {}
+
+    /// Gives up what has been waited for long enough, and writes the RTCP that is due.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if self.srtp.is_none() {
+            return;
+        }
+        for index in 0..self.sections.len() {
+            let Some(section) = &mut self.sections[index] else {
+                continue;
+            };
+            if section.receiver.handle_timeout(now) {
+                self.events
+                    .push_back(Event::MediaReadable(section.agreed.transceiver));
+            }
+            self.request(now, index);
+        }
+        self.tell_arrivals(now);
+        if self.schedule.take_due(now, &mut self.rng) {
+            self.report(now);
+        }
+    }
+
+    /// Who speaks in RTCP: a stream of ours if there is one.
+    fn speaker(&self) -> Ssrc {
+        let sections = self.sections.iter().flatten();
+        sections
+            .filter(|section| section.agreed.send.is_some())
+            .flat_map(|section| &section.sender.streams)
+            .find(|stream| stream.latest.is_some())
+            .map_or(self.reporter, |stream| Ssrc(stream.encoding.ssrc))
+    }
+
+    /// What a feedback packet begins with, where reduced size was not agreed on: "all RTCP packets MUST be sent in a compound
+    /// packet of at least two individual packets" (RFC 3550 §6.1).
+    fn begin_feedback(&self, reduced_size: bool) -> Vec<u8> {
+        let mut out = Vec::new();
+        if !reduced_size {
+            ReceiverReport::write(&mut out, self.speaker(), &[]);
+            SourceDescription::write_cname(&mut out, self.speaker(), self.cname());
+        }
+        out
+    }
+
+    fn cname(&self) -> &str {
+        let senders = self.sections.iter().flatten().map(|section| &*section.sender.cname);
+        senders.into_iter().find(|cname| !cname.is_empty()).unwrap_or("peerline")
+    }
+
+    /// Asks for what a section's streams miss: packets, and keyframes.
+    fn request(&mut self, now: Instant, index: usize) {
+        let sender = self.speaker();
+        let round_trip = self.round_trip.unwrap_or(DEFAULT_ROUND_TRIP);
+        let mut written = Vec::new();
+        let Some(section) = self.sections.get_mut(index).and_then(Option::as_mut) else {
+            return;
+        };
+        let Section { agreed, receiver, .. } = section;
+        let mut lost = Vec::new();
+        for stream in &mut receiver.streams {
+            let media = Ssrc(stream.ssrc);
+            stream.take_missing(now, round_trip, &mut lost);
+            for lost in lost.chunks(MAX_LOST) {
+                let mut out = Vec::new();
+                Nack::write(&mut out, sender, media, lost.iter().copied().map(Serial16));
+                written.push(out);
+            }
+            lost.clear();
+            if !stream.take_keyframe_request(now) {
+                continue;
+            }
+            let mut out = Vec::new();
+            match receiver.codecs.get(stream.payload_type) {
+                Some(codec) if codec.fir && !codec.pli => {
+                    let command = stream.keyframe_request.fir_command.wrapping_add(1);
+                    stream.keyframe_request.fir_command = command;
+                    stream.got.firs += 1;
+                    let entry = FirEntry {
+                        ssrc: media,
+                        sequence_number: command,
+                    };
+                    FullIntraRequest::write(&mut out, sender, &[entry]);
+                }
+                Some(codec) if codec.pli => {
+                    stream.got.plis += 1;
+                    PictureLossIndication { sender, media }.write(&mut out);
+                }
+                _ => continue,
+            }
+            written.push(out);
+        }
+        let reduced_size = agreed.reduced_size;
+        for request in written {
+            let mut out = self.begin_feedback(reduced_size);
+            out.extend_from_slice(&request);
+            self.control.push_back(out);
+        }
+    }
+
+    /// Tells when packets came, by their numbers in the transport.
+    fn tell_arrivals(&mut self, now: Instant) {
+        let sender = self.speaker();
+        let sections = || self.sections.iter().flatten();
+        let reduced_size = sections().all(|section| section.agreed.reduced_size);
+        let media = sections()
+            .flat_map(|section| &section.receiver.streams)
+            .next()
+            .map_or(Ssrc(0), |stream| Ssrc(stream.ssrc));
+        let mut out = self.begin_feedback(reduced_size);
+        let room = self.mtu.saturating_sub(out.len() + MAX_RTCP_TRAILER);
+        let born = self.born;
+        let count = self.arrivals.count;
+        let Some((base, times)) = self.arrivals.due(now) else {
+            return;
+        };
+        let arrival = |at: Instant| ArrivalTime::from_duration(at.saturating_duration_since(born) + BEFORE_BIRTH);
+        let packets = (0u16..).zip(times).map(|(offset, at)| (base.add(offset), at.map(arrival)));
+        let told = match TransportFeedback::write(&mut out, sender, media, count, base, room, packets) {
+            Some(written) => written.next.0.wrapping_sub(base.0).into(),
+            None => times.len(),
+        };
+        self.arrivals.told(told);
+        self.control.push_back(out);
+    }
+
+    /// Writes a report on everything: what each stream of ours has sent, and what came of the peer's.
+    fn report(&mut self, now: Instant) {
+        let blocks = self.report_blocks(now);
+        let senders = self.sender_infos(now);
+        let speaker = self.speaker();
+        let cname = self.cname().to_owned();
+        let mut blocks = blocks.chunks(MAX_BLOCKS);
+        let mut senders = senders.chunks(MAX_SENDERS);
+        let mut is_first = true;
+        loop {
+            let (blocks, senders) = (blocks.next(), senders.next());
+            if blocks.is_none() && senders.is_none() && !is_first {
+                return;
+            }
+            let mut out = Vec::new();
+            let blocks = blocks.unwrap_or_default();
+            match senders.unwrap_or_default() {
+                [] => {
+                    ReceiverReport::write(&mut out, speaker, blocks);
+                    SourceDescription::write_cname(&mut out, speaker, &cname);
+                }
+                [(ssrc, info), others @ ..] => {
+                    SenderReport::write(&mut out, *ssrc, info, blocks);
+                    SourceDescription::write_cname(&mut out, *ssrc, &cname);
+                    for (ssrc, info) in others {
+                        SenderReport::write(&mut out, *ssrc, info, &[]);
+                        SourceDescription::write_cname(&mut out, *ssrc, &cname);
+                    }
+                }
+            }
+            if is_first {
+                self.write_extended(now, &mut out, speaker);
+            }
+            is_first = false;
+            self.control.push_back(out);
+        }
+    }
+
+    /// Our reference time, by whose replies one who only receives knows the round trip, and replies to the peer's.
+    fn write_extended(&mut self, now: Instant, out: &mut Vec<u8>, speaker: Ssrc) {
+        let time = self.clock.ntp(now);
+        let replies: Vec<_> = self
+            .schedule
+            .references
+            .drain(..)
+            .map(|reference| DelaySinceLastRr {
+                ssrc: reference.ssrc,
+                last_rr: reference.time,
+                delay: NtpShort::from_duration(now.saturating_duration_since(reference.at)),
+            })
+            .collect();
+        ExtendedReport::write(out, speaker, |blocks| {
+            blocks.receiver_reference_time(time);
+            if !replies.is_empty() {
+                blocks.dlrr(&replies);
+            }
+        });
+    }
+
+    /// What came of each stream of the peer's since the report before.
+    fn report_blocks(&mut self, now: Instant) -> Vec<ReportBlock> {
+        let sections = self.sections.iter_mut().flatten();
+        let streams = sections.flat_map(|section| &mut section.receiver.streams);
+        let heard = streams.filter(|stream| stream.reception.has_news());
+        heard
+            .map(|stream| {
+                let loss = stream.reception.report();
+                let sender_report = stream.sender_report;
+                let delay = sender_report.map(|report| now.saturating_duration_since(report.at));
+                ReportBlock {
+                    ssrc: Ssrc(stream.ssrc),
+                    fraction_lost: loss.fraction,
+                    cumulative_lost: loss.cumulative.clamp(i32::MIN.into(), i32::MAX.into()) as i32,
+                    extended_highest_sequence_number: stream.reception.extended_highest(),
+                    jitter: stream.reception.jitter(),
+                    last_sr: sender_report.map_or(NtpShort(0), |report| report.ntp.short()),
+                    delay_since_last_sr: delay.map_or(NtpShort(0), NtpShort::from_duration),
+                }
+            })
+            .collect()
+    }
+
+    /// What each stream of ours has sent.
+    fn sender_infos(&self, now: Instant) -> Vec<(Ssrc, SenderInfo)> {
+        let sections = self.sections.iter().flatten();
+        let streams = sections
+            .filter(|section| section.agreed.send.is_some())
+            .flat_map(|section| &section.sender.streams);
+        let ntp_time = self.clock.ntp(now);
+        streams
+            .filter_map(|stream| {
+                let info = SenderInfo {
+                    ntp_time,
+                    rtp_timestamp: stream.timestamp_at(now)?,
+                    packet_count: stream.sent.packets as u32,
+                    octet_count: stream.sent.bytes as u32,
+                };
+                Some((Ssrc(stream.encoding.ssrc), info))
+            })
+            .collect()
+    }
+
+    /// Streams of ours have ended (RFC 3550 §6.6).
+    pub(super) fn say_goodbye(&mut self, ended: &[u32]) {
+        for ended in ended.chunks(MAX_GOODBYES) {
+            let ended: Vec<_> = ended.iter().copied().map(Ssrc).collect();
+            let mut out = self.begin_feedback(false);
+            Bye::write(&mut out, &ended, None);
+            self.control.push_back(out);
+        }
+    }
 }
+
+/// SRTCP's index and tag, at most.
+const MAX_RTCP_TRAILER: usize = 4 + 16;
+
+/// Arrival times are told from a little before the first, so that none is zero.
+const BEFORE_BIRTH: Duration = Duration::from_millis(64);

@@ -26,6 +26,8 @@ pub(super) struct SendStream {
     pub(super) is_known: bool,
     /// When the latest packet was sent, and its timestamp: what sender reports extrapolate from.
     pub(super) latest: Option<Latest>,
+    /// When the application was last asked for a keyframe.
+    pub(super) keyframe_asked: Option<Instant>,
     /// The command number of the latest FIR (RFC 5104 §4.3.1.1).
     pub(super) fir_command: Option<u8>,
     pub(super) sent: Sent,
@@ -96,6 +98,7 @@ impl SendStream {
             history: History::default(),
             is_known: false,
             latest: None,
+            keyframe_asked: None,
             fir_command: None,
             sent: Sent::default(),
             remote: RemoteReport::default(),
