@@ -32,15 +32,12 @@ impl Arrivals {
     /// A packet has come.
     pub(super) fn on_packet(&mut self, now: Instant, number: Serial16) {
         let number = self.unwrapper.unwrap(number);
-        if self.times.is_empty() {
-            // What is missing between two reports belongs to the second: the numbers go on where they ended.
-            let is_near = self.base != 0 && number >= self.base && number - self.base < MAX_NUMBERS;
-            if !is_near {
-                self.base = number;
-            }
+        if self.times.is_empty() && number >= self.base + MAX_NUMBERS {
+            // What is missing between two reports belongs to the second, but not for ever.
+            self.base = number;
         }
         let Some(offset) = number.checked_sub(self.base) else {
-            // It was told as missing. The sender may hear of it anew, if nothing else is to be told between.
+            // It was told as missing, and what comes after it was told, too.
             return;
         };
         if offset >= MAX_NUMBERS * 8 {

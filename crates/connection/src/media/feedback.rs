@@ -35,13 +35,21 @@ impl Media {
             match packet {
                 Packet::SenderReport(report) => {
                     self.on_sender_report(now, &report);
-                    report.reports.iter().for_each(|block| self.on_report_block(now, &block));
+                    report
+                        .reports
+                        .iter()
+                        .for_each(|block| self.on_report_block(now, &block));
                 }
                 Packet::ReceiverReport(report) => {
-                    report.reports.iter().for_each(|block| self.on_report_block(now, &block));
+                    report
+                        .reports
+                        .iter()
+                        .for_each(|block| self.on_report_block(now, &block));
                 }
                 Packet::ExtendedReport(report) => {
-                    report.blocks().for_each(|block| self.on_extended_block(now, report.ssrc, block));
+                    report
+                        .blocks()
+                        .for_each(|block| self.on_extended_block(now, report.ssrc, block));
                 }
                 Packet::Nack(nack) => self.on_nack(now, &nack),
                 Packet::PictureLossIndication(pli) => {
@@ -55,10 +63,7 @@ impl Media {
                 Packet::TransportFeedback(feedback) => self.on_transport_feedback(&feedback),
                 Packet::ReceiverEstimatedMaxBitrate(remb) => estimate = Some(remb.bitrate),
                 Packet::Bye(bye) => bye.sources.iter().for_each(|ssrc| self.on_bye(ssrc)),
-                Packet::SourceDescription(_)
-                | Packet::App(_)
-                | Packet::CongestionFeedback(_)
-                | Packet::Unknown(_) => {}
+                Packet::SourceDescription(_) | Packet::App(_) | Packet::CongestionFeedback(_) | Packet::Unknown(_) => {}
             }
         }
         if let Some(estimate) = estimate.filter(|estimate| self.remb != Some(*estimate)) {
@@ -118,7 +123,9 @@ impl Media {
             XrBlock::Dlrr(replies) => {
                 let ntp: NtpShort = self.clock.ntp(now).short();
                 // Whoever of us asked: the clock is the same.
-                let measured = replies.iter().find_map(|reply| round_trip_time(ntp, reply.last_rr, reply.delay));
+                let measured = replies
+                    .iter()
+                    .find_map(|reply| round_trip_time(ntp, reply.last_rr, reply.delay));
                 self.round_trip = measured.or(self.round_trip);
             }
             XrBlock::Unknown { .. } => {}

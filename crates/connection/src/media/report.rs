@@ -85,8 +85,7 @@ impl Media {
                 continue;
             };
             if section.receiver.handle_timeout(now) {
-                self.events
-                    .push_back(Event::MediaReadable(section.agreed.transceiver));
+                self.events.push_back(Event::MediaReadable(section.agreed.transceiver));
             }
             self.request(now, index);
         }
@@ -119,7 +118,10 @@ impl Media {
 
     fn cname(&self) -> &str {
         let senders = self.sections.iter().flatten().map(|section| &*section.sender.cname);
-        senders.into_iter().find(|cname| !cname.is_empty()).unwrap_or("peerline")
+        senders
+            .into_iter()
+            .find(|cname| !cname.is_empty())
+            .unwrap_or("peerline")
     }
 
     /// Asks for what a section's streams miss: packets, and keyframes.
@@ -189,7 +191,9 @@ impl Media {
             return;
         };
         let arrival = |at: Instant| ArrivalTime::from_duration(at.saturating_duration_since(born) + BEFORE_BIRTH);
-        let packets = (0u16..).zip(times).map(|(offset, at)| (base.add(offset), at.map(arrival)));
+        let packets = (0u16..)
+            .zip(times)
+            .map(|(offset, at)| (base.add(offset), at.map(arrival)));
         let told = match TransportFeedback::write(&mut out, sender, media, count, base, room, packets) {
             Some(written) => written.next.0.wrapping_sub(base.0).into(),
             None => times.len(),
