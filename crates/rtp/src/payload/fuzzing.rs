@@ -1,7 +1,7 @@
 //! Bodies of the fuzz targets of the payload formats, and the one reading of their input.
 
 use super::{Depacketizer, Format, Frame, Kind, Packetizer, PayloadError};
-use super::{av1, h264, h265, opus, rtx, vp8, vp9};
+use super::{av1, h264, h265, opus, red, rtx, telephone_event, vp8, vp9};
 use bytes::Bytes;
 use std::collections::VecDeque;
 
@@ -158,12 +158,49 @@ pub fn av1(bytes: &[u8]) {
     });
 }
 
-/// RTX.
-pub fn rtx(bytes: &[u8]) {
-    let Ok((original, payload)) = rtx::unwrap(Bytes::copy_from_slice(bytes)) else {
+/// What is put inside other payloads: RTX, RED and telephone events. The first four bytes are the timestamp.
+pub fn wrapped(bytes: &[u8]) {
+    let Some((timestamp, bytes)) = bytes.split_first_chunk() else {
         return;
     };
-    assert_eq!(rtx::wrap(original, payload).to_bytes(), bytes);
+    let timestamp = u32::from_be_bytes(*timestamp);
+    let payload = Bytes::copy_from_slice(bytes);
+    if let Ok((original, inner)) = rtx::unwrap(payload.clone()) {
+        assert_eq!(rtx::wrap(original, inner).to_bytes(), payload);
+    }
+
+    if let Ok(blocks) = red::blocks(&payload) {
+        let blocks: Vec<_> = blocks.collect();
+        let headers = 4 * blocks.len() - 3;
+        assert_eq!(
+            headers + blocks.iter().map(|block| block.data.len()).sum::<usize>(),
+            payload.len()
+        );
+    }
+    let (mut red, mut out) = (red::RedDepacketizer::new(), VecDeque::new());
+    red.push(&Bytes::from_static(&[0, 1]), timestamp.wrapping_sub(5000), &mut out)
+        .expect("a primary block");
+    let before = out.len();
+    if red.push(&payload, timestamp, &mut out).is_ok() {
+        assert!(
+            out.range(before..)
+                .rev()
+                .map(|recovered| recovered.redundant)
+                .eq((before..out.len()).map(|i| i > before))
+        );
+        assert!(out.len() <= before + 1 + payload.len() / 4);
+    }
+
+    let (mut receiver, mut news) = (telephone_event::EventReceiver::new(), VecDeque::new());
+    for report in bytes.chunks(8) {
+        receiver.push(report, timestamp, &mut news).ok();
+    }
+    news.extend(receiver.give_up());
+    let starts = news
+        .iter()
+        .filter(|news| matches!(news, telephone_event::News::Started { .. }))
+        .count();
+    assert_eq!(2 * starts, news.len());
 }
 
 /// The audio formats: no state to speak of.

@@ -44,7 +44,9 @@ pub mod h265;
 mod leb128;
 pub mod opus;
 mod picture_id;
+pub mod red;
 pub mod rtx;
+pub mod telephone_event;
 pub mod vp8;
 pub mod vp9;
 

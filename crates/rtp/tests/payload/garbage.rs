@@ -13,7 +13,7 @@ const BODIES: [fn(&[u8]); 7] = [
     fuzzing::av1,
     fuzzing::vp9,
     fuzzing::h265,
-    fuzzing::rtx,
+    fuzzing::wrapped,
 ];
 
 #[test]
