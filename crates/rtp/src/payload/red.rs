@@ -14,6 +14,8 @@ use std::collections::VecDeque;
 pub struct Block {
     /// Of the payload inside.
     pub payload_type: PayloadType,
+    /// True for the last one, which is the packet's own; the others repeat.
+    pub primary: bool,
     /// How much earlier than the packet's its timestamp is, at most 16383; the primary block's is 0.
     pub timestamp_offset: u16,
     /// The payload inside.
@@ -55,6 +57,7 @@ pub fn blocks(payload: &Bytes) -> Result<impl Iterator<Item = Block>, PayloadErr
         if left == 0 {
             return Some(Block {
                 payload_type,
+                primary: true,
                 timestamp_offset: 0,
                 data: payload.slice(at..),
             });
@@ -66,6 +69,7 @@ pub fn blocks(payload: &Bytes) -> Result<impl Iterator<Item = Block>, PayloadErr
         at += len;
         Some(Block {
             payload_type,
+            primary: false,
             timestamp_offset: u16::from_be_bytes([a, b]) >> 2,
             data,
         })
@@ -162,24 +166,24 @@ impl RedDepacketizer {
     pub fn push(&mut self, payload: &Bytes, timestamp: u32, out: &mut VecDeque<Recovered>) -> Result<(), PayloadError> {
         for Block {
             payload_type,
+            primary,
             timestamp_offset,
             data,
         } in blocks(payload)?
         {
             let at = Serial32(timestamp).sub(timestamp_offset.into());
-            let redundant = timestamp_offset != 0;
-            // Before the first packet nothing is missing; what is not newer has been given out.
-            let missing = self.newest.is_some_and(|newest| newest.precedes(at));
-            if redundant && (!missing || data.is_empty()) {
+            // Before the first packet nothing is missing; what is not newer has been given out, and what is of the packet's
+            // own time says the same as the primary block.
+            let missing = timestamp_offset != 0 && self.newest.is_some_and(|newest| newest.precedes(at));
+            if !primary && (!missing || data.is_empty()) {
                 continue;
             }
-            // A repetition of the packet's own time is none of another packet.
             self.newest = Some(at);
             out.push_back(Recovered {
                 payload_type,
                 timestamp: at.0,
                 data,
-                redundant,
+                redundant: !primary,
             });
         }
         Ok(())
@@ -208,6 +212,7 @@ mod tests {
             read[0],
             Block {
                 payload_type: OPUS,
+                primary: false,
                 timestamp_offset: 960,
                 data: frame(1, 3)
             }
@@ -216,6 +221,7 @@ mod tests {
             read[1],
             Block {
                 payload_type: OPUS,
+                primary: true,
                 timestamp_offset: 0,
                 data: frame(2, 2)
             }
@@ -237,6 +243,19 @@ mod tests {
         assert_eq!(red.wrap(&frame(5, 10), 2880 + 16384, 100).len(), 11);
         red.wrap(&frame(6, 1024), 30_000, 2000);
         assert_eq!(red.wrap(&frame(7, 10), 30_960, 2000).len(), 11);
+    }
+
+    #[test]
+    fn a_repetition_of_the_same_time_is_not_given_out() {
+        let (mut depacketizer, mut out) = (RedDepacketizer::new(), VecDeque::new());
+        depacketizer.push(&Bytes::from_static(&[111, 1]), 0, &mut out).unwrap();
+        depacketizer
+            .push(&Bytes::from_static(&[0x80 | 111, 0, 0, 1, 111, 2, 3]), 960, &mut out)
+            .unwrap();
+        assert_eq!(
+            out.iter().map(|r| (r.data[0], r.redundant)).collect::<Vec<_>>(),
+            [(1, false), (3, false)]
+        );
     }
 
     #[test]
