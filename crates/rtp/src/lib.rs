@@ -1,6 +1,6 @@
-//! RTP and RTCP (RFC 3550): packets and their header extensions (RFC 8285), reports and feedback. A codec: no clock, no
-//! sockets.
-//! [`Packet`] is a view over received bytes; [`Header::write`] appends to the caller's buffer, without allocation.
+//! RTP and RTCP (RFC 3550): packets and their header extensions (RFC 8285), reports and feedback, payload formats and media
+//! files. A codec: no clock, no sockets. [`Packet`] is a view over received bytes; [`Header::write`] appends to the caller's
+//! buffer, without allocation.
 //!
 //! ```
 //! use peerline_rtp::extension::{AudioLevel, ExtensionId, Form};
@@ -36,6 +36,8 @@ mod bits;
 mod error;
 pub mod extension;
 pub mod file;
+#[doc(hidden)]
+pub mod fuzzing;
 mod header;
 mod inline_list;
 mod ntp;

@@ -296,6 +296,16 @@ mod tests {
     }
 
     #[test]
+    fn a_bitrate_has_32_bits() {
+        let layers = [layer(0, 0, &[u32::MAX])].into_iter().collect();
+        let allocation = VideoLayersAllocation {
+            stream_index: 0,
+            layers,
+        };
+        check(&allocation, &[1, 0, 0xff, 0xff, 0xff, 0xff, 0x0f]);
+    }
+
+    #[test]
     fn nothing_active_is_one_zero() {
         check(&VideoLayersAllocation::default(), &[0]);
     }

@@ -130,8 +130,11 @@ impl Pending {
         }
     }
 
-    /// Writes all that is left.
+    /// Writes all that is left. What a vector has no statuses for is beyond the packet's count.
     pub(super) fn finish(mut self, out: &mut Vec<u8>) {
+        if self.mixed && !self.two_bit {
+            self.one_bit(out);
+        }
         while self.len > 0 {
             self.complete(out);
         }
@@ -153,30 +156,33 @@ impl Pending {
         self.two_bit |= status == Status::LargeDelta;
     }
 
-    /// Writes one chunk, of all if they fit, and keeps the others.
+    /// Writes one chunk that is full, of all if they fit, and keeps the others.
     fn complete(&mut self, out: &mut Vec<u8>) {
-        let symbols = self.symbols;
-        let len = usize::from(self.len);
         if !self.mixed {
-            append(out, (symbols[0] as u16) << 13 | self.len);
+            append(out, (self.symbols[0] as u16) << 13 | self.len);
             *self = Self::default();
-        } else if !self.two_bit {
-            let bits = symbols[..len].iter().enumerate();
-            append(
-                out,
-                bits.fold(0b10 << 14, |bits, (i, symbol)| bits | (*symbol as u16) << (13 - i)),
-            );
-            *self = Self::default();
+        } else if !self.two_bit && usize::from(self.len) == ONE_BIT_SYMBOLS {
+            self.one_bit(out);
         } else {
-            let now = len.min(TWO_BIT_SYMBOLS);
-            let bits = symbols[..now].iter().enumerate();
+            let (symbols, len) = (self.symbols, usize::from(self.len));
+            let (now, later) = symbols[..len].split_at(len.min(TWO_BIT_SYMBOLS));
+            let bits = now.iter().enumerate();
             append(
                 out,
                 bits.fold(0b11 << 14, |bits, (i, symbol)| bits | (*symbol as u16) << (12 - 2 * i)),
             );
             *self = Self::default();
-            symbols[now..len].iter().for_each(|symbol| self.push(*symbol));
+            later.iter().for_each(|symbol| self.push(*symbol));
         }
+    }
+
+    fn one_bit(&mut self, out: &mut Vec<u8>) {
+        let bits = self.symbols[..self.len.into()].iter().enumerate();
+        append(
+            out,
+            bits.fold(0b10 << 14, |bits, (i, symbol)| bits | (*symbol as u16) << (13 - i)),
+        );
+        *self = Self::default();
     }
 }
 

@@ -107,6 +107,8 @@ fn runs_and_vectors_are_chosen_by_what_is_shorter() {
     // Large deltas among small ones take two bits each.
     let bytes = survives(&[Some(0), Some(300), None, Some(300), Some(0)]);
     assert_eq!(bytes[20..22], [0b1101_1000, 0b0110_0000]);
+    // Small deltas and losses, then a large delta: what a vector of one bit would leave empty is not reported on.
+    survives(&[Some(0), None, None, None, None, None, None, None, Some(300)]);
     // A long gap is runs.
     let mut arrivals = vec![None; 20_000];
     arrivals.push(Some(5));
