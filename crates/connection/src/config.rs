@@ -7,6 +7,8 @@ use std::time::{Instant, SystemTime};
 use peerline_dtls::{Certificate, CryptoProvider};
 use peerline_sctp::CongestionControl;
 
+use crate::media::capabilities::{self, CodecSupport, HeaderExtensionSupport};
+
 /// How a [`Connection`](crate::Connection) is made. [`Config::new`] gives every field its default.
 #[derive(Clone)]
 pub struct Config {
@@ -40,8 +42,15 @@ pub struct Config {
     pub congestion_control: CongestionControl,
     /// Data channels open at once, the peer's included. Default 65,535: all that SCTP can number.
     pub max_channels: usize,
-    /// Media sections in a description. Default 256.
+    /// Media sections in a description, and transceivers. Default 256.
     pub max_media_sections: usize,
+    /// The codecs to send and receive, the preferred first. Default those of Chromium that are spoken here: Opus, RED, G.722,
+    /// PCMU, PCMA, telephone events; VP8, VP9, H.264, AV1 and H.265, with retransmissions.
+    pub codecs: Arc<[CodecSupport]>,
+    /// The header extensions of RTP to send and receive. Default those of Chromium that are spoken here.
+    pub header_extensions: Arc<[HeaderExtensionSupport]>,
+    /// Layers of simulcast that one section sends or receives (RFC 8853). Default 4; 1 refuses simulcast that is offered.
+    pub max_simulcast_layers: usize,
     /// DTLS datagrams kept that arrive before the answer. Default 16: a whole flight.
     pub max_early_datagrams: usize,
 }
@@ -65,6 +74,9 @@ impl Config {
             congestion_control: CongestionControl::default(),
             max_channels: 65_535,
             max_media_sections: 256,
+            codecs: capabilities::default_codecs(),
+            header_extensions: capabilities::default_header_extensions(),
+            max_simulcast_layers: 4,
             max_early_datagrams: 16,
         }
     }

@@ -19,7 +19,9 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::jsep::Negotiation;
 use crate::media::Media;
+use crate::media::agreed::Agreed;
 use crate::state::{ConnectionState, DtlsTransportState, IceConnectionState, IceGatheringState};
+use crate::transceiver::Transceivers;
 
 /// One peer: `RTCPeerConnection` without I/O.
 ///
@@ -36,13 +38,12 @@ pub struct Connection {
     pub(crate) dtls: Option<dtls::Connection>,
     /// Sends and receives what was agreed on; none while that is nothing.
     pub(crate) media: Option<Box<Media>>,
-    #[allow(dead_code)]
     pub(crate) media_seed: [u8; 32],
     /// What JSEP has agreed on about media.
-    #[allow(dead_code)]
-    pub(crate) agreed: Vec<crate::media::agreed::Agreed>,
+    pub(crate) agreed: Vec<Agreed>,
     pub(crate) channels: Channels,
     pub(crate) negotiation: Negotiation,
+    pub(crate) transceivers: Transceivers,
     pub(crate) events: VecDeque<Event>,
     pub(crate) gathering: Gathering,
     pub(crate) counters: Counters,
@@ -57,6 +58,8 @@ pub struct Connection {
     pub(crate) born: Instant,
     /// When it last gave back what it did not need.
     rested: Instant,
+    /// SCTP was told that its transport is up.
+    sctp_begun: bool,
 }
 
 /// The local side of ICE, as signalling sees it.
@@ -164,6 +167,7 @@ impl Connection {
             ..datachannel::Config::default()
         });
         let negotiation = Negotiation::new(&config, rng.random());
+        let transceivers = Transceivers::new(rng.random());
         Self {
             ice,
             dtls: None,
@@ -172,6 +176,8 @@ impl Connection {
             agreed: Vec::new(),
             channels,
             negotiation,
+            transceivers,
+            sctp_begun: false,
             events: VecDeque::new(),
             gathering: Gathering::new(),
             counters: Counters::default(),
@@ -414,7 +420,7 @@ impl Connection {
                 dtls::Event::Connected => {
                     self.dtls_state = DtlsTransportState::Connected;
                     self.connect_media(now);
-                    self.channels.connect(now);
+                    self.connect_channels(now);
                 }
                 dtls::Event::Readable => self.feed_channels(now),
                 dtls::Event::Closed(reason) => {
@@ -426,9 +432,21 @@ impl Connection {
         }
     }
 
+    /// Begins SCTP, once DTLS is up and both sides want data channels.
+    pub(crate) fn connect_channels(&mut self, now: Instant) {
+        if self.negotiation.has_data && self.dtls_state == DtlsTransportState::Connected && !self.sctp_begun {
+            self.sctp_begun = true;
+            self.channels.connect(now);
+        }
+    }
+
     fn feed_channels(&mut self, now: Instant) {
         while let Some(packet) = self.dtls.as_mut().and_then(dtls::Connection::recv) {
-            self.channels.handle_datagram(now, packet);
+            if self.negotiation.has_data {
+                self.channels.handle_datagram(now, packet);
+            } else {
+                self.counters.dropped += 1;
+            }
         }
     }
 

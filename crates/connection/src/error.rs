@@ -33,6 +33,8 @@ pub enum Error {
     UnknownUsernameFragment,
     /// A data channel's parameters contradict each other or exceed a limit.
     DataChannel(ChannelFault),
+    /// What was asked of a transceiver, a track or an encoding cannot be.
+    Media(MediaFault),
 }
 
 /// What is wrong with a description that parses.
@@ -56,6 +58,10 @@ pub enum SdpFault {
     BadBundleGroup,
     /// The DTLS association would have to be made anew, which no browser does: open a new connection instead.
     ChangedFingerprint,
+    /// A section is accepted without being bundled with the others (RFC 9143): there is one transport for all.
+    NotBundled,
+    /// A section of RTP is accepted without `a=rtcp-mux` (RFC 5761 §5.1.1).
+    MissingRtcpMux,
     /// More media sections than [`Config::max_media_sections`](crate::Config::max_media_sections).
     TooManyMediaSections,
 }
@@ -87,6 +93,43 @@ pub enum ChannelFault {
     Unknown,
 }
 
+/// Why a transceiver, a track or an encoding cannot be as asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaFault {
+    /// There is no such transceiver, or it was stopped for both sides and is gone.
+    UnknownTransceiver,
+    /// The transceiver is stopping or stopped.
+    Stopped,
+    /// The track is being sent already.
+    TrackInUse,
+    /// The track is of the other kind.
+    KindMismatch,
+    /// A direction cannot be set to `stopped`: stop the transceiver.
+    DirectionStopped,
+    /// A stream's id is not 1 to 64 token characters, or is `-`, which stands for none (RFC 8830 §2).
+    BadStreamId,
+    /// A `rid` is not 1 to 16 letters and digits (RFC 8852 §3).
+    BadRid,
+    /// Some encodings have a `rid`, and some have none.
+    MissingRid,
+    /// Two encodings have the same `rid`.
+    DuplicateRid,
+    /// `scaleResolutionDownBy` is below 1, or `maxFramerate` below 0.
+    OutOfRange,
+    /// An encoding of a new transceiver names a codec that is not among the capabilities.
+    UnsupportedCodec,
+    /// The codec is not among the capabilities, or not among those negotiated.
+    UnknownCodec,
+    /// All preferred codecs are such as only accompany others.
+    NoPrimaryCodec,
+    /// Parameters can be set once after they were read.
+    ParametersNotRead,
+    /// Other members were changed than those of the encodings that may be.
+    ParametersChanged,
+    /// More than [`Config::max_media_sections`](crate::Config::max_media_sections).
+    TooManyTransceivers,
+}
+
 impl Error {
     /// The name of the DOM exception that a browser would throw.
     #[must_use]
@@ -109,6 +152,21 @@ impl Error {
                 | ChannelFault::MessageTooLarge => "TypeError",
                 ChannelFault::IdInUse | ChannelFault::TooManyChannels | ChannelFault::BufferFull => "OperationError",
                 ChannelFault::NotOpen | ChannelFault::Unknown => "InvalidStateError",
+            },
+            Self::Media(fault) => match fault {
+                MediaFault::UnknownTransceiver | MediaFault::TrackInUse => "InvalidAccessError",
+                MediaFault::Stopped | MediaFault::ParametersNotRead => "InvalidStateError",
+                MediaFault::KindMismatch
+                | MediaFault::DirectionStopped
+                | MediaFault::BadStreamId
+                | MediaFault::BadRid
+                | MediaFault::MissingRid
+                | MediaFault::DuplicateRid => "TypeError",
+                MediaFault::OutOfRange => "RangeError",
+                MediaFault::UnsupportedCodec | MediaFault::TooManyTransceivers => "OperationError",
+                MediaFault::UnknownCodec | MediaFault::NoPrimaryCodec | MediaFault::ParametersChanged => {
+                    "InvalidModificationError"
+                }
             },
         }
     }
@@ -144,6 +202,7 @@ impl fmt::Display for Error {
                 "the candidate's usernameFragment is of no remote description in use: it is of an old generation",
             ),
             Self::DataChannel(fault) => fault.fmt(f),
+            Self::Media(fault) => fault.fmt(f),
         }
     }
 }
@@ -160,6 +219,8 @@ impl fmt::Display for SdpFault {
             Self::DuplicateMid => "two m= sections have the same a=mid",
             Self::BadBundleGroup => "a=group:BUNDLE names an a=mid that does not exist",
             Self::ChangedFingerprint => "the DTLS fingerprint changed: open a new connection instead",
+            Self::NotBundled => "an accepted m= section is not in the BUNDLE group: there is one transport for all",
+            Self::MissingRtcpMux => "an accepted m= section lacks a=rtcp-mux",
             Self::TooManyMediaSections => "too many m= sections",
         })
     }
@@ -179,6 +240,29 @@ impl fmt::Display for ChannelFault {
             Self::MessageTooLarge => "the message is larger than the peer accepts (a=max-message-size): split it",
             Self::BufferFull => "too much is buffered: wait for bufferedAmount to fall",
             Self::Unknown => "the channel is closed",
+        })
+    }
+}
+
+impl fmt::Display for MediaFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownTransceiver => "there is no such transceiver, or it is stopped and gone",
+            Self::Stopped => "the transceiver is stopped",
+            Self::TrackInUse => "the track is being sent already",
+            Self::KindMismatch => "the track is of the other kind",
+            Self::DirectionStopped => "a direction cannot be set to stopped: stop the transceiver",
+            Self::BadStreamId => "a stream's id must be 1 to 64 token characters, and not \"-\"",
+            Self::BadRid => "a rid must be 1 to 16 letters and digits",
+            Self::MissingRid => "all encodings need a rid, or none",
+            Self::DuplicateRid => "two encodings have the same rid",
+            Self::OutOfRange => "scaleResolutionDownBy must be at least 1, maxFramerate at least 0",
+            Self::UnsupportedCodec => "an encoding's codec is not among the capabilities",
+            Self::UnknownCodec => "a codec is not among those that can be chosen here",
+            Self::NoPrimaryCodec => "the preferred codecs only accompany others: name one that carries media",
+            Self::ParametersNotRead => "read the parameters again before setting them",
+            Self::ParametersChanged => "only the encodings' own members can be changed, after reading the parameters",
+            Self::TooManyTransceivers => "too many transceivers",
         })
     }
 }

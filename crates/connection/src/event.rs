@@ -11,7 +11,7 @@ use crate::transceiver::TransceiverId;
 /// News from a [`Connection`](crate::Connection), in the order in which it happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// An offer is needed: a first data channel was created, or ICE has to restart (`negotiationneeded`).
+    /// An offer is needed: what is wanted is not what was agreed on (`negotiationneeded`).
     NegotiationNeeded,
     /// The signaling state changed.
     SignalingStateChange(SignalingState),
@@ -29,6 +29,24 @@ pub enum Event {
     /// A remote candidate has this `.local` name: resolve it by multicast DNS (RFC 6762) and pass the answer to
     /// [`handle_resolved`](crate::Connection::handle_resolved).
     ResolveName(String),
+    /// The peer sends media, or says that what it sends belongs to more streams (`track`).
+    Track {
+        /// Which one receives it.
+        transceiver: TransceiverId,
+        /// The streams that it belongs to, all of them, by their ids.
+        streams: Vec<String>,
+    },
+    /// What the peer sends no longer belongs to these streams (`removetrack`).
+    TrackRemoved {
+        /// Which one receives it, or did.
+        transceiver: TransceiverId,
+        /// The streams that it has left.
+        streams: Vec<String>,
+    },
+    /// The peer no longer sends this transceiver's media (`mute`).
+    TrackMuted(TransceiverId),
+    /// The transceiver was stopped, here or by the peer: its tracks have ended (`ended`).
+    TrackEnded(TransceiverId),
     /// The peer opened a data channel (`datachannel`); it is open.
     DataChannel(ChannelId),
     /// A channel created here is open.

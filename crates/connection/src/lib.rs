@@ -49,9 +49,10 @@ pub use channels::{ChannelId, DataChannel, DataChannelInit, Message};
 pub use config::Config;
 pub use connection::Connection;
 pub use description::{IceCandidate, SdpType, SessionDescription};
-pub use error::{ChannelFault, Error, SdpFault};
+pub use error::{ChannelFault, Error, MediaFault, SdpFault};
 pub use event::Event;
 pub use jsep::OfferOptions;
+pub use media::capabilities::{CodecSupport, HeaderExtensionSupport};
 pub use media::dtmf::DtmfTone;
 pub use media::extensions::{ExtensionKind, Extensions};
 pub use media::packet::{IncomingFrame, IncomingPacket, OutgoingFrame, OutgoingPacket, ReceiveMode, SendMediaError};
@@ -62,12 +63,13 @@ pub use media::parameters::{
 pub use router::{RouteId, Router, RouterDrops, may_teach};
 pub use state::{
     ConnectionState, DataChannelState, DtlsTransportState, IceConnectionState, IceGatheringState, SignalingState,
+    TransceiverDirection,
 };
 pub use stats::{
     CandidatePairStats, CandidateStats, DataChannelStats, PeerConnectionStats, Stats, StatsKind, StatsReport,
     TransportStats,
 };
-pub use transceiver::TransceiverId;
+pub use transceiver::{Track, TrackOrKind, Transceiver, TransceiverId, TransceiverInit};
 
 pub use peerline_dtls::{Certificate, CryptoProvider, default_provider};
 pub use peerline_sctp::CongestionControl;

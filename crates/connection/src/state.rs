@@ -62,6 +62,24 @@ state! {
 }
 
 state! {
+    /// Which way media flows, or is wanted to flow (`RTCRtpTransceiverDirection`).
+    #[derive(Default)]
+    TransceiverDirection {
+        /// Both ways.
+        #[default]
+        SendRecv = "sendrecv",
+        /// To the peer.
+        SendOnly = "sendonly",
+        /// From the peer.
+        RecvOnly = "recvonly",
+        /// Neither way.
+        Inactive = "inactive",
+        /// Never again.
+        Stopped = "stopped",
+    }
+}
+
+state! {
     /// How far the gathering of local candidates is (`RTCIceGatheringState`).
     IceGatheringState {
         /// Not begun.

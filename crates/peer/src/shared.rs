@@ -245,6 +245,16 @@ impl State {
                 Event::IceCandidate(candidate) => self.tell(News::IceCandidate(candidate.map(Box::new)), wakes),
                 Event::Gather => self.gather = true,
                 Event::ResolveName(name) => self.names.push(name),
+                // Media has no handles here yet.
+                Event::Track { .. }
+                | Event::TrackRemoved { .. }
+                | Event::TrackMuted(_)
+                | Event::TrackEnded(_)
+                | Event::MediaReadable(_)
+                | Event::KeyframeRequest(..)
+                | Event::BandwidthEstimate(_)
+                | Event::DtmfTone(..)
+                | Event::ToneChange(..) => {}
                 Event::DataChannel(id) => self.welcome(id, wakes),
                 Event::ChannelReadable(id) => wakes.readable.extend(self.channels.get(&id).cloned()),
                 // Without a handle nobody will ever ask for it again.

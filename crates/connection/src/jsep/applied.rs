@@ -9,7 +9,9 @@ use peerline_ice as ice;
 use peerline_sdp as sdp;
 use peerline_sdp::MediaDescription;
 
+use super::media_section::{is_spoken, media_kind};
 use crate::description::{SdpType, SessionDescription};
+use crate::transceiver::{TransceiverId, TransceiverSlots};
 
 /// A description that was set. Clones share what it says.
 #[derive(Clone)]
@@ -29,6 +31,9 @@ pub(super) struct Created {
     pub(super) applied: Applied,
     /// The credentials of the ICE generation that it begins.
     pub(super) restart: Option<ice::Credentials>,
+    /// Which transceiver each section of an offer is for: "the mapping between transceivers and "m=" section indices
+    /// established when creating the offer" (RFC 8829 §5.9).
+    pub(super) owners: Vec<Option<TransceiverId>>,
 }
 
 /// A pair of descriptions: those in use, or those under way.
@@ -68,6 +73,22 @@ impl Applied {
         parsed.get_or_init(|| Box::new(sdp::SessionDescription::parse(text).expect("it was read, or written, before")))
     }
 
+    pub(super) fn kind(&self) -> SdpType {
+        self.kind
+    }
+
+    /// The section that speaks for the transport that all others share, if any is not rejected.
+    pub(super) fn transport_section(&self) -> Option<(usize, &MediaDescription)> {
+        transport_section(self.parsed(), |_, media| is_spoken(media))
+    }
+
+    /// The section of a transceiver: by its index, if its mid has not been given to another since.
+    pub(super) fn section_of(&self, transceiver: &TransceiverSlots) -> Option<&MediaDescription> {
+        let media = self.parsed().media.get(transceiver.index?)?;
+        let is_its = media.mid().is_none() || media.mid() == transceiver.mid.as_deref();
+        (is_its && media_kind(media) == Some(transceiver.kind)).then_some(media)
+    }
+
     /// The media section that carries data channels, if it is not rejected.
     pub(super) fn data_section(&self) -> Option<(usize, &MediaDescription)> {
         data_section(self.parsed())
@@ -90,6 +111,26 @@ impl Exchange {
             }
         }
     }
+}
+
+/// Of the sections that are not rejected and that `accepts` lets pass, the one that speaks for the transport of the first: the
+/// first such section in its BUNDLE group. "the answerer MUST pick the next … in the identification-tag list" (RFC 9143 §7.3.1)
+/// where one does not qualify.
+pub(super) fn transport_section(
+    parsed: &sdp::SessionDescription,
+    accepts: impl Fn(usize, &MediaDescription) -> bool,
+) -> Option<(usize, &MediaDescription)> {
+    let is_one = |(index, media): &(usize, &MediaDescription)| !media.is_rejected() && accepts(*index, media);
+    let first = parsed.media.iter().enumerate().find(is_one)?;
+    let group = first
+        .1
+        .mid()
+        .and_then(|mid| parsed.bundle_groups().find(|group| group.contains(mid)));
+    let tagged = group.and_then(|group| {
+        let mut members = group.mids.iter().filter_map(|mid| parsed.media_by_mid(mid));
+        members.find(is_one)
+    });
+    Some(tagged.unwrap_or(first))
 }
 
 /// The first media section that carries data channels and is not rejected.

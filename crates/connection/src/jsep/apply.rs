@@ -6,12 +6,14 @@ use std::time::Instant;
 use peerline_dtls as dtls;
 use peerline_ice as ice;
 use peerline_sdp as sdp;
-use peerline_sdp::attribute::{Candidate, EndOfCandidates, Setup};
+use peerline_sdp::attribute::{Candidate, Direction, EndOfCandidates, RtcpMux, Setup};
 use peerline_sdp::{MediaDescription, Section as _};
 
-use super::remote::{RemoteParameters, share_transport};
+use super::applied::transport_section;
+use super::media_section::{has_bundled, is_spoken, media_kind};
+use super::remote::{DataParameters, RemoteParameters, share_transport};
 use super::signaling_state::{Side, transition};
-use super::{Applied, Created, Exchange, Negotiation, data_section};
+use super::{Applied, Created, Exchange, Negotiation};
 use crate::description::{IceCandidate, SdpType, SessionDescription};
 use crate::error::{Error, SdpFault};
 use crate::event::Event;
@@ -51,7 +53,7 @@ impl Connection {
                     self.create_answer()?;
                 }
                 let answer = take_created(&self.negotiation.last_answer, kind, &text)?;
-                self.apply_local_answer(now, answer.applied);
+                self.apply_local_answer(now, kind, answer.applied);
             }
         }
         self.enter(now, state);
@@ -70,12 +72,12 @@ impl Connection {
             self.roll_back(now);
         } else {
             let parsed = sdp::SessionDescription::parse(&text).map_err(Error::SdpSyntax)?;
-            let parameters = self.negotiation.check_remote(kind, &parsed)?;
+            let parameters = self.check_remote(kind, &parsed)?;
             let applied = Applied::read(kind, text, parsed);
             if kind == SdpType::Offer {
                 self.apply_remote_offer(now, applied, parameters);
             } else {
-                self.apply_remote_answer(now, applied, parameters);
+                self.apply_remote_answer(now, kind, applied, parameters);
             }
         }
         self.enter(now, state);
@@ -104,9 +106,10 @@ impl Connection {
             (None, None) => None,
         };
         let section = section.ok_or(Error::UnknownMediaSection)?;
-        let has_our_transport = remote
-            .data_section()
-            .is_some_and(|(_, data)| share_transport(remote.parsed(), data, section));
+        let has_our_transport = self
+            .negotiation
+            .remote_transport(remote)
+            .is_some_and(|(_, transport)| share_transport(remote.parsed(), transport, section));
         let parsed = match candidate.candidate.as_str() {
             "" => None,
             text => {
@@ -124,7 +127,7 @@ impl Connection {
             Some(Generation::Old) => return Ok(()),
             Some(Generation::Newest) | None => {}
         }
-        // Other sections are rejected, and so are their transports, unless they share that of the data section.
+        // Sections with a transport of their own are rejected.
         if !has_our_transport {
             return Ok(());
         }
@@ -203,7 +206,7 @@ impl Connection {
     /// A description of ours with the candidates known so far, for peers that do not trickle (RFC 8829 §4.1.13).
     fn with_candidates(&self, applied: &Applied) -> SessionDescription {
         let mut description = applied.description();
-        let Some((index, _)) = applied.data_section() else {
+        let Some((index, _)) = applied.transport_section() else {
             return description;
         };
         if !self.gathering.newest.announced {
@@ -233,6 +236,12 @@ impl Connection {
     }
 
     fn apply_local_offer(&mut self, now: Instant, offer: Created) {
+        self.remember_stable();
+        self.associate_local(&offer);
+        let parsed = offer.applied.parsed();
+        self.apply_local_media(SdpType::Offer, parsed);
+        self.learn_numbers(parsed, Side::Local);
+        self.negotiation.next_mid = self.negotiation.next_mid.max(mids_after(parsed));
         if let Some(credentials) = offer.restart {
             self.ice.restart(now, Some(credentials));
             self.gathering.restart();
@@ -243,7 +252,7 @@ impl Connection {
             // only if the answerer turns out to be lite too.
             self.ice.set_role(ice::Role::Controlling);
         }
-        let has_transport = offer.applied.data_section().is_some();
+        let has_transport = offer.applied.transport_section().is_some();
         self.negotiation.pending = Exchange {
             local: Some(offer.applied),
             remote: None,
@@ -255,8 +264,14 @@ impl Connection {
 
     fn apply_remote_offer(&mut self, now: Instant, offer: Applied, parameters: Option<Box<RemoteParameters>>) {
         // An offer that takes the place of one before takes its effects as well.
-        self.roll_back(now);
+        if self.negotiation.state == SignalingState::HaveRemoteOffer {
+            self.replace_remote_offer(now, offer.parsed());
+        } else {
+            self.roll_back(now);
+        }
+        self.remember_stable();
         self.negotiation.last_answer = None;
+        self.negotiation.offered = None;
         if let Some(mut parameters) = parameters {
             if self.negotiation.restarts_ice(&parameters) {
                 self.ice.restart(now, None);
@@ -273,51 +288,66 @@ impl Connection {
             self.apply_ice(now, &mut parameters);
             self.negotiation.offered = Some(parameters);
         }
+        self.apply_remote_media(SdpType::Offer, offer.parsed());
+        self.learn_numbers(offer.parsed(), Side::Remote);
         self.negotiation.pending = Exchange {
             local: None,
             remote: Some(offer),
         };
     }
 
-    fn apply_local_answer(&mut self, now: Instant, answer: Applied) {
+    fn apply_local_answer(&mut self, now: Instant, kind: SdpType, answer: Applied) {
         let offered = self.negotiation.offered.take();
-        if let (Some(parameters), Some((_, ours))) = (&offered, answer.data_section()) {
+        self.apply_local_media(kind, answer.parsed());
+        self.learn_numbers(answer.parsed(), Side::Local);
+        if let (Some(parameters), Some((_, ours))) = (&offered, answer.transport_section()) {
             let role = match ours.attribute::<Setup>() {
                 Ok(Some(Setup::Passive)) => dtls::Role::Server,
                 _ => dtls::Role::Client,
             };
-            self.apply_data(now, role, parameters);
+            self.apply_transport(now, role, parameters);
+            let data = parameters.data.filter(|_| answer.data_section().is_some());
+            self.apply_data(now, kind, data);
             self.negotiation.pending.local = Some(answer);
             self.start_gathering(now);
         } else {
+            self.apply_data(now, kind, None);
             self.negotiation.pending.local = Some(answer);
         }
         // A provisional answer may be followed by another.
         self.negotiation.offered = offered;
     }
 
-    fn apply_remote_answer(&mut self, now: Instant, answer: Applied, parameters: Option<Box<RemoteParameters>>) {
-        match parameters {
-            Some(mut parameters) => {
-                if self.negotiation.current.local.is_none() && self.config.ice_lite && !parameters.ice_lite {
-                    self.ice.set_role(ice::Role::Controlled);
-                }
-                let role = match parameters.setup {
-                    Setup::Passive => dtls::Role::Client,
-                    _ => dtls::Role::Server,
-                };
-                self.apply_ice(now, &mut parameters);
-                self.apply_data(now, role, &parameters);
+    fn apply_remote_answer(
+        &mut self,
+        now: Instant,
+        kind: SdpType,
+        answer: Applied,
+        parameters: Option<Box<RemoteParameters>>,
+    ) {
+        self.apply_remote_media(kind, answer.parsed());
+        self.learn_numbers(answer.parsed(), Side::Remote);
+        let mut data = None;
+        if let Some(mut parameters) = parameters {
+            if self.negotiation.current.local.is_none() && self.config.ice_lite && !parameters.ice_lite {
+                self.ice.set_role(ice::Role::Controlled);
             }
-            // The peer rejected the data section: what was to travel there cannot.
-            None if self
-                .negotiation
-                .local()
-                .is_some_and(|offer| offer.data_section().is_some()) =>
-            {
-                self.channels.abort(now, "the peer rejected data channels");
-            }
-            None => {}
+            let role = match parameters.setup {
+                Setup::Passive => dtls::Role::Client,
+                _ => dtls::Role::Server,
+            };
+            self.apply_ice(now, &mut parameters);
+            self.apply_transport(now, role, &parameters);
+            data = parameters.data;
+        }
+        let has_offered = self
+            .negotiation
+            .local()
+            .is_some_and(|offer| offer.data_section().is_some());
+        self.apply_data(now, kind, data.filter(|_| has_offered));
+        if has_offered && data.is_none() && kind == SdpType::Answer {
+            // What was to travel there cannot.
+            self.channels.abort(now, "the peer rejected data channels");
         }
         self.negotiation.pending.remote = Some(answer);
     }
@@ -339,13 +369,30 @@ impl Connection {
         }
     }
 
-    /// DTLS and SCTP, once both descriptions are there.
-    fn apply_data(&mut self, now: Instant, role: dtls::Role, parameters: &RemoteParameters) {
-        self.channels.set_max_send_message_size(parameters.max_message_size);
+    /// DTLS, once both descriptions are there.
+    fn apply_transport(&mut self, now: Instant, role: dtls::Role, parameters: &RemoteParameters) {
         if self.negotiation.dtls.is_none() {
-            self.channels.set_remote_port(parameters.sctp_port);
             self.negotiation.dtls = Some((role, parameters.fingerprints.clone()));
             self.start_dtls(now, role, parameters.fingerprints.clone());
+        }
+    }
+
+    /// SCTP, once both descriptions have a section for it; and its end when one has none any more.
+    fn apply_data(&mut self, now: Instant, kind: SdpType, data: Option<DataParameters>) {
+        match data {
+            Some(parameters) => {
+                self.channels.set_max_send_message_size(parameters.max_message_size);
+                if !self.negotiation.has_data {
+                    self.channels.set_remote_port(parameters.sctp_port);
+                    self.negotiation.has_data = true;
+                    self.connect_channels(now);
+                }
+            }
+            None if self.negotiation.has_data && kind == SdpType::Answer => {
+                self.negotiation.has_data = false;
+                self.channels.abort(now, "data channels were rejected");
+            }
+            None => {}
         }
     }
 
@@ -358,16 +405,6 @@ impl Connection {
         self.ice.gather(now);
     }
 
-    /// Takes back the offer under way, ours or the peer's.
-    fn roll_back(&mut self, now: Instant) {
-        self.negotiation.pending = Exchange::default();
-        self.negotiation.offered = None;
-        if std::mem::take(&mut self.negotiation.pending_restart) {
-            self.ice.rollback_restart(now);
-            self.gathering.roll_back();
-        }
-    }
-
     /// Enters the state that a description led to.
     fn enter(&mut self, now: Instant, state: SignalingState) {
         if state == SignalingState::Stable && self.negotiation.pending.remote.is_some() {
@@ -377,7 +414,12 @@ impl Connection {
             self.negotiation.last_offer = None;
             self.negotiation.last_answer = None;
             self.negotiation.offered = None;
+            self.negotiation.stable = None;
         }
+        if state == SignalingState::Stable {
+            self.remove_stopped();
+        }
+        self.agree_on_media(now);
         if self.negotiation.state != state {
             self.negotiation.state = state;
             self.events.push_back(Event::SignalingStateChange(state));
@@ -395,18 +437,6 @@ impl Connection {
         self.negotiation.wants_data = true;
         self.update_negotiation_needed();
     }
-
-    /// `negotiationneeded`, once for each time that it becomes so in the stable state (webrtc-pc §4.7.3).
-    fn update_negotiation_needed(&mut self) {
-        if self.negotiation.state != SignalingState::Stable {
-            return;
-        }
-        let needed = self.negotiation.is_needed();
-        if needed && !self.negotiation.negotiation_needed {
-            self.events.push_back(Event::NegotiationNeeded);
-        }
-        self.negotiation.negotiation_needed = needed;
-    }
 }
 
 /// The generation that a username fragment of the peer belongs to.
@@ -417,15 +447,6 @@ enum Generation {
 }
 
 impl Negotiation {
-    fn is_needed(&self) -> bool {
-        let has_data = self
-            .current
-            .local
-            .as_ref()
-            .is_some_and(|local| local.data_section().is_some());
-        (self.wants_data && !has_data) || (self.restart_wanted && self.current.local.is_some())
-    }
-
     fn generation_of(&self, ufrag: &str) -> Result<Generation, Error> {
         let is_in = |applied: Option<&Applied>| {
             applied.is_some_and(|applied| {
@@ -449,61 +470,118 @@ impl Negotiation {
     /// True if these are other credentials than the peer had: it restarts ICE (RFC 8839 §4.4.3.1.1).
     fn restarts_ice(&self, parameters: &RemoteParameters) -> bool {
         let previous = self.current.remote.as_ref().and_then(|remote| {
-            let (_, section) = remote.data_section()?;
+            let section = self.remote_transport(remote)?;
             RemoteParameters::read(remote.parsed(), section).ok()
         });
         previous.is_some_and(|previous| previous.credentials != parameters.credentials)
     }
 
-    /// Checks a remote description against what was agreed on before; the parameters of its data section, if it has one.
+    /// The section of the peer's description that speaks for the transport: of those that ours, if it has come, does not reject.
+    fn remote_transport<'a>(&self, remote: &'a Applied) -> Option<(usize, &'a MediaDescription)> {
+        let ours = self.local().map(|local| &*local.parsed().media).unwrap_or_default();
+        let is_alive = |index: usize| ours.get(index).is_none_or(|media| !media.is_rejected());
+        let parsed = remote.parsed();
+        transport_section(parsed, |index, media| is_spoken(media) && is_alive(index))
+            .or_else(|| transport_section(parsed, |_, media| is_spoken(media)))
+    }
+
+    /// Which way the offer under way lets media flow, as its writer, we, sees it.
+    pub(super) fn offered_direction(&self, index: usize) -> Direction {
+        let offer = self.pending.local.as_ref().map(Applied::parsed);
+        let section = offer.and_then(|offer| Some((offer, offer.media.get(index)?)));
+        match section {
+            Some((offer, media)) if !media.is_rejected() => offer.direction(media),
+            _ => Direction::Inactive,
+        }
+    }
+
+    /// True if the offer under way, ours, gives a section up.
+    pub(super) fn has_rejected(&self, index: usize) -> bool {
+        let offer = self.pending.local.as_ref().map(Applied::parsed);
+        offer.is_some_and(|offer| offer.media.get(index).is_some_and(MediaDescription::is_rejected))
+    }
+
+    /// Checks that the sections of a remote description are those that it has to have.
+    fn check_sections(&self, kind: SdpType, parsed: &sdp::SessionDescription) -> Result<(), SdpFault> {
+        let media = &parsed.media;
+        if media.len() > self.local.max_media_sections {
+            return Err(SdpFault::TooManyMediaSections);
+        }
+        let mids: Vec<_> = media.iter().filter_map(|media| media.mid()).collect();
+        let distinct: std::collections::HashSet<_> = mids.iter().collect();
+        if distinct.len() != mids.len() {
+            return Err(SdpFault::DuplicateMid);
+        }
+        let names = |mid: &String| distinct.contains(&mid.as_str());
+        if !parsed.bundle_groups().all(|group| group.mids.iter().all(names)) {
+            return Err(SdpFault::BadBundleGroup);
+        }
+        let media_of = |applied: &'_ Option<Applied>| -> Vec<MediaDescription> {
+            applied
+                .as_ref()
+                .map(|applied| applied.parsed().media.clone())
+                .unwrap_or_default()
+        };
+        if kind == SdpType::Offer {
+            let agreed = media_of(&self.current.remote);
+            // A section that either side rejected may be put to new use.
+            let is_kept = |(index, (old, new)): (usize, (&MediaDescription, &MediaDescription))| {
+                self.is_recyclable(index) || is_same_section(old, new)
+            };
+            if agreed.len() > media.len() || !agreed.iter().zip(media).enumerate().all(is_kept) {
+                return Err(SdpFault::ReorderedMediaSections);
+            }
+        } else {
+            let offered = media_of(&self.pending.local);
+            let matches =
+                offered.len() == media.len() && offered.iter().zip(media).all(|(old, new)| is_same_section(old, new));
+            if !matches {
+                return Err(SdpFault::MismatchedMediaSections);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Connection {
+    /// Checks a remote description against what was agreed on before; what it says of the transport, if it has one.
     fn check_remote(
         &self,
         kind: SdpType,
         parsed: &sdp::SessionDescription,
     ) -> Result<Option<Box<RemoteParameters>>, Error> {
         let fault = |fault| Err(Error::SdpSemantics(fault));
-        let media = &parsed.media;
-        if media.len() > self.local.max_media_sections {
-            return fault(SdpFault::TooManyMediaSections);
-        }
-        let mids: Vec<_> = media.iter().filter_map(|media| media.mid()).collect();
-        let distinct: std::collections::HashSet<_> = mids.iter().collect();
-        if distinct.len() != mids.len() {
-            return fault(SdpFault::DuplicateMid);
-        }
-        let names = |mid: &String| distinct.contains(&mid.as_str());
-        if !parsed.bundle_groups().all(|group| group.mids.iter().all(names)) {
-            return fault(SdpFault::BadBundleGroup);
-        }
-        if kind == SdpType::Offer {
-            let agreed = self
-                .current
-                .remote
-                .as_ref()
-                .map(|remote| &*remote.parsed().media)
-                .unwrap_or_default();
-            let kept =
-                agreed.len() <= media.len() && agreed.iter().zip(media).all(|(old, new)| is_same_section(old, new));
-            if !kept {
-                return fault(SdpFault::ReorderedMediaSections);
-            }
+        let negotiation = &self.negotiation;
+        negotiation.check_sections(kind, parsed).map_err(Error::SdpSemantics)?;
+        let offered = negotiation.pending.local.as_ref().map(|offer| &*offer.parsed().media);
+        let is_answered = |index: usize, media: &MediaDescription| {
+            let offered = offered.and_then(|offered| offered.get(index));
+            !media.is_rejected() && offered.is_some_and(|offered| !offered.is_rejected())
+        };
+        let section = if kind == SdpType::Offer {
+            transport_section(parsed, |index, media| self.accepts_offered(parsed, index, media))
         } else {
-            let offered = self
-                .pending
-                .local
-                .as_ref()
-                .map(|offer| &*offer.parsed().media)
-                .unwrap_or_default();
-            let matches =
-                offered.len() == media.len() && offered.iter().zip(media).all(|(old, new)| is_same_section(old, new));
-            if !matches {
-                return fault(SdpFault::MismatchedMediaSections);
-            }
-        }
-        let Some((_, section)) = data_section(parsed) else {
+            transport_section(parsed, is_answered)
+        };
+        let Some((index, section)) = section else {
             return Ok(None);
         };
-        let parameters = RemoteParameters::read(parsed, section)?;
+        if kind != SdpType::Offer {
+            let answered = parsed
+                .media
+                .iter()
+                .enumerate()
+                .filter(|(index, media)| is_answered(*index, media));
+            for (_, media) in answered {
+                if !share_transport(parsed, section, media) {
+                    return fault(SdpFault::NotBundled);
+                }
+                if media_kind(media).is_some() && !has_bundled::<RtcpMux>(parsed, media) {
+                    return fault(SdpFault::MissingRtcpMux);
+                }
+            }
+        }
+        let parameters = RemoteParameters::read(parsed, (index, section))?;
         match (kind, parameters.setup) {
             (_, Setup::HoldConn) | (SdpType::Answer | SdpType::Pranswer, Setup::ActPass) => {
                 return fault(SdpFault::BadSetup);
@@ -512,7 +590,7 @@ impl Negotiation {
         }
         // RFC 8842 §5.3 forbids an answer that keeps the DTLS association to change its roles, but Firefox 153, when it is
         // the server, answers our ICE restart with `a=setup:active` and means nothing by it: the fingerprints alone decide.
-        if let Some((_, fingerprints)) = &self.dtls
+        if let Some((_, fingerprints)) = &negotiation.dtls
             && *fingerprints != parameters.fingerprints
         {
             return fault(SdpFault::ChangedFingerprint);
@@ -521,10 +599,15 @@ impl Negotiation {
     }
 }
 
-/// True if both sections are the same one: of one kind, and of one `a=mid` unless a rejected section was put to new use.
+/// True if both sections are the same one: of one kind and of one `a=mid`.
 fn is_same_section(old: &MediaDescription, new: &MediaDescription) -> bool {
-    let recycled = old.is_rejected();
-    recycled || (old.kind() == new.kind() && (old.mid() == new.mid() || new.mid().is_none()))
+    old.kind() == new.kind() && (old.mid() == new.mid() || new.mid().is_none())
+}
+
+/// The first number above all mids that are numbers: they are never proposed again.
+fn mids_after(parsed: &sdp::SessionDescription) -> u32 {
+    let numbers = parsed.media.iter().filter_map(|media| media.mid()?.parse::<u32>().ok());
+    numbers.max().map_or(0, |last| last.wrapping_add(1))
 }
 
 /// The description created last, if `text` is it (or empty, which stands for it).
@@ -532,9 +615,9 @@ fn take_created(created: &Option<Created>, kind: SdpType, text: &str) -> Result<
     let created = created
         .as_ref()
         .filter(|created| text.is_empty() || created.applied.text() == text);
-    let Created { applied, restart } = created.ok_or(Error::ModifiedDescription(kind))?.clone();
+    let created = created.ok_or(Error::ModifiedDescription(kind))?.clone();
     Ok(Created {
-        applied: applied.with_kind(kind),
-        restart,
+        applied: created.applied.with_kind(kind),
+        ..created
     })
 }

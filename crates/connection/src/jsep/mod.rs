@@ -2,6 +2,11 @@
 //!
 //! [`Negotiation`] is what has been agreed on and what is being proposed; [`offer`] and [`answer`] write descriptions,
 //! [`applied`] keeps them, [`remote`] reads the peer's, and [`apply`] carries both to the layers.
+//!
+//! Of audio and video, [`media_section`] is what a section says, [`codecs`], [`h264`], [`extmap`] and [`simulcast`] are parts of
+//! it, [`choose`] and [`numbers`] decide which codecs are named and how; [`associate`] binds transceivers to sections,
+//! [`rollback`] takes that back, [`agree`] makes the list that the engine obeys, and [`negotiation_needed`] compares it with what
+//! is wanted.
 
 use peerline_dtls as dtls;
 use peerline_ice as ice;
@@ -16,16 +21,30 @@ use crate::config::Config;
 use crate::description::IceCandidate;
 use crate::state::SignalingState;
 
+mod agree;
 mod answer;
 mod applied;
 mod apply;
+mod associate;
+mod choose;
+mod codecs;
+mod extmap;
+mod h264;
+mod media_section;
+mod negotiation_needed;
+mod numbers;
 mod offer;
 mod remote;
+mod rollback;
 mod signaling_state;
+mod simulcast;
 
 use applied::{Applied, Created, Exchange, data_section};
+pub(crate) use codecs::is_same as is_same_codec;
+use numbers::Numbers;
 pub use offer::OfferOptions;
 use remote::RemoteParameters;
+use rollback::Stable;
 
 /// The port of our SCTP endpoint: what everyone uses (RFC 8841 §5 leaves it open).
 const LOCAL_SCTP_PORT: u16 = 5000;
@@ -43,10 +62,17 @@ pub(crate) struct Negotiation {
     /// The last that `createOffer` and `createAnswer` returned, which `setLocalDescription` may apply.
     last_offer: Option<Created>,
     last_answer: Option<Created>,
-    /// What the pending offer of the peer says of its data section.
+    /// What the pending offer of the peer says of the transport.
     offered: Option<Box<RemoteParameters>>,
     /// A data channel has been created: offers carry a data section from now on.
     wants_data: bool,
+    /// Both descriptions have a data section.
+    pub(crate) has_data: bool,
+    numbers: Numbers,
+    /// The number to be proposed as the next `a=mid`.
+    next_mid: u32,
+    /// The stable state that the offer under way has left.
+    stable: Option<Box<Stable>>,
     /// `restartIce()` was called, and no offer has carried it yet.
     restart_wanted: bool,
     /// The pending offer began a new ICE generation, which a rollback takes back.
@@ -83,6 +109,10 @@ impl Negotiation {
             last_answer: None,
             offered: None,
             wants_data: false,
+            has_data: false,
+            numbers: Numbers::default(),
+            next_mid: 0,
+            stable: None,
             restart_wanted: false,
             pending_restart: false,
             negotiation_needed: false,
@@ -110,7 +140,7 @@ impl Negotiation {
 
     /// A local candidate as it is signalled.
     pub(crate) fn candidate_init(&self, candidate: &ice::Candidate, credentials: &ice::Credentials) -> IceCandidate {
-        let section = self.local().and_then(Applied::data_section);
+        let section = self.local().and_then(Applied::transport_section);
         IceCandidate {
             candidate: format!("candidate:{}", candidate::to_sdp(candidate, &credentials.ufrag)),
             sdp_mid: section.and_then(|(_, media)| media.mid()).map(str::to_owned),
@@ -130,8 +160,9 @@ impl Negotiation {
         description
     }
 
-    /// Adds what our data sections say: who they are, ICE, DTLS, and the messages we take.
-    fn fill_data_section(
+    /// Adds what our sections say of the transport: who they are, ICE and DTLS. Each says it, as browsers write it: not all peers
+    /// look for it in the section that speaks for the BUNDLE group alone.
+    fn fill_transport(
         &self,
         media: &mut MediaDescription,
         mid: Option<&str>,
@@ -145,6 +176,17 @@ impl Negotiation {
             .push(&IceUfrag::new(&credentials.ufrag))
             .push(&IcePwd::new(&credentials.pwd));
         media.push(&self.local.fingerprint).push(&setup);
+    }
+
+    /// Adds what our data sections say: the transport, and the messages we take.
+    fn fill_data_section(
+        &self,
+        media: &mut MediaDescription,
+        mid: Option<&str>,
+        credentials: &ice::Credentials,
+        setup: Setup,
+    ) {
+        self.fill_transport(media, mid, credentials, setup);
         media.push(&MaxMessageSize(self.local.max_message_size as u64));
     }
 }

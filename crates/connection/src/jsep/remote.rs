@@ -1,4 +1,4 @@
-//! What a remote description says of the transport and the data section, read once and checked whole.
+//! What a remote description says of the transport and of data channels, read once and checked whole.
 
 use peerline_dtls as dtls;
 use peerline_ice as ice;
@@ -6,27 +6,39 @@ use peerline_sdp as sdp;
 use peerline_sdp::attribute::{EndOfCandidates, Fingerprint, HashFunction, Setup};
 use peerline_sdp::{IceParameters, MediaDescription, Section as _};
 
+use super::applied::data_section;
 use crate::candidate;
 use crate::error::{Error, SdpFault};
 
-/// What a remote description says of the one transport and the data section.
+/// What a remote description says of the one transport and of data channels.
 pub(super) struct RemoteParameters {
+    /// Which section speaks for the transport.
+    pub(super) index: usize,
     pub(super) credentials: ice::Credentials,
     pub(super) ice_lite: bool,
     pub(super) fingerprints: Vec<dtls::Fingerprint>,
     pub(super) setup: Setup,
-    /// The largest message that the peer takes, in bytes.
-    pub(super) max_message_size: usize,
-    /// SCTP's port at the peer.
-    pub(super) sctp_port: u16,
+    pub(super) data: Option<DataParameters>,
     pub(super) candidates: Vec<ice::Candidate>,
     pub(super) end_of_candidates: bool,
 }
 
+/// What a remote description says of data channels.
+#[derive(Clone, Copy)]
+pub(super) struct DataParameters {
+    /// The largest message that the peer takes, in bytes.
+    pub(super) max_message_size: usize,
+    /// SCTP's port at the peer.
+    pub(super) sctp_port: u16,
+}
+
 impl RemoteParameters {
-    /// Reads a data section. What neither it nor the session level says, the first section of its BUNDLE group says, which
+    /// Reads the transport of a section, and the data section if it shares it. What neither it nor the session level says, the first section of its BUNDLE group says, which
     /// speaks for all of them (RFC 9143 §7.1.1).
-    pub(super) fn read(description: &sdp::SessionDescription, section: &MediaDescription) -> Result<Self, Error> {
+    pub(super) fn read(
+        description: &sdp::SessionDescription,
+        (index, section): (usize, &MediaDescription),
+    ) -> Result<Self, Error> {
         let tagged = tagged_section(description, section);
         let sections = || std::iter::once(section).chain(tagged);
 
@@ -51,19 +63,31 @@ impl RemoteParameters {
             return Err(Error::SdpSemantics(SdpFault::MissingFingerprint));
         }
         Ok(Self {
+            index,
             ice_lite: ice.lite,
             credentials: credentials(ice)?,
             fingerprints,
             // "The default value of the setup attribute … is 'active'" (RFC 4145 §4).
             setup: setup.unwrap_or(Setup::Active),
+            data: match data_section(description) {
+                Some((_, data)) if share_transport(description, section, data) => Some(DataParameters::read(data)?),
+                _ => None,
+            },
+            candidates,
+            end_of_candidates: description.has::<EndOfCandidates>()
+                || sections().any(|section| section.has::<EndOfCandidates>()),
+        })
+    }
+}
+
+impl DataParameters {
+    fn read(section: &MediaDescription) -> Result<Self, Error> {
+        Ok(Self {
             max_message_size: match section.max_message_size().map_err(Error::SdpSyntax)? {
                 0 => usize::MAX,
                 size => usize::try_from(size).unwrap_or(usize::MAX),
             },
             sctp_port: section.sctp_port().map_err(Error::SdpSyntax)?.unwrap_or(5000),
-            candidates,
-            end_of_candidates: description.has::<EndOfCandidates>()
-                || sections().any(|section| section.has::<EndOfCandidates>()),
         })
     }
 }
@@ -104,7 +128,7 @@ pub(super) fn share_transport(
 }
 
 /// The first section of the BUNDLE group that `section` is in, if it is another one.
-fn tagged_section<'a>(
+pub(super) fn tagged_section<'a>(
     description: &'a sdp::SessionDescription,
     section: &MediaDescription,
 ) -> Option<&'a MediaDescription> {

@@ -28,6 +28,7 @@ use sender::Sender;
 pub(crate) mod agreed;
 mod api;
 mod arrivals;
+pub(crate) mod capabilities;
 mod clock;
 mod codecs;
 mod demux;
