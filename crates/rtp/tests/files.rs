@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use peerline_rtp::file::annex_b::{self, FrameRate};
-use peerline_rtp::file::{Error, fuzzing, ivf, ogg_opus, opus, rtpdump, wav};
+use peerline_rtp::file::{Error, fuzzing, ivf, ogg_opus, rtpdump, wav};
+use peerline_rtp::payload::opus;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::io::Cursor;
@@ -38,14 +39,14 @@ fn ivf_of_ffmpeg() {
         assert!(frames.iter().map(|frame| frame.timestamp).eq(0..15));
         assert_eq!(header.time(frames[3].timestamp), Duration::from_millis(200));
 
-        // Byte for byte, but for what `ivf::Header` does not keep (the unused bytes, and what ffmpeg says of the frames).
+        // Byte for byte, but for the unused bytes.
         let mut writer = ivf::Writer::new(Cursor::new(Vec::new()), &header).expect("memory");
         for frame in &frames {
             writer.write_frame(frame.timestamp, &frame.data).expect("memory");
         }
         let again = writer.finish_header().expect("memory").into_inner();
         assert_eq!(again[24..28], 15_u32.to_le_bytes());
-        assert_eq!((&again[..24], &again[32..]), (&bytes[..24], &bytes[32..]), "{name}");
+        assert_eq!((&again[..28], &again[32..]), (&bytes[..28], &bytes[32..]), "{name}");
     }
 }
 
@@ -320,10 +321,10 @@ proptest! {
 
     #[test]
     fn ivf_round_trip(
-        fourcc: [u8; 4], width: u16, height: u16, numerator in 1..u32::MAX, denominator in 1..u32::MAX, frame_count: u32,
+        fourcc: [u8; 4], width: u16, height: u16, numerator in 1..u32::MAX, denominator in 1..u32::MAX, length: u32,
         frames in vec((any::<u64>(), bytes(2000)), 0..20),
     ) {
-        let header = ivf::Header { codec: ivf::FourCc(fourcc), width, height, numerator, denominator, frame_count };
+        let header = ivf::Header { codec: ivf::FourCc(fourcc), width, height, numerator, denominator, length };
         let mut writer = ivf::Writer::new(Vec::new(), &header).unwrap();
         for (timestamp, data) in &frames {
             writer.write_frame(*timestamp, data).unwrap();
@@ -369,7 +370,7 @@ proptest! {
         let file = writer.finish().unwrap();
         let mut reader = ogg_opus::Reader::new(&file[..]).unwrap();
         let last = all(|| reader.next_packet()).pop().unwrap();
-        let frame = u64::from(opus::samples(&packet).unwrap());
+        let frame = u64::from(opus::duration(&packet).unwrap());
         prop_assert_eq!(last.position, frame + missing / 120 * 120);
     }
 

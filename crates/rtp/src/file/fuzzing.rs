@@ -1,6 +1,7 @@
 //! Bodies of the fuzz targets: any file can be read to its end or to an error; what was read is written and read the same.
 
-use super::{Error, annex_b, ivf, ogg, ogg_opus, opus, rtpdump, wav};
+use super::{Error, annex_b, ivf, ogg, ogg_opus, rtpdump, wav};
+use crate::payload::opus;
 use std::collections::VecDeque;
 
 /// All that a reader gives before its end or its error; the error must name a place within the file.
@@ -105,7 +106,7 @@ fn ogg_opus(file: &[u8]) {
     for packet in again {
         assert_eq!(
             (packet.position, Some(packet.samples)),
-            (position, opus::samples(&packet.data))
+            (position, opus::duration(&packet.data))
         );
         position += u64::from(packet.samples);
     }

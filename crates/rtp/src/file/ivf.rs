@@ -9,9 +9,12 @@
 //!   8  FourCC
 //!  12  width, height (16 bits each)
 //!  16  time base: denominator, numerator (32 bits each)
-//!  24  number of frames (32 bits)
+//!  24  length (32 bits)
 //!  28  unused
 //! ```
+//!
+//! libvpx writes the number of frames as length; ffmpeg writes and reads the duration in units of the time base. These are the
+//! same where a frame lasts one unit, and players look at the latter only.
 
 use super::Error;
 use super::source::{Source, u16_le, u32_le, u64_le};
@@ -23,7 +26,7 @@ use std::time::Duration;
 pub const MAX_FRAME_LEN: usize = 32 * 1024 * 1024;
 
 const HEADER_LEN: u16 = 32;
-const FRAME_COUNT_AT: u64 = 24;
+const LENGTH_AT: u64 = 24;
 
 /// A codec's four letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,8 +54,8 @@ pub struct Header {
     pub numerator: u32,
     /// See `numerator`. Never 0 in a header that was read.
     pub denominator: u32,
-    /// How many frames follow; 0 if the writer could not say.
-    pub frame_count: u32,
+    /// How long the file is, in units of the time base or in frames, as the writer meant it; 0 if it could not say.
+    pub length: u32,
 }
 
 /// VP8 of no size, with timestamps of RTP's 90 kHz.
@@ -64,7 +67,7 @@ impl Default for Header {
             height: 0,
             numerator: 1,
             denominator: 90_000,
-            frame_count: 0,
+            length: 0,
         }
     }
 }
@@ -120,7 +123,7 @@ impl<R: Read> Reader<R> {
             height: u16_le(&bytes, 14),
             numerator,
             denominator,
-            frame_count: u32_le(&bytes, 24),
+            length: u32_le(&bytes, 24),
         };
         Ok(Self { source, header })
     }
@@ -130,7 +133,7 @@ impl<R: Read> Reader<R> {
         &self.header
     }
 
-    /// The next frame; `None` at the end of the file. (The header's frame count is not trusted.)
+    /// The next frame; `None` at the end of the file. (The header's length is not trusted.)
     ///
     /// # Errors
     /// If the file ends within a frame, or a frame is larger than [`MAX_FRAME_LEN`].
@@ -166,6 +169,9 @@ impl<R: Read> Reader<R> {
 pub struct Writer<W> {
     inner: W,
     frame_count: u32,
+    last_timestamp: u64,
+    /// Between the last two frames that differ; a single one lasts one unit.
+    last_duration: u64,
 }
 
 impl<W: Write> Writer<W> {
@@ -182,9 +188,14 @@ impl<W: Write> Writer<W> {
         bytes[14..16].copy_from_slice(&header.height.to_le_bytes());
         bytes[16..20].copy_from_slice(&header.denominator.to_le_bytes());
         bytes[20..24].copy_from_slice(&header.numerator.to_le_bytes());
-        bytes[24..28].copy_from_slice(&header.frame_count.to_le_bytes());
+        bytes[24..28].copy_from_slice(&header.length.to_le_bytes());
         inner.write_all(&bytes)?;
-        Ok(Self { inner, frame_count: 0 })
+        Ok(Self {
+            inner,
+            frame_count: 0,
+            last_timestamp: 0,
+            last_duration: 1,
+        })
     }
 
     /// Appends one frame, shown at `timestamp` in units of the header's time base.
@@ -199,6 +210,10 @@ impl<W: Write> Writer<W> {
         header[4..].copy_from_slice(&timestamp.to_le_bytes());
         self.inner.write_all(&header)?;
         self.inner.write_all(frame)?;
+        if self.frame_count > 0 && timestamp > self.last_timestamp {
+            self.last_duration = timestamp - self.last_timestamp;
+        }
+        self.last_timestamp = timestamp;
         self.frame_count = self.frame_count.saturating_add(1);
         Ok(())
     }
@@ -219,13 +234,19 @@ impl<W: Write> Writer<W> {
 }
 
 impl<W: Write + Seek> Writer<W> {
-    /// The same, once the number of frames stands in the header, for a file that began at the output's start.
+    /// The same, once the end of the last frame (shown as long as the one before) stands in the header as its length, for a
+    /// file that began at the output's start.
     ///
     /// # Errors
     /// Of `inner`.
     pub fn finish_header(mut self) -> io::Result<W> {
-        self.inner.seek(SeekFrom::Start(FRAME_COUNT_AT))?;
-        self.inner.write_all(&self.frame_count.to_le_bytes())?;
+        self.inner.seek(SeekFrom::Start(LENGTH_AT))?;
+        let end = match self.frame_count {
+            0 => 0,
+            _ => self.last_timestamp.saturating_add(self.last_duration),
+        };
+        let length = u32::try_from(end).unwrap_or(u32::MAX);
+        self.inner.write_all(&length.to_le_bytes())?;
         self.inner.seek(SeekFrom::End(0))?;
         self.finish()
     }

@@ -12,7 +12,7 @@
 //! | [`ivf`] | IVF: VP8, VP9 and AV1 frames with their timestamps |
 //! | [`ogg`] | Ogg pages and packets (RFC 3533) |
 //! | [`ogg_opus`] | Opus in Ogg (RFC 7845) |
-//! | [`opus`] | what the first bytes of an Opus packet tell (RFC 6716 §3.1) |
+//! | [`opus`] | Opus packets that stand for missing ones (RFC 7845 §4.1) |
 //! | [`annex_b`] | H.264 and H.265 byte streams, cut into NAL units and access units |
 //! | [`wav`] | WAV: PCM, A-law and µ-law |
 //! | [`rtpdump`] | RTP and RTCP packets with their times, as rtptools keep them |

@@ -1,9 +1,10 @@
 //! Opus in Ogg (RFC 7845): the headers `OpusHead` and `OpusTags`, and packets with their positions.
 
 use super::ogg::{self, Packets, Page, PageReader};
-use super::opus::{self, Toc};
+use super::opus::{Toc, conceal};
 use super::source::{u16_le, u32_le};
 use super::{Error, time};
+use crate::payload::opus::{self, CLOCK_RATE};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -14,7 +15,7 @@ use std::time::Duration;
 pub const MAX_PACKET_LEN: usize = 61_440;
 
 /// A page leaves when it holds this much: one second.
-const PAGE_SAMPLES: u64 = opus::SAMPLE_RATE as u64;
+const PAGE_SAMPLES: u64 = CLOCK_RATE as u64;
 
 /// The identification header (RFC 7845 §5.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +40,7 @@ impl Default for Head {
         Self {
             channels: 2,
             pre_skip: 0,
-            input_sample_rate: opus::SAMPLE_RATE,
+            input_sample_rate: CLOCK_RATE,
             output_gain: 0,
             mapping_family: 0,
             mapping_table: Vec::new(),
@@ -324,7 +325,7 @@ impl<R: Read> Reader<R> {
         let from = self.ready.len();
         let mut total = 0;
         for packet in self.joined.drain(..) {
-            match opus::samples(&packet.data) {
+            match opus::duration(&packet.data) {
                 Some(samples) if packet.len <= MAX_PACKET_LEN as u64 => {
                     self.ready.push_back(Packet {
                         data: packet.data,
@@ -428,7 +429,7 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// Of the output; [`io::ErrorKind::InvalidInput`] for what is no Opus packet, or is larger than [`MAX_PACKET_LEN`].
     pub fn write_packet(&mut self, packet: &[u8]) -> io::Result<()> {
-        let samples = opus::samples(packet).filter(|_| packet.len() <= MAX_PACKET_LEN);
+        let samples = opus::duration(packet).filter(|_| packet.len() <= MAX_PACKET_LEN);
         let samples = samples.ok_or(io::ErrorKind::InvalidInput)?;
         if self.position - self.page_position >= PAGE_SAMPLES {
             self.ogg.flush()?;
@@ -446,7 +447,7 @@ impl<W: Write> Writer<W> {
     /// Of the output.
     pub fn write_gap(&mut self, samples: u64) -> io::Result<()> {
         let Some(last) = self.last else { return Ok(()) };
-        for packet in opus::conceal(last, samples) {
+        for packet in conceal(last, samples) {
             self.write_packet(packet.packet())?;
         }
         // The next gap's packets continue with what was there before, not with the small sizes at a gap's end.
@@ -461,7 +462,7 @@ impl<W: Write> Writer<W> {
 
     /// The same as a time.
     pub fn time(&self) -> Duration {
-        time(self.position, 1, opus::SAMPLE_RATE)
+        time(self.position, 1, CLOCK_RATE)
     }
 
     /// Ends the bitstream and gives the output back.

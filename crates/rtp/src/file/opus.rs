@@ -1,14 +1,6 @@
-//! What the first bytes of an Opus packet tell without decoding it (RFC 6716 §3): how long it sounds. Also the packets that
-//! ask a decoder to conceal what is missing (RFC 7845 §4.1).
+//! Opus packets that stand for missing ones: they ask a decoder to conceal what was lost (RFC 7845 §4.1).
 
-/// Samples are counted at this rate, whatever the encoder was given (RFC 7845 §4, RFC 7587 §4.1).
-pub const SAMPLE_RATE: u32 = 48_000;
-
-/// The longest packet: 120 ms.
-pub const MAX_SAMPLES: u32 = 5760;
-
-/// The shortest frame: 2.5 ms, of which all others are multiples.
-const MIN_SAMPLES: u32 = 120;
+use crate::payload::opus::MAX_DURATION;
 
 /// The table-of-contents byte that begins every packet (RFC 6716 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,22 +30,9 @@ impl Toc {
             // Hybrid: 10 and 20 ms.
             config @ 12..=15 => [480, 960][usize::from(config % 2)],
             // CELT: 2.5, 5, 10 and 20 ms.
-            config => MIN_SAMPLES << (config % 4),
+            config => 120 << (config % 4),
         }
     }
-}
-
-/// How long a packet sounds, in samples at 48 kHz; `None` if it is none: empty, without frames, or longer than 120 ms.
-pub fn samples(packet: &[u8]) -> Option<u32> {
-    let toc = Toc(*packet.first()?);
-    let frames = match toc.code() {
-        0 => 1,
-        1 | 2 => 2,
-        _ => u32::from(packet.get(1)? & 0x3f),
-    };
-    let samples = frames * toc.frame_samples();
-    // "The audio duration contained within a packet MUST NOT exceed 120 ms." (§3.2.5, R5; "M MUST NOT be zero")
-    (1..=MAX_SAMPLES).contains(&samples).then_some(samples)
 }
 
 /// A packet whose frames have no bytes: the decoder conceals that much.
@@ -82,7 +61,7 @@ pub fn conceal(last: Toc, missing: u64) -> impl Iterator<Item = Concealment> {
         let frame = toc.frame_samples();
         let frames = u32::try_from(left / u64::from(frame))
             .unwrap_or(u32::MAX)
-            .min(MAX_SAMPLES / frame);
+            .min(MAX_DURATION / frame);
         left -= u64::from(frames * frame);
         Some(match frames {
             1 => Concealment {
@@ -122,32 +101,7 @@ fn fitting(last: Toc, left: u64) -> Option<Toc> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// RFC 6716 table 2, one configuration a row and size.
-    #[test]
-    fn durations_of_all_configurations() {
-        let milliseconds_by_ten = |config: u8| samples(&[config << 3]).map(|samples| samples * 10 / 48);
-        for config in [0, 4, 8, 12, 14, 18, 22, 26, 30] {
-            assert_eq!(milliseconds_by_ten(config), Some(100), "{config}");
-        }
-        for config in [1, 5, 9, 13, 15, 19, 23, 27, 31] {
-            assert_eq!(milliseconds_by_ten(config), Some(200), "{config}");
-        }
-        assert_eq!(
-            [2, 3, 16, 17].map(milliseconds_by_ten),
-            [Some(400), Some(600), Some(25), Some(50)]
-        );
-    }
-
-    #[test]
-    fn frames_are_counted() {
-        assert_eq!(samples(&[0x78 | 1]), Some(1920));
-        assert_eq!(samples(&[0x78 | 3, 0x80 | 3]), Some(2880));
-        // Nothing, no count, no frames, 140 ms.
-        for bad in [&[][..], &[0x7b], &[0x7b, 0], &[0x7b, 7]] {
-            assert_eq!(samples(bad), None);
-        }
-    }
+    use crate::payload::opus::duration;
 
     fn concealed(last: Toc, missing: u64) -> Vec<Vec<u8>> {
         conceal(last, missing).map(|packet| packet.packet().to_vec()).collect()
@@ -173,7 +127,7 @@ mod tests {
         for config in 0..32 {
             for missing in [0, 119, 120, 5760, 5881, 48_000, 1_000_003] {
                 let filled: u64 = conceal(Toc(config << 3), missing)
-                    .map(|packet| u64::from(samples(packet.packet()).expect("a packet")))
+                    .map(|packet| u64::from(duration(packet.packet()).expect("a packet")))
                     .sum();
                 assert_eq!(filled, missing / 120 * 120, "configuration {config}, {missing} samples");
             }
