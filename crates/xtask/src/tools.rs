@@ -13,7 +13,7 @@ struct Tool {
     present: fn() -> bool,
 }
 
-const TEST_TOOLS: [Tool; 5] = [
+const TEST_TOOLS: [Tool; 6] = [
     Tool {
         purpose: "browser tests",
         package: "chromium",
@@ -33,6 +33,11 @@ const TEST_TOOLS: [Tool; 5] = [
         purpose: "DTLS against another implementation",
         package: "openssl",
         present: || on_path(&["openssl"]),
+    },
+    Tool {
+        purpose: "recordings read by another program",
+        package: "ffmpeg",
+        present: || on_path(&["ffmpeg"]) && on_path(&["ffprobe"]),
     },
     Tool {
         purpose: "networks made for a test",
