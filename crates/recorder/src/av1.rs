@@ -1,5 +1,5 @@
-//! AV1 temporal units as files want them (the AV1 bitstream specification, §5; "AV1 Codec ISO Media File Format Binding"
-//! §2.3, which Matroska's mapping refers to). RTP carries no temporal delimiters; IVF needs them, WebM must have none.
+//! AV1 temporal units as files want them (the AV1 bitstream specification, §5; for the configuration, "AV1 Codec ISO Media
+//! File Format Binding" §2.3). RTP carries no temporal delimiters; IVF needs them, WebM must have none.
 
 use crate::picture::{Bits, Size};
 
@@ -28,7 +28,7 @@ pub(crate) fn write(unit: &[u8], container: Container, out: &mut Vec<u8>) -> Opt
     while !rest.is_empty() {
         let (obu, after) = Obu::parse(rest)?;
         rest = after;
-        // "TDs SHOULD be removed"; the same of padding and tile lists.
+        // Of no use in a file, or against its rules: what IVF needs stands above.
         if !matches!(obu.kind, TEMPORAL_DELIMITER | TILE_LIST | PADDING) {
             obu.write(out);
         }

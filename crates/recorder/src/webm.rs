@@ -18,7 +18,7 @@ use webm_iterable::{WebmWriter, WriteOptions};
 
 /// Times are milliseconds.
 const TIMESTAMP_SCALE_NS: u64 = 1_000_000;
-/// "[…] MUST at least be 5 seconds" is an upper bound that WebM's guidelines give; audio alone has a new one so often.
+/// Sound without pictures has a new Cluster so often.
 const CLUSTER_MS: u64 = 5000;
 /// Fewer than the 32,767 that a block's time may be after its Cluster's.
 const MAX_CLUSTER_MS: u64 = 30_000;

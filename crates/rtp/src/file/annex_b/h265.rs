@@ -14,8 +14,8 @@ pub(super) fn is_irap(nal: &[u8]) -> bool {
     header(nal).is_some_and(|(kind, _, _)| (16..=23).contains(&kind))
 }
 
-/// §7.4.2.4.4: "The first of any of the following NAL units after the last VCL NAL unit of the preceding picture …
-/// specifies the start of a new access unit": all with nuh_layer_id 0.
+/// §7.4.2.4.4: after the last VCL NAL unit of a picture, the first of these begins an access unit: parameter sets, a delimiter,
+/// prefix SEI, the reserved types 41 to 44 and 48 to 55, and the first slice segment of a picture; all of layer 0.
 pub(super) fn part(nal: &[u8]) -> Part {
     match header(nal) {
         // first_slice_segment_in_pic_flag
