@@ -89,7 +89,15 @@ fn ffmpeg_decodes(path: &Path) {
     let output = Command::new("ffmpeg")
         .args(["-v", "error", "-xerror", "-i"])
         .arg(path)
-        .args(["-vsync", "passthrough", "-enc_time_base", "1:1000", "-f", "null", "-"])
+        .args([
+            "-fps_mode",
+            "passthrough",
+            "-enc_time_base",
+            "1:1000",
+            "-f",
+            "null",
+            "-",
+        ])
         .output()
         .expect("ffmpeg: apt-get install ffmpeg");
     let complaints = String::from_utf8_lossy(&output.stderr);
