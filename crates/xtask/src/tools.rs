@@ -13,7 +13,7 @@ struct Tool {
     present: fn() -> bool,
 }
 
-const TEST_TOOLS: [Tool; 6] = [
+const TEST_TOOLS: [Tool; 8] = [
     Tool {
         purpose: "browser tests",
         package: "chromium",
@@ -38,6 +38,16 @@ const TEST_TOOLS: [Tool; 6] = [
         purpose: "recordings read by another program",
         package: "ffmpeg",
         present: || on_path(&["ffmpeg"]) && on_path(&["ffprobe"]),
+    },
+    Tool {
+        purpose: "SRTP against another implementation",
+        package: "libsrtp2-dev",
+        present: || header("srtp2/srtp.h"),
+    },
+    Tool {
+        purpose: "libsrtp is C",
+        package: "gcc",
+        present: || on_path(&["cc"]),
     },
     Tool {
         purpose: "networks made for a test",

@@ -3,10 +3,11 @@
 //! The map: [`openssl`] runs the command line program of that name, [`dtls_over_udp`] our DTLS beside it. [`peer`] is what a
 //! stack with data channels can do, and [`ours`] does it with this one; [`lab`] puts two such peers on a network in virtual
 //! time, and [`scenarios`] is what they have to get through, whoever they are. SCTP alone is tested beside dcsctp, packet by
-//! packet, in `tests/dcsctp.rs`.
+//! packet, in `tests/dcsctp.rs`. [`libsrtp`] runs the library of that name for SRTP.
 
 pub mod dtls_over_udp;
 pub mod lab;
+pub mod libsrtp;
 pub mod openssl;
 pub mod ours;
 pub mod peer;

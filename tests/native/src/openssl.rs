@@ -94,10 +94,11 @@ fn missing(error: &std::io::Error) -> ! {
 }
 
 /// A temporary folder, removed with everything in it when dropped.
-struct Folder(PathBuf);
+#[derive(Debug)]
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!(
             "peerline-native-{}-{}",
@@ -109,11 +110,11 @@ impl Folder {
         Self(path)
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
-    fn write(&self, name: &str, content: &str) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, content: &str) -> PathBuf {
         let path = self.file(name);
         fs::write(&path, content).expect("a temporary file");
         path
