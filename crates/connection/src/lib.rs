@@ -66,8 +66,9 @@ pub use state::{
     TransceiverDirection,
 };
 pub use stats::{
-    CandidatePairStats, CandidateStats, DataChannelStats, PeerConnectionStats, Stats, StatsKind, StatsReport,
-    TransportStats,
+    CandidatePairStats, CandidateStats, CertificateStats, CodecStats, DataChannelStats, InboundRtpStats,
+    MediaSourceStats, OutboundRtpStats, PeerConnectionStats, RemoteInboundRtpStats, RemoteOutboundRtpStats, Stats,
+    StatsKind, StatsReport, TransportStats,
 };
 pub use transceiver::{Track, TrackOrKind, Transceiver, TransceiverId, TransceiverInit};
 

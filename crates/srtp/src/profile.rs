@@ -39,6 +39,17 @@ impl Profile {
         }
     }
 
+    /// Its name there, as browsers' statistics give it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Aes128CmHmacSha1_80 => "AES_CM_128_HMAC_SHA1_80",
+            Self::Aes128CmHmacSha1_32 => "AES_CM_128_HMAC_SHA1_32",
+            Self::AeadAes128Gcm => "AEAD_AES_128_GCM",
+            Self::AeadAes256Gcm => "AEAD_AES_256_GCM",
+        }
+    }
+
     /// The length of a master key, in bytes.
     #[must_use]
     pub fn key_len(self) -> usize {

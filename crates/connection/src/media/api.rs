@@ -67,6 +67,14 @@ impl Connection {
         }
     }
 
+    /// The tracks of a transceiver, for statistics.
+    pub(crate) fn track_ids(&self, _transceiver: TransceiverId) -> super::statistics::TrackIds {
+        super::statistics::TrackIds {
+            sent: None,
+            received: String::new(),
+        }
+    }
+
     /// What is in force has changed: the engine obeys.
     pub(crate) fn configure_media(&mut self, now: Instant) {
         if self.agreed.is_empty() && self.media.is_none() {

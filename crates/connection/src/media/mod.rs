@@ -49,6 +49,7 @@ mod report;
 mod send_stream;
 mod sender;
 mod sequence;
+pub(crate) mod statistics;
 
 /// What one connection sends and receives as RTP.
 pub(crate) struct Media {

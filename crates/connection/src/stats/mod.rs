@@ -3,10 +3,20 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use peerline_dtls::{Fingerprint, HashAlgorithm};
 use peerline_ice as ice;
 
 use crate::Connection;
 use crate::state::{DataChannelState, DtlsTransportState, IceConnectionState};
+
+mod rtp;
+
+pub use rtp::{
+    CertificateStats, CodecStats, InboundRtpStats, MediaSourceStats, OutboundRtpStats, RemoteInboundRtpStats,
+    RemoteOutboundRtpStats,
+};
 
 /// A snapshot of everything counted, one [`Stats`] an object, each with an id that others refer to.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -82,6 +92,20 @@ pub enum StatsKind {
     RemoteCandidate(CandidateStats),
     /// `RTCDataChannelStats`.
     DataChannel(DataChannelStats),
+    /// `RTCCodecStats`.
+    Codec(CodecStats),
+    /// `RTCInboundRtpStreamStats`.
+    InboundRtp(InboundRtpStats),
+    /// `RTCOutboundRtpStreamStats`.
+    OutboundRtp(OutboundRtpStats),
+    /// `RTCRemoteInboundRtpStreamStats`.
+    RemoteInboundRtp(RemoteInboundRtpStats),
+    /// `RTCRemoteOutboundRtpStreamStats`.
+    RemoteOutboundRtp(RemoteOutboundRtpStats),
+    /// `RTCMediaSourceStats`.
+    MediaSource(MediaSourceStats),
+    /// `RTCCertificateStats`.
+    Certificate(CertificateStats),
 }
 
 /// `RTCPeerConnectionStats`.
@@ -125,6 +149,15 @@ pub struct TransportStats {
     /// The cipher suite negotiated, by its IANA name.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub dtls_cipher: Option<String>,
+    /// The SRTP profile negotiated, by its name in RFC 5764 or RFC 7714.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub srtp_cipher: Option<&'static str>,
+    /// The id of our certificate's object.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub local_certificate_id: Option<&'static str>,
+    /// The id of the peer's certificate's object.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub remote_certificate_id: Option<&'static str>,
     /// `client` or `server`, once known.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub dtls_role: Option<&'static str>,
@@ -232,7 +265,9 @@ impl serde::Serialize for StatsReport {
     }
 }
 
-const TRANSPORT_ID: &str = "T01";
+pub(crate) const TRANSPORT_ID: &str = "T01";
+const LOCAL_CERTIFICATE_ID: &str = "CFL";
+const REMOTE_CERTIFICATE_ID: &str = "CFR";
 
 impl Connection {
     /// `getStats()`: everything counted so far.
@@ -278,7 +313,38 @@ impl Connection {
                 }),
             );
         }
+        self.add_media(&mut report);
+        self.add_certificates(&mut report);
         StatsReport { stats: report.stats }
+    }
+
+    fn add_media(&self, report: &mut Report) {
+        let Some(media) = &self.media else {
+            return;
+        };
+        let tracks = |transceiver| self.track_ids(transceiver);
+        media.stats(tracks, |at| self.timestamp(at), |id, kind| report.add_once(id, kind));
+    }
+
+    fn add_certificates(&self, report: &mut Report) {
+        let Some(dtls) = &self.dtls else {
+            return;
+        };
+        let ders = [
+            (LOCAL_CERTIFICATE_ID, Some(dtls.local_certificate().der())),
+            (REMOTE_CERTIFICATE_ID, dtls.peer_certificate_der()),
+        ];
+        for (id, der) in ders {
+            let Some(der) = der else { continue };
+            let fingerprint = Fingerprint::of(der, HashAlgorithm::Sha256);
+            let hex: Vec<_> = fingerprint.value.iter().map(|byte| format!("{byte:02X}")).collect();
+            let stats = CertificateStats {
+                fingerprint: hex.join(":"),
+                fingerprint_algorithm: "sha-256".to_owned(),
+                base64_certificate: BASE64_STANDARD.encode(der),
+            };
+            report.add(id.to_owned(), StatsKind::Certificate(stats));
+        }
     }
 
     fn transport_stats(&self, selected_candidate_pair_id: Option<String>) -> TransportStats {
@@ -302,6 +368,16 @@ impl Connection {
             dtls_cipher: connected
                 .and_then(|dtls| dtls.cipher_suite())
                 .map(|suite| format!("TLS_{suite:?}")),
+            srtp_cipher: connected
+                .and_then(|dtls| dtls.srtp_profile())
+                .and_then(|profile| peerline_srtp::Profile::from_number(profile.0))
+                .map(peerline_srtp::Profile::name),
+            local_certificate_id: self.dtls.as_ref().map(|_| LOCAL_CERTIFICATE_ID),
+            remote_certificate_id: self
+                .dtls
+                .as_ref()
+                .and_then(|dtls| dtls.peer_certificate_der())
+                .map(|_| REMOTE_CERTIFICATE_ID),
             dtls_role: self.dtls.as_ref().map(|dtls| match dtls.role() {
                 peerline_dtls::Role::Client => "client",
                 peerline_dtls::Role::Server => "server",
@@ -335,6 +411,13 @@ impl Report {
             timestamp: self.timestamp,
             kind,
         });
+    }
+
+    /// Adds an object that others refer to, unless it is there.
+    fn add_once(&mut self, id: String, kind: StatsKind) {
+        if !self.stats.iter().any(|stats| stats.id == id) {
+            self.add(id, kind);
+        }
     }
 
     fn add_pair(&mut self, id: String, pair: &ice::CandidatePairStats) {
