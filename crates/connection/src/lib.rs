@@ -53,7 +53,7 @@ pub use error::{ChannelFault, Error, MediaFault, SdpFault};
 pub use event::Event;
 pub use jsep::OfferOptions;
 pub use media::capabilities::{CodecSupport, HeaderExtensionSupport};
-pub use media::dtmf::DtmfTone;
+pub use media::dtmf::{DtmfError, DtmfTone};
 pub use media::extensions::{ExtensionKind, Extensions};
 pub use media::packet::{IncomingFrame, IncomingPacket, OutgoingFrame, OutgoingPacket, ReceiveMode, SendMediaError};
 pub use media::parameters::{

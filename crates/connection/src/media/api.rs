@@ -1,10 +1,12 @@
 //! [`Connection`]'s methods for media itself: frames and packets, out and in.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use peerline_srtp as srtp;
 
+use super::dtmf::{Dtmf, DtmfError};
 use super::packet::{IncomingFrame, IncomingPacket, OutgoingFrame, OutgoingPacket, ReceiveMode, SendMediaError};
+use super::statistics::TrackIds;
 use super::{MAX_QUEUED, Media, Queued, What};
 use crate::Connection;
 use crate::transceiver::TransceiverId;
@@ -67,11 +69,44 @@ impl Connection {
         }
     }
 
+    /// `insertDTMF()`: plays `tones` to the peer in the place of sound, each for `duration` (40 ms to 6 s, commonly 100 ms) and
+    /// with `gap` between them (30 ms to 6 s, commonly 70 ms). It replaces what is still to be played; an empty string ends it.
+    ///
+    /// # Errors
+    /// [`DtmfError`].
+    pub fn insert_dtmf(
+        &mut self,
+        now: Instant,
+        transceiver: TransceiverId,
+        tones: &str,
+        duration: Duration,
+        gap: Duration,
+    ) -> Result<(), DtmfError> {
+        let media = self.media.as_mut().ok_or(DtmfError::CannotInsert)?;
+        let found = media.section_of(transceiver);
+        let (_, section) = found
+            .filter(|(_, section)| section.agreed.send.is_some())
+            .ok_or(DtmfError::CannotInsert)?;
+        section.sender.insert_dtmf(now, tones, duration, gap)?;
+        media.handle_timeout(now);
+        self.settle(now);
+        Ok(())
+    }
+
+    /// `toneBuffer`: the tones that are still to be played.
+    pub fn tone_buffer(&mut self, transceiver: TransceiverId) -> String {
+        let section = self.media.as_mut().and_then(|media| media.section_of(transceiver));
+        let dtmf = section.and_then(|(_, section)| section.sender.dtmf.as_ref());
+        dtmf.map(Dtmf::tone_buffer).unwrap_or_default()
+    }
+
     /// The tracks of a transceiver, for statistics.
-    pub(crate) fn track_ids(&self, _transceiver: TransceiverId) -> super::statistics::TrackIds {
-        super::statistics::TrackIds {
-            sent: None,
-            received: String::new(),
+    pub(crate) fn track_ids(&self, transceiver: TransceiverId) -> TrackIds {
+        let mut transceivers = self.transceivers.all.iter();
+        let found = transceivers.find(|found| found.id == transceiver);
+        TrackIds {
+            sent: found.and_then(|found| Some(found.sender.track.as_ref()?.id.clone())),
+            received: found.map(|found| found.receiver.track_id.clone()).unwrap_or_default(),
         }
     }
 

@@ -1,12 +1,13 @@
 //! What comes in as RTP: unprotected, and brought to its stream (RFC 9143 §9.2, RFC 8852 §3).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ahash::HashMap;
 use bytes::{Bytes, BytesMut};
 use peerline_rtp::{Packet, Serial16};
 
 use super::codecs::Purpose;
+use super::dtmf::DtmfTone;
 use super::extensions::{ExtensionIds, Extensions};
 use super::packet::IncomingPacket;
 use super::receiver::Receiver;
@@ -170,8 +171,17 @@ impl Media {
             extensions: Extensions::read(packet, bytes, &routes.ids),
             received: now,
         };
+        let transceiver = section.agreed.transceiver;
+        let codec = receiver.codecs.get(incoming.payload_type).copied();
+        if let Some(codec) = codec.filter(|codec| codec.purpose == Purpose::TelephoneEvent)
+            && let Some((tone, ticks)) = receiver.streams[stream].on_telephone_event(&incoming)
+        {
+            let duration = Duration::from_secs_f64(f64::from(ticks) / f64::from(codec.clock_rate.max(1)));
+            self.events
+                .push_back(Event::DtmfTone(transceiver, DtmfTone { tone, duration }));
+        }
         if receiver.on_packet(now, stream, incoming, false) {
-            self.events.push_back(Event::MediaReadable(section.agreed.transceiver));
+            self.events.push_back(Event::MediaReadable(transceiver));
         }
     }
 

@@ -4,8 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use peerline_rtp::NtpTime;
-use peerline_rtp::payload::{AnyDepacketizer, Depacketizer as _, Frame, MAX_FRAME_SIZE};
+use peerline_rtp::payload::red::{Recovered, RedDepacketizer};
+use peerline_rtp::payload::telephone_event::{EventReceiver, News};
+use peerline_rtp::payload::{AnyDepacketizer, Depacketizer as _, Format, Frame, MAX_FRAME_SIZE};
 
 use super::codecs::{Codecs, Purpose};
 use super::extensions::Extensions;
@@ -30,6 +33,12 @@ pub(super) struct ReceiveStream {
     missing: Missing,
     reorder: Reorder<IncomingPacket>,
     depacketizer: Option<(u8, AnyDepacketizer)>,
+    red: RedDepacketizer,
+    /// What a redundant packet has just given.
+    recovered: VecDeque<Recovered>,
+    events: EventReceiver,
+    /// Packets were lost, but the next may repeat them.
+    lost: bool,
     /// What the depacketizer has just completed.
     completed: VecDeque<Frame>,
     /// The payload type of the latest packet.
@@ -102,6 +111,10 @@ impl ReceiveStream {
             missing: Missing::default(),
             reorder: Reorder::default(),
             depacketizer: None,
+            red: RedDepacketizer::new(),
+            recovered: VecDeque::new(),
+            events: EventReceiver::new(),
+            lost: false,
             completed: VecDeque::new(),
             payload_type: 0,
             sender_report: None,
@@ -134,7 +147,7 @@ impl ReceiveStream {
         if codec.nack && self.missing.on_packet(now, packet.sequence_number) == Arrival::TooMany {
             self.want_keyframe();
             self.reorder.restart();
-            self.on_gap();
+            self.lost = true;
         }
         true
     }
@@ -155,9 +168,9 @@ impl ReceiveStream {
     pub(super) fn drain(&mut self, now: Instant, codecs: &Codecs, out: &mut VecDeque<IncomingFrame>) {
         while let Some(ordered) = self.reorder.pop(now, self.patience(codecs)) {
             match ordered {
-                Ordered::Packet(packet) => self.depacketize(packet, codecs, out),
+                Ordered::Packet(packet) => self.depacketize(&packet, codecs, out),
                 Ordered::Gap => {
-                    self.on_gap();
+                    self.lost = true;
                     self.want_keyframe();
                 }
             }
@@ -174,32 +187,25 @@ impl ReceiveStream {
         }
     }
 
-    fn on_gap(&mut self) {
-        if let Some((_, depacketizer)) = &mut self.depacketizer {
-            depacketizer.gap();
+    fn depacketize(&mut self, packet: &IncomingPacket, codecs: &Codecs, out: &mut VecDeque<IncomingFrame>) {
+        match codecs.get(packet.payload_type).map(|codec| codec.purpose) {
+            Some(Purpose::Media(format)) => {
+                self.on_payload(
+                    format,
+                    packet.payload.clone(),
+                    packet.payload_type,
+                    packet.timestamp,
+                    packet.marker,
+                );
+            }
+            Some(Purpose::Red(_)) => self.on_redundant(packet, codecs),
+            // Those are told as events, and others are for those who take packets.
+            Some(Purpose::TelephoneEvent | Purpose::Rtx(_) | Purpose::Other) | None => {}
         }
-    }
-
-    fn depacketize(&mut self, packet: IncomingPacket, codecs: &Codecs, out: &mut VecDeque<IncomingFrame>) {
-        let Some(Purpose::Media(format)) = codecs.get(packet.payload_type).map(|codec| codec.purpose) else {
-            return;
-        };
-        let payload_type = packet.payload_type;
-        if self
+        let payload_type = self
             .depacketizer
             .as_ref()
-            .is_none_or(|(before, _)| *before != payload_type)
-        {
-            self.depacketizer = Some((payload_type, format.depacketizer(MAX_FRAME_SIZE)));
-        }
-        let Some((_, depacketizer)) = &mut self.depacketizer else {
-            return;
-        };
-        let fault = depacketizer.push(packet.payload, packet.timestamp, packet.marker, &mut self.completed);
-        if fault.is_err() {
-            self.got.frames_dropped += 1;
-            self.want_keyframe();
-        }
+            .map_or(packet.payload_type, |(inside, _)| *inside);
         for frame in self.completed.drain(..) {
             self.got.frames += 1;
             if frame.keyframe {
@@ -223,6 +229,60 @@ impl ReceiveStream {
                 received: packet.received,
             });
         }
+    }
+
+    /// What is in a redundant packet (RFC 2198), in order: perhaps what was lost before it.
+    fn on_redundant(&mut self, packet: &IncomingPacket, codecs: &Codecs) {
+        let mut recovered = std::mem::take(&mut self.recovered);
+        let _ = self.red.push(&packet.payload, packet.timestamp, &mut recovered);
+        if recovered.iter().any(|payload| payload.redundant) {
+            self.lost = false;
+        }
+        for Recovered {
+            payload_type,
+            timestamp,
+            data,
+            redundant,
+        } in recovered.drain(..)
+        {
+            if let Some(Purpose::Media(format)) = codecs.get(payload_type.0).map(|codec| codec.purpose) {
+                self.on_payload(format, data, payload_type.0, timestamp, packet.marker && !redundant);
+            }
+        }
+        self.recovered = recovered;
+    }
+
+    fn on_payload(&mut self, format: Format, payload: Bytes, payload_type: u8, timestamp: u32, marker: bool) {
+        if self
+            .depacketizer
+            .as_ref()
+            .is_none_or(|(before, _)| *before != payload_type)
+        {
+            self.depacketizer = Some((payload_type, format.depacketizer(MAX_FRAME_SIZE)));
+        }
+        let Some((_, depacketizer)) = &mut self.depacketizer else {
+            return;
+        };
+        if std::mem::take(&mut self.lost) {
+            depacketizer.gap();
+        }
+        let mut frames = VecDeque::new();
+        if depacketizer.push(payload, timestamp, marker, &mut frames).is_err() {
+            self.got.frames_dropped += 1;
+            self.want_keyframe();
+        }
+        self.completed
+            .extend(frames.into_iter().map(|frame| (payload_type, frame)));
+    }
+
+    /// Takes a report of keys that are pressed (RFC 4733); those that were released, for how many ticks.
+    pub(super) fn on_telephone_event(&mut self, packet: &IncomingPacket) -> Option<(char, u32)> {
+        let mut news = VecDeque::new();
+        let _ = self.events.push(&packet.payload, packet.timestamp, &mut news);
+        news.into_iter().find_map(|news| match news {
+            News::Ended { event, duration } => Some((event.key()?, duration)),
+            News::Started { .. } => None,
+        })
     }
 
     // --- what is asked of the sender

@@ -10,7 +10,9 @@ use peerline_rtp::{NtpShort, Serial16, Ssrc};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use super::{Media, Section};
+use super::dtmf::Dtmf;
+use super::outgoing::Outgoing;
+use super::{Media, Queued, Section, What};
 use crate::event::Event;
 
 /// When reports are due, and what they reply to.
@@ -69,7 +71,11 @@ impl Media {
         self.srtp.as_ref()?;
         let receivers = self.sections.iter().flatten();
         receivers
-            .filter_map(|section| section.receiver.poll_timeout())
+            .flat_map(|section| {
+                let dtmf = section.sender.dtmf.as_ref().and_then(Dtmf::poll_timeout);
+                [section.receiver.poll_timeout(), dtmf]
+            })
+            .flatten()
             .chain(self.arrivals.poll_timeout())
             .chain(self.schedule.due)
             .min()
@@ -87,12 +93,38 @@ impl Media {
             if section.receiver.handle_timeout(now) {
                 self.events.push_back(Event::MediaReadable(section.agreed.transceiver));
             }
+            self.play_dtmf(now, index);
             self.request(now, index);
         }
         self.tell_arrivals(now);
         if self.schedule.take_due(now, &mut self.rng) {
             self.report(now);
         }
+    }
+
+    /// Puts the tones of a section in line that are due.
+    fn play_dtmf(&mut self, now: Instant, index: usize) {
+        let Self {
+            sections,
+            queue,
+            queued,
+            events,
+            ..
+        } = self;
+        let Some(Some(section)) = sections.get_mut(index) else {
+            return;
+        };
+        let transceiver = section.agreed.transceiver;
+        let enqueue = |packet: Outgoing| {
+            *queued += packet.payload.len();
+            queue.push_back(Queued {
+                section: index,
+                stream: 0,
+                what: What::First(packet),
+            });
+        };
+        let tell = |tone| events.push_back(Event::ToneChange(transceiver, tone));
+        section.sender.play_dtmf(now, enqueue, tell);
     }
 
     /// Who speaks in RTCP: a stream of ours if there is one.

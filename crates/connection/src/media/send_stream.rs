@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use peerline_rtp::Serial16;
-use peerline_rtp::payload::{AnyPacketizer, Format};
+use peerline_rtp::payload::red::RedPacketizer;
+use peerline_rtp::payload::{AnyPacketizer, Format, Payload};
+use peerline_rtp::{PayloadType, Serial16};
 use peerline_wire::ReplayWindow;
 
 use super::agreed::SendEncoding;
@@ -21,6 +22,7 @@ pub(super) struct SendStream {
     pub(super) timestamp_offset: u32,
     first_picture_id: u16,
     packetizer: Option<(u8, AnyPacketizer)>,
+    red: Option<(u8, RedPacketizer)>,
     pub(super) history: History,
     /// The peer has reported on it: it knows whose packets these are.
     pub(super) is_known: bool,
@@ -81,6 +83,9 @@ pub(super) struct RemoteReport {
     pub(super) measurements: u64,
 }
 
+/// How many payloads a redundant packet repeats: what browsers do.
+const GENERATIONS: usize = 1;
+
 impl SendStream {
     pub(super) fn new(encoding: SendEncoding, random: [u16; 4]) -> Self {
         Self {
@@ -95,6 +100,7 @@ impl SendStream {
             timestamp_offset: u32::from(random[2]) << 16 | u32::from(random[3]),
             first_picture_id: random[2],
             packetizer: None,
+            red: None,
             history: History::default(),
             is_known: false,
             latest: None,
@@ -119,6 +125,18 @@ impl SendStream {
             .packetizer
             .get_or_insert_with(|| (payload_type, format.packetizer(picture_id)));
         packetizer
+    }
+
+    /// A payload that repeats those before it; of `payload`, which has the payload type `primary`.
+    pub(super) fn redundant(&mut self, primary: u8, payload: &Payload, timestamp: u32, max_payload: usize) -> Payload {
+        if self.red.as_ref().is_none_or(|(before, _)| *before != primary) {
+            self.red = None;
+        }
+        let (_, red) = self
+            .red
+            .get_or_insert_with(|| (primary, RedPacketizer::new(PayloadType(primary), GENERATIONS)));
+        red.wrap(&payload.to_bytes(), timestamp, max_payload)
+            .with_marker(payload.marker())
     }
 
     /// The sequence number of the next packet, or the one that is asked for if it is free.

@@ -1,7 +1,7 @@
 //! [`Sender`]: what a transceiver sends: one stream of packets, or one a layer of simulcast.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use peerline_rtp::payload::{Packetizer as _, Payload};
 use rand::RngExt;
@@ -9,7 +9,8 @@ use rand::rngs::StdRng;
 
 use super::agreed::Sending;
 use super::codecs::{Codec, Codecs, Purpose};
-use super::extensions::ExtensionIds;
+use super::dtmf::{Dtmf, DtmfError, Due};
+use super::extensions::{ExtensionIds, Extensions};
 use super::outgoing::Outgoing;
 use super::packet::{OutgoingFrame, OutgoingPacket, SendMediaError};
 use super::send_stream::{Latest, SendStream};
@@ -21,6 +22,7 @@ pub(super) struct Sender {
     pub(super) codecs: Codecs,
     pub(super) ids: ExtensionIds,
     pub(super) streams: Vec<SendStream>,
+    pub(super) dtmf: Option<Dtmf>,
     /// What the packetizer has just made; kept for its memory.
     payloads: VecDeque<Payload>,
 }
@@ -32,6 +34,7 @@ impl Sender {
             codecs: Codecs::default(),
             ids: ExtensionIds::default(),
             streams: Vec::new(),
+            dtmf: None,
             payloads: VecDeque::new(),
         }
     }
@@ -92,14 +95,20 @@ impl Sender {
     ) -> Result<(), SendMediaError> {
         let index = self.stream(frame.rid.as_deref())?;
         let codec = self.codec(index, frame.payload_type)?;
-        let Purpose::Media(format) = codec.purpose else {
-            return Err(SendMediaError::UnknownPayloadType);
+        // What is inside redundant packets (RFC 2198) is made first.
+        let (inside, format) = match codec.purpose {
+            Purpose::Media(format) => (codec.payload_type, format),
+            Purpose::Red(primary) => match self.codecs.get(primary).map(|codec| codec.purpose) {
+                Some(Purpose::Media(format)) => (primary, format),
+                _ => return Err(SendMediaError::UnknownPayloadType),
+            },
+            _ => return Err(SendMediaError::UnknownPayloadType),
         };
         let stream = &mut self.streams[index];
         let timestamp = frame.timestamp.wrapping_add(stream.timestamp_offset);
         let room = max_payload.saturating_sub(frame.extensions.max_len());
         let packetized = stream
-            .packetizer(codec.payload_type, format)
+            .packetizer(inside, format)
             .packetize(&frame.payload, room, &mut self.payloads)
             .map_err(|_| SendMediaError::NotAFrame)?;
         stream.sent.frames += 1;
@@ -116,6 +125,10 @@ impl Sender {
                 continue;
             };
             let is_last = self.payloads.is_empty();
+            let payload = match codec.purpose {
+                Purpose::Red(primary) => stream.redundant(primary, &payload, timestamp, room),
+                _ => payload,
+            };
             queue(
                 index,
                 Outgoing {
@@ -167,5 +180,60 @@ impl Sender {
             },
         );
         Ok(())
+    }
+
+    /// Tones to be sent in the place of sound.
+    pub(super) fn insert_dtmf(
+        &mut self,
+        now: Instant,
+        tones: &str,
+        duration: Duration,
+        gap: Duration,
+    ) -> Result<(), DtmfError> {
+        let stream = self.streams.first().ok_or(DtmfError::CannotInsert)?;
+        let clock_rate = match &stream.latest {
+            Some(latest) => latest.clock_rate,
+            None => self.codecs.first().ok_or(DtmfError::CannotInsert)?.clock_rate,
+        };
+        // One stream has one clock (RFC 4733 §2.4.1): that of its sound.
+        let codec = self.codecs.telephone_event(clock_rate).ok_or(DtmfError::CannotInsert)?;
+        let timestamp = stream.timestamp_at(now).unwrap_or(stream.timestamp_offset);
+        let is_same = |dtmf: &Dtmf| dtmf.payload_type == codec.payload_type;
+        if !self.dtmf.as_ref().is_some_and(is_same) {
+            self.dtmf = Some(Dtmf::new(codec.payload_type, clock_rate, now, timestamp));
+        }
+        self.dtmf
+            .as_mut()
+            .map_or(Ok(()), |dtmf| dtmf.insert(now, tones, duration, gap))
+    }
+
+    /// Hands the packets of tones that are due to `queue`, and the tones that begin to `tell`.
+    pub(super) fn play_dtmf(
+        &mut self,
+        now: Instant,
+        mut queue: impl FnMut(Outgoing),
+        mut tell: impl FnMut(Option<char>),
+    ) {
+        let (Some(dtmf), Some(stream)) = (&mut self.dtmf, self.streams.first_mut()) else {
+            return;
+        };
+        while let Some(due) = dtmf.poll(now) {
+            let packet = match due {
+                Due::Packet(packet) => packet,
+                Due::Tone(tone) => {
+                    tell(tone);
+                    continue;
+                }
+            };
+            if let Some(sequence_number) = stream.take_number(None) {
+                queue(Outgoing {
+                    payload_type: dtmf.payload_type,
+                    sequence_number,
+                    timestamp: packet.timestamp,
+                    payload: packet.payload,
+                    extensions: Extensions::new(),
+                });
+            }
+        }
     }
 }

@@ -72,6 +72,30 @@ fn video(ssrc: u32, rtx: bool) -> Agreed {
     }
 }
 
+/// Sound, in the place of the pictures.
+fn audio(ssrc: u32) -> Agreed {
+    let codec = |payload_type, mime_type: &str, fmtp: &str| RtpCodecParameters {
+        payload_type,
+        codec: RtpCodec {
+            mime_type: mime_type.into(),
+            clock_rate: 48_000,
+            channels: Some(2),
+            sdp_fmtp_line: fmtp.into(),
+        },
+        rtcp_feedback: Vec::new(),
+    };
+    let codecs = vec![
+        codec(111, "audio/opus", ""),
+        codec(63, "audio/red", "111/111"),
+        codec(110, "audio/telephone-event", ""),
+    ];
+    let mut agreed = video(ssrc, false);
+    agreed.kind = MediaKind::Audio;
+    agreed.send.as_mut().unwrap().codecs.clone_from(&codecs);
+    agreed.receive.as_mut().unwrap().codecs = codecs;
+    agreed
+}
+
 /// Alice sends to Bob, and what Bob says of it comes back, each 20 ms later.
 struct Path {
     start: Instant,
@@ -243,4 +267,67 @@ fn what_is_lost_for_good_leaves_a_gap_and_asks_for_a_keyframe() {
     assert_eq!(path.frames.iter().skip(1).filter(|frame| frame.follows_gap).count(), 1);
     let asked = |event: &&Event| matches!(event, Event::KeyframeRequest(VIDEO, None));
     assert!(path.events.iter().filter(asked).count() >= 1);
+}
+
+#[test]
+fn keys_are_heard_at_the_other_end() {
+    let mut path = Path::new(true, Profile::AeadAes128Gcm, |_, _, _| false);
+    let mut agreed = audio(100);
+    path.ends[0].configure(vec![agreed.clone()]);
+    agreed.send.as_mut().unwrap().encodings[0].ssrc = 200;
+    path.ends[1].configure(vec![agreed]);
+    let section = path.ends[0].section_of(VIDEO).unwrap().1;
+    let millis = Duration::from_millis;
+    section
+        .sender
+        .insert_dtmf(path.now, "1x", millis(100), millis(70))
+        .unwrap_err();
+    section
+        .sender
+        .insert_dtmf(path.now, "1,d", millis(100), millis(70))
+        .unwrap();
+    path.run(Duration::from_secs(5));
+    let heard = path.events.iter().filter(|event| matches!(event, Event::DtmfTone(..)));
+    let tone = |tone| {
+        Event::DtmfTone(
+            VIDEO,
+            crate::DtmfTone {
+                tone,
+                duration: millis(100),
+            },
+        )
+    };
+    assert_eq!(heard.cloned().collect::<Vec<_>>(), [tone('1'), tone('D')]);
+    let told = path.events.iter().filter_map(|event| match event {
+        Event::ToneChange(VIDEO, tone) => Some(tone.unwrap_or('.')),
+        _ => None,
+    });
+    assert_eq!(told.collect::<String>(), "1,D.");
+}
+
+#[test]
+fn redundant_packets_make_up_for_lost_ones() {
+    let mut path = Path::new(true, Profile::AeadAes128Gcm, |count, _, payload_type| {
+        payload_type == 63 && count % 3 == 1
+    });
+    let mut agreed = audio(100);
+    path.ends[0].configure(vec![agreed.clone()]);
+    agreed.send.as_mut().unwrap().encodings[0].ssrc = 200;
+    path.ends[1].configure(vec![agreed]);
+    for number in 0..60u32 {
+        let frame = OutgoingFrame {
+            payload: vec![number as u8; 80].into(),
+            timestamp: number * 960,
+            payload_type: Some(63),
+            ..OutgoingFrame::default()
+        };
+        path.ends[0].send_frame(path.now, VIDEO, frame).unwrap();
+        path.run(Duration::from_millis(20));
+    }
+    path.run(Duration::from_secs(1));
+    let numbers: Vec<_> = path.frames.iter().map(|frame| frame.payload[0]).collect();
+    let first = numbers[0];
+    assert!(first <= 1);
+    assert_eq!(numbers, (first..first + numbers.len() as u8).collect::<Vec<_>>());
+    assert!(numbers.len() >= 58);
 }
