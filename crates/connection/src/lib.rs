@@ -38,7 +38,6 @@ mod event;
 #[doc(hidden)]
 pub mod fuzzing;
 mod jsep;
-#[allow(dead_code)]
 mod media;
 mod router;
 mod state;

@@ -64,11 +64,6 @@ impl Routes {
     fn forget(&mut self, ssrc: u32) {
         self.by_ssrc.remove(&ssrc);
     }
-
-    /// The section of a stream that is received, and whether it repeats another.
-    pub(super) fn section_of(&self, ssrc: u32) -> Option<usize> {
-        self.by_ssrc.get(&ssrc).map(|route| route.section)
-    }
 }
 
 impl Media {

@@ -68,9 +68,4 @@ impl History {
         kept.repeated = Some(now);
         Some(&kept.again)
     }
-
-    /// Forgets everything, and gives the memory back.
-    pub(super) fn clear(&mut self) {
-        self.slots = Vec::new();
-    }
 }

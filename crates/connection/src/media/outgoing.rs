@@ -68,11 +68,10 @@ impl Outgoing {
     pub(super) fn write_rtx(&self, out: &mut Vec<u8>, rtx: Rtx, ids: &ExtensionIds, names: Names<'_>, hop: Hop) {
         let header = self.header(PayloadType(rtx.payload_type), rtx.sequence_number, Ssrc(rtx.ssrc));
         header.write(out, ids.form, |writer| {
-            if hop.named {
-                add(writer, ids.mid, |out| out.extend_from_slice(names.mid.as_bytes()));
-                if let Some(rid) = names.rid {
-                    add(writer, ids.repaired_rid, |out| out.extend_from_slice(rid.as_bytes()));
-                }
+            // Nobody reports on this stream: it always says whose it is.
+            add(writer, ids.mid, |out| out.extend_from_slice(names.mid.as_bytes()));
+            if let Some(rid) = names.rid {
+                add(writer, ids.repaired_rid, |out| out.extend_from_slice(rid.as_bytes()));
             }
             self.write_values(writer, ids, hop);
         });

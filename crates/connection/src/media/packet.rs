@@ -1,7 +1,7 @@
 //! What goes in and comes out of a connection's media: encoded frames, or RTP packets as they are.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -43,6 +43,9 @@ pub struct IncomingFrame {
     pub extensions: Extensions,
     /// When its last packet came.
     pub received: Instant,
+    /// When it was sampled, by the sender's wall clock: the time since 1970, once a sender report has told how timestamps
+    /// stand to it (RFC 3550 §6.4.1). Frames of one peer that have the same time belong together.
+    pub sampled: Option<Duration>,
 }
 
 /// An RTP packet to be sent as it is, such as one that is forwarded.

@@ -62,6 +62,20 @@ pub(super) struct SenderReport {
     pub(super) count: u64,
 }
 
+impl SenderReport {
+    /// The sender's wall clock when its timestamp was, or will be, this: the time since 1970.
+    fn time_of(&self, timestamp: u32, clock_rate: u32) -> Option<Duration> {
+        let ticks = timestamp.wrapping_sub(self.timestamp).cast_signed();
+        let apart = Duration::from_secs(ticks.unsigned_abs().into()).checked_div(clock_rate)?;
+        let reported = self.ntp.to_unix();
+        if ticks < 0 {
+            reported.checked_sub(apart)
+        } else {
+            reported.checked_add(apart)
+        }
+    }
+}
+
 /// Asking for a keyframe, and not too often.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct KeyframeRequest {
@@ -206,6 +220,7 @@ impl ReceiveStream {
             .depacketizer
             .as_ref()
             .map_or(packet.payload_type, |(inside, _)| *inside);
+        let clock_rate = codecs.get(payload_type).map_or(0, |codec| codec.clock_rate);
         for frame in self.completed.drain(..) {
             self.got.frames += 1;
             if frame.keyframe {
@@ -227,6 +242,9 @@ impl ReceiveStream {
                     Extensions::new()
                 },
                 received: packet.received,
+                sampled: self
+                    .sender_report
+                    .and_then(|report| report.time_of(frame.timestamp, clock_rate)),
             });
         }
     }
@@ -266,13 +284,13 @@ impl ReceiveStream {
         if std::mem::take(&mut self.lost) {
             depacketizer.gap();
         }
-        let mut frames = VecDeque::new();
-        if depacketizer.push(payload, timestamp, marker, &mut frames).is_err() {
+        if depacketizer
+            .push(payload, timestamp, marker, &mut self.completed)
+            .is_err()
+        {
             self.got.frames_dropped += 1;
             self.want_keyframe();
         }
-        self.completed
-            .extend(frames.into_iter().map(|frame| (payload_type, frame)));
     }
 
     /// Takes a report of keys that are pressed (RFC 4733); those that were released, for how many ticks.

@@ -1,6 +1,6 @@
 //! [`Reception`]: what a receiver reports of one stream (RFC 3550 §6.4.1 and §A.3, §A.8).
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What has arrived of one stream, as its reports say it.
 #[derive(Clone, Debug, Default)]
@@ -97,13 +97,12 @@ impl Reception {
     pub(super) fn latest(&self) -> Option<Instant> {
         self.latest.map(|(at, _)| at)
     }
-
-    /// The silence after which a stream counts as stopped.
-    pub(super) const SILENCE: Duration = Duration::from_secs(5);
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

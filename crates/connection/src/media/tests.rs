@@ -231,6 +231,9 @@ fn frames_arrive_whole_and_in_order() {
         assert_eq!(frame.timestamp.wrapping_sub(path.frames[0].timestamp), number * 3000);
         assert!(!frame.follows_gap || number == 0);
     }
+    // Alice's clock is that of her birth, in 1970; she reports before half a second is over.
+    let sampled = path.frames[20].sampled.unwrap().as_millis();
+    assert!(sampled.abs_diff(20 * 33) <= 1, "{sampled}");
 }
 
 #[test]

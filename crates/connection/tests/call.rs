@@ -1,0 +1,266 @@
+//! Calls in virtual time: what is sent at one end comes out at the other.
+
+mod common;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::Lab;
+use peerline_connection::{
+    Event, IncomingFrame, MediaKind, OfferOptions, OutgoingFrame, OutgoingPacket, ReceiveMode, RtpEncodingParameters,
+    StatsKind, Track, TransceiverId, TransceiverInit,
+};
+use peerline_sim::Link;
+
+/// A VP8 frame with its number in it; every thirtieth is a keyframe (RFC 6386 §9.1).
+fn picture(number: u32) -> Bytes {
+    let mut frame = vec![u8::from(number % 30 != 0) | 0x10, 0, 0, 0x9d, 0x01, 0x2a, 64, 0, 64, 0];
+    frame.resize(3000, number as u8);
+    frame.into()
+}
+
+fn link(loss: f64) -> Link {
+    Link {
+        delay: Duration::from_millis(30),
+        loss,
+        ..Link::default()
+    }
+}
+
+/// Two peers, of which the first sends a picture and a voice to the other; the other's transceivers.
+fn call(seed: u64, loss: f64) -> (Lab, [TransceiverId; 2], [TransceiverId; 2]) {
+    let mut lab = Lab::new(seed, link(loss));
+    let streams = ["stream".to_owned()];
+    let sent = lab.with_peer(0, |peer, now| {
+        [("camera", MediaKind::Video), ("voice", MediaKind::Audio)].map(|(id, kind)| {
+            let track = Track { id: id.into(), kind };
+            peer.add_track(now, track, &streams).expect("it is added")
+        })
+    });
+    lab.offer(0, OfferOptions::default());
+    lab.run_for(Duration::from_secs(2));
+    let tracks: Vec<_> = lab.events[1]
+        .iter()
+        .filter_map(|event| match event {
+            Event::Track { transceiver, streams } => {
+                assert_eq!(streams, &["stream"]);
+                Some(*transceiver)
+            }
+            _ => None,
+        })
+        .collect();
+    let received = tracks.try_into().expect("two tracks");
+    (lab, sent, received)
+}
+
+fn play(lab: &mut Lab, sender: TransceiverId, receiver: TransceiverId, frames: u32) -> Vec<IncomingFrame> {
+    let mut received = Vec::new();
+    for number in 0..frames {
+        lab.with_peer(0, |peer, now| {
+            let frame = OutgoingFrame {
+                payload: picture(number),
+                timestamp: number * 3000,
+                ..OutgoingFrame::default()
+            };
+            peer.send_frame(now, sender, frame).expect("it is sent");
+        });
+        lab.run_for(Duration::from_millis(33));
+        lab.with_peer(1, |peer, _| {
+            received.extend(std::iter::from_fn(|| peer.recv_frame(receiver)))
+        });
+    }
+    lab.run_for(Duration::from_secs(1));
+    lab.with_peer(1, |peer, _| {
+        received.extend(std::iter::from_fn(|| peer.recv_frame(receiver)))
+    });
+    received
+}
+
+#[test]
+fn pictures_and_sound_arrive() {
+    let (mut lab, [camera, voice], [picture_in, sound_in]) = call(1, 0.0);
+    for number in 0..50u32 {
+        lab.with_peer(0, |peer, now| {
+            let frame = OutgoingFrame {
+                payload: vec![number as u8; 100].into(),
+                timestamp: number * 960,
+                ..OutgoingFrame::default()
+            };
+            peer.send_frame(now, voice, frame).expect("it is sent");
+        });
+        lab.run_for(Duration::from_millis(20));
+    }
+    let sound: Vec<_> = lab.with_peer(1, |peer, _| std::iter::from_fn(|| peer.recv_frame(sound_in)).collect());
+    assert!(sound.len() >= 48, "{}", sound.len());
+    assert!(
+        sound
+            .iter()
+            .zip(0..)
+            .all(|(frame, number)| frame.payload[..] == [number; 100])
+    );
+
+    let pictures = play(&mut lab, camera, picture_in, 60);
+    assert_eq!(pictures.len(), 60);
+    for (number, frame) in (0..).zip(&pictures) {
+        assert_eq!(frame.payload, picture(number));
+        assert_eq!(frame.keyframe, number % 30 == 0);
+    }
+}
+
+#[test]
+fn a_lossy_path_loses_no_picture() {
+    for loss in [0.05, 0.15] {
+        let (mut lab, [camera, _], [receiver, _]) = call(2, loss);
+        let pictures = play(&mut lab, camera, receiver, 300);
+        let numbers: Vec<_> = pictures.iter().map(|frame| frame.payload[20]).collect();
+        // Nothing tells that the tail of the last frame is missing.
+        assert!(numbers.len() >= 299, "{loss}: {} pictures", numbers.len());
+        assert!(
+            numbers
+                .iter()
+                .zip(0..300u32)
+                .all(|(number, expected)| *number == expected as u8)
+        );
+    }
+}
+
+#[test]
+fn both_ends_count_the_same() {
+    let (mut lab, [camera, _], [receiver, _]) = call(3, 0.02);
+    play(&mut lab, camera, receiver, 150);
+    lab.run_for(Duration::from_secs(2));
+    let now = lab.now();
+    let (ours, theirs) = (lab.peer(0).stats(now), lab.peer(1).stats(now));
+    let outbound = ours
+        .stats
+        .iter()
+        .find_map(|stats| match &stats.kind {
+            StatsKind::OutboundRtp(outbound) if outbound.kind == MediaKind::Video => Some(outbound),
+            _ => None,
+        })
+        .expect("a stream is sent");
+    let inbound = theirs
+        .stats
+        .iter()
+        .find_map(|stats| match &stats.kind {
+            StatsKind::InboundRtp(inbound) if inbound.ssrc == outbound.ssrc => Some(inbound),
+            _ => None,
+        })
+        .expect("it is received");
+    assert_eq!(outbound.frames_sent, Some(150));
+    assert_eq!(outbound.mid, inbound.mid);
+    assert!(outbound.retransmitted_packets_sent > 0);
+    let originals = outbound.packets_sent - outbound.retransmitted_packets_sent;
+    assert_eq!(originals as i64, inbound.packets_received as i64 + inbound.packets_lost);
+    assert!(inbound.packets_lost > 0);
+    let codec = ours
+        .get(outbound.codec_id.as_ref().expect("a codec"))
+        .expect("it is there");
+    assert!(matches!(&codec.kind, StatsKind::Codec(codec) if codec.mime_type == "video/VP8"));
+    let report = ours
+        .get(outbound.remote_id.as_ref().expect("a report"))
+        .expect("it is there");
+    let StatsKind::RemoteInboundRtp(report) = &report.kind else {
+        panic!("{report:?}");
+    };
+    let round_trip = report.round_trip_time.expect("it was measured");
+    assert!((0.059..0.075).contains(&round_trip), "{round_trip}");
+    assert!(report.packets_lost > 0);
+}
+
+#[test]
+fn a_keyframe_is_asked_for_and_the_source_hears_of_it() {
+    let (mut lab, [camera, _], [receiver, _]) = call(4, 0.0);
+    play(&mut lab, camera, receiver, 5);
+    lab.events[0].clear();
+    lab.with_peer(1, |peer, now| peer.request_keyframe(now, receiver, None));
+    lab.expect_event(0, &Event::KeyframeRequest(camera, None));
+}
+
+#[test]
+fn layers_of_simulcast_arrive_apart() {
+    let mut lab = Lab::new(5, link(0.01));
+    let camera = lab.with_peer(0, |peer, now| {
+        let encoding = |rid: &str| RtpEncodingParameters {
+            rid: rid.into(),
+            ..RtpEncodingParameters::default()
+        };
+        let init = TransceiverInit {
+            send_encodings: ["q", "h", "f"].map(encoding).into(),
+            ..TransceiverInit::default()
+        };
+        peer.add_transceiver(now, MediaKind::Video, init).expect("it is added")
+    });
+    lab.offer(0, OfferOptions::default());
+    lab.run_for(Duration::from_secs(2));
+    let receiver = lab.events[1]
+        .iter()
+        .find_map(|event| match event {
+            Event::Track { transceiver, .. } => Some(*transceiver),
+            _ => None,
+        })
+        .expect("a track");
+    let mut received = Vec::new();
+    for number in 0..90u32 {
+        for rid in ["q", "h", "f"] {
+            lab.with_peer(0, |peer, now| {
+                let frame = OutgoingFrame {
+                    payload: picture(number),
+                    timestamp: number * 3000,
+                    rid: Some(rid.into()),
+                    ..OutgoingFrame::default()
+                };
+                peer.send_frame(now, camera, frame)
+                    .unwrap_or_else(|error| panic!("{rid}: {error}"));
+            });
+        }
+        lab.run_for(Duration::from_millis(33));
+        lab.with_peer(1, |peer, _| {
+            received.extend(std::iter::from_fn(|| peer.recv_frame(receiver)))
+        });
+    }
+    lab.run_for(Duration::from_secs(1));
+    lab.with_peer(1, |peer, _| {
+        received.extend(std::iter::from_fn(|| peer.recv_frame(receiver)))
+    });
+    for rid in ["q", "h", "f"] {
+        let numbers: Vec<_> = received
+            .iter()
+            .filter(|frame| frame.rid.as_deref() == Some(rid))
+            .map(|frame| frame.payload[20])
+            .collect();
+        assert!(numbers.len() >= 89, "{rid}: {numbers:?}");
+    }
+}
+
+#[test]
+fn packets_are_forwarded_as_they_came() {
+    let (mut lab, [camera, _], [receiver, _]) = call(6, 0.0);
+    lab.with_peer(1, |peer, _| peer.set_receive_mode(receiver, ReceiveMode::Packets));
+    let payload_type = lab.with_peer(0, |peer, _| {
+        let parameters = peer.send_parameters(camera).expect("it sends");
+        parameters.codecs[0].payload_type
+    });
+    for number in [7u16, 8, 10, 9] {
+        lab.with_peer(0, |peer, now| {
+            let packet = OutgoingPacket {
+                payload: vec![0x10, number as u8].into(),
+                payload_type,
+                sequence_number: Some(number),
+                timestamp: 1234,
+                ..OutgoingPacket::default()
+            };
+            peer.send_packet(now, camera, packet.clone()).expect("it is sent");
+            peer.send_packet(now, camera, packet).expect_err("not twice");
+        });
+    }
+    lab.run_for(Duration::from_millis(100));
+    let packets: Vec<_> = lab.with_peer(1, |peer, _| std::iter::from_fn(|| peer.recv_packet(receiver)).collect());
+    let numbers: Vec<_> = packets.iter().map(|packet| packet.sequence_number as u16).collect();
+    assert_eq!(numbers, [7, 8, 10, 9]);
+    assert!(
+        packets
+            .iter()
+            .all(|packet| packet.timestamp == 1234 && packet.payload[0] == 0x10)
+    );
+}
