@@ -14,7 +14,18 @@ use peerline_sim::Link;
 
 /// A VP8 frame with its number in it; every thirtieth is a keyframe (RFC 6386 §9.1).
 fn picture(number: u32) -> Bytes {
-    let mut frame = vec![u8::from(number % 30 != 0) | 0x10, 0, 0, 0x9d, 0x01, 0x2a, 64, 0, 64, 0];
+    let mut frame = vec![
+        u8::from(!number.is_multiple_of(30)) | 0x10,
+        0,
+        0,
+        0x9d,
+        0x01,
+        0x2a,
+        64,
+        0,
+        64,
+        0,
+    ];
     frame.resize(3000, number as u8);
     frame.into()
 }
@@ -66,12 +77,12 @@ fn play(lab: &mut Lab, sender: TransceiverId, receiver: TransceiverId, frames: u
         });
         lab.run_for(Duration::from_millis(33));
         lab.with_peer(1, |peer, _| {
-            received.extend(std::iter::from_fn(|| peer.recv_frame(receiver)))
+            received.extend(std::iter::from_fn(|| peer.recv_frame(receiver)));
         });
     }
     lab.run_for(Duration::from_secs(1));
     lab.with_peer(1, |peer, _| {
-        received.extend(std::iter::from_fn(|| peer.recv_frame(receiver)))
+        received.extend(std::iter::from_fn(|| peer.recv_frame(receiver)));
     });
     received
 }
@@ -216,12 +227,12 @@ fn layers_of_simulcast_arrive_apart() {
         }
         lab.run_for(Duration::from_millis(33));
         lab.with_peer(1, |peer, _| {
-            received.extend(std::iter::from_fn(|| peer.recv_frame(receiver)))
+            received.extend(std::iter::from_fn(|| peer.recv_frame(receiver)));
         });
     }
     lab.run_for(Duration::from_secs(1));
     lab.with_peer(1, |peer, _| {
-        received.extend(std::iter::from_fn(|| peer.recv_frame(receiver)))
+        received.extend(std::iter::from_fn(|| peer.recv_frame(receiver)));
     });
     for rid in ["q", "h", "f"] {
         let numbers: Vec<_> = received
