@@ -284,3 +284,50 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Packet<B> {
         self.bytes.as_mut()[at..at + N].copy_from_slice(&value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With a CSRC, an extension of one word and two bytes of padding.
+    const PACKET: [u8; 29] = [
+        0xb1, 0xe0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4, 0xbe, 0xde, 0, 1, 0x10, 9, 0, 0, b'a', b'b', b'c', 0, 2,
+    ];
+
+    #[test]
+    fn every_field_is_where_the_figure_says() {
+        let packet = Packet::parse(Bytes::from_static(&PACKET)).unwrap();
+        assert!(packet.marker());
+        assert_eq!(
+            (packet.payload_type(), packet.sequence_number()),
+            (PayloadType(96), Serial16(1))
+        );
+        assert_eq!((packet.timestamp(), packet.ssrc()), (2, Ssrc(3)));
+        assert!(packet.csrcs().eq([Ssrc(4)]));
+        assert_eq!(packet.extension_block(), Some((0xbede, &[0x10, 9, 0, 0][..])));
+        assert_eq!((packet.payload(), packet.padding_len()), (&b"abc"[..], 2));
+        assert_eq!(packet.payload_bytes().as_ptr(), packet.payload().as_ptr());
+    }
+
+    #[test]
+    fn each_fault_has_its_error() {
+        let error = |len: usize, changes: &[(usize, u8)]| {
+            let mut bytes = PACKET[..len].to_vec();
+            changes.iter().for_each(|(at, byte)| bytes[*at] = *byte);
+            Packet::parse(bytes).unwrap_err()
+        };
+        assert_eq!(error(11, &[]), ParseError::Truncated);
+        assert_eq!(error(15, &[]), ParseError::Truncated);
+        assert_eq!(error(29, &[(0, 0x71)]), ParseError::WrongVersion);
+        assert_eq!(error(19, &[]), ParseError::ExtensionTruncated);
+        assert_eq!(error(29, &[(19, 3)]), ParseError::ExtensionTruncated);
+        assert_eq!(error(29, &[(18, 0xff)]), ParseError::ExtensionTruncated);
+        assert_eq!(error(29, &[(28, 0)]), ParseError::BadPadding);
+        assert_eq!(error(29, &[(28, 6)]), ParseError::BadPadding);
+        assert_eq!(error(24, &[]), ParseError::BadPadding);
+        // Padding alone is a packet without payload.
+        let mut bytes = PACKET;
+        bytes[28] = 5;
+        assert!(Packet::parse(bytes).unwrap().payload().is_empty());
+    }
+}
