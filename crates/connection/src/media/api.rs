@@ -52,9 +52,13 @@ impl Connection {
         section.receiver.recv_packet()
     }
 
-    /// Sets how the receiver gives what it receives. What waits in another form is dropped. A transceiver that does not
-    /// receive yet has no receiver to set: do it once it is told by [`Event::Track`](crate::Event::Track).
+    /// Sets how the receiver gives what it receives, from now on or from when it begins. What waits in another form is
+    /// dropped.
     pub fn set_receive_mode(&mut self, transceiver: TransceiverId, mode: ReceiveMode) {
+        let mut all = self.transceivers.all.iter_mut();
+        if let Some(found) = all.find(|found| found.id == transceiver) {
+            found.receiver.mode = mode;
+        }
         let media = self.media.as_mut();
         if let Some((_, section)) = media.and_then(|media| media.section_of(transceiver)) {
             section.receiver.set_mode(mode);
@@ -122,6 +126,11 @@ impl Connection {
                 .insert(Box::new(Media::new(now, &self.config, self.media_seed))),
         };
         media.configure(self.agreed.clone());
+        for transceiver in &self.transceivers.all {
+            if let Some((_, section)) = media.section_of(transceiver.id) {
+                section.receiver.set_mode(transceiver.receiver.mode);
+            }
+        }
         self.connect_media(now);
     }
 

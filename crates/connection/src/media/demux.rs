@@ -99,8 +99,13 @@ impl Media {
     /// The section that the packet is for, and whether it repeats another packet.
     fn route(&mut self, packet: &Packet<&[u8]>) -> Option<(usize, bool)> {
         let ssrc = packet.ssrc().0;
+        let mid = ExtensionIds::read_name(packet, self.routes.ids.mid);
         if let Some(route) = self.routes.by_ssrc.get(&ssrc) {
-            return Some((route.section, route.is_rtx));
+            let section = self.sections.get(route.section).and_then(Option::as_ref);
+            // A stream may move: what a packet says of itself counts (RFC 9143 §9.2).
+            if mid.is_none() || section.is_some_and(|section| Some(&*section.agreed.mid) == mid) {
+                return Some((route.section, route.is_rtx));
+            }
         }
         let payload_type = packet.payload_type().0;
         let takes = |section: &Option<Section>| {
@@ -110,7 +115,7 @@ impl Media {
         };
         // "If the packet has a MID and it is in the table mapping MID to media section" it decides alone; without one, the
         // payload type does, if only one section has it (RFC 9143 §9.2).
-        let section = match ExtensionIds::read_name(packet, self.routes.ids.mid) {
+        let section = match mid {
             Some(mid) => self.sections.iter().position(|section| {
                 takes(section) && section.as_ref().is_some_and(|section| section.agreed.mid == mid)
             })?,

@@ -87,11 +87,13 @@ impl Missing {
         self.due.filter(|_| !self.packets.is_empty())
     }
 
-    /// Appends the packets to be asked for now; each again after `round_trip`, for some time.
-    pub(super) fn take_due(&mut self, now: Instant, round_trip: Duration, due: &mut Vec<u16>) {
+    /// Appends the packets to be asked for now; each again after `round_trip`, for some time. True if one was asked for for the
+    /// last time: it is lost.
+    pub(super) fn take_due(&mut self, now: Instant, round_trip: Duration, due: &mut Vec<u16>) -> bool {
         if self.due.is_none_or(|at| at > now) {
-            return;
+            return false;
         }
+        let before = self.packets.len();
         let interval = round_trip.max(MIN_INTERVAL);
         self.packets.retain(|number, request| {
             if request.due > now {
@@ -103,6 +105,7 @@ impl Missing {
             request.made < MAX_REQUESTS
         });
         self.due = self.packets.values().map(|request| request.due).min();
+        self.packets.len() < before
     }
 }
 

@@ -303,6 +303,15 @@ impl ReceiveStream {
         })
     }
 
+    /// Takes an admitted packet that goes on as it is: what was asked for may have come.
+    pub(super) fn pass(&mut self, packet: &IncomingPacket, codecs: &Codecs) {
+        if let Some(Purpose::Media(format)) = codecs.get(packet.payload_type).map(|codec| codec.purpose)
+            && format.is_keyframe(&packet.payload)
+        {
+            self.keyframe_request.wanted = false;
+        }
+    }
+
     // --- what is asked of the sender
 
     /// The picture cannot go on without a keyframe.
@@ -343,7 +352,9 @@ impl ReceiveStream {
     /// Appends the sequence numbers to be asked for now.
     pub(super) fn take_missing(&mut self, now: Instant, round_trip: Duration, missing: &mut Vec<u16>) {
         let before = missing.len();
-        self.missing.take_due(now, round_trip, missing);
+        if self.missing.take_due(now, round_trip, missing) {
+            self.want_keyframe();
+        }
         if missing.len() > before {
             self.got.nacks += 1;
         }

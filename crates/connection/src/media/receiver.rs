@@ -89,6 +89,7 @@ impl Receiver {
         match self.mode {
             ReceiveMode::Nothing => {}
             ReceiveMode::Packets => {
+                stream.pass(&packet, &self.codecs);
                 self.held += packet.payload.len();
                 self.packets.push_back(packet);
             }
@@ -126,6 +127,9 @@ impl Receiver {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        if self.mode == ReceiveMode::Nothing {
+            return None;
+        }
         self.streams
             .iter()
             .filter_map(|stream| stream.poll_timeout(&self.codecs))

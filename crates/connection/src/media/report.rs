@@ -12,6 +12,7 @@ use rand::rngs::StdRng;
 
 use super::dtmf::Dtmf;
 use super::outgoing::Outgoing;
+use super::packet::ReceiveMode;
 use super::{Media, Queued, Section, What};
 use crate::event::Event;
 
@@ -45,6 +46,8 @@ const MAX_SENDERS: usize = 8;
 pub(super) const MAX_REFERENCES: usize = 16;
 /// Sequence numbers in one request.
 const MAX_LOST: usize = 250;
+/// RTCP packets that wait to be sent.
+const MAX_CONTROL: usize = 64;
 /// Streams named in one goodbye.
 const MAX_GOODBYES: usize = 31;
 
@@ -96,7 +99,7 @@ impl Media {
             self.play_dtmf(now, index);
             self.request(now, index);
         }
-        self.tell_arrivals(now);
+        while self.tell_arrivals(now) {}
         if self.schedule.take_due(now, &mut self.rng) {
             self.report(now);
         }
@@ -166,6 +169,9 @@ impl Media {
         };
         let Section { agreed, receiver, .. } = section;
         let mut lost = Vec::new();
+        if receiver.mode == ReceiveMode::Nothing {
+            return;
+        }
         for stream in &mut receiver.streams {
             let media = Ssrc(stream.ssrc);
             stream.take_missing(now, round_trip, &mut lost);
@@ -202,12 +208,15 @@ impl Media {
         for request in written {
             let mut out = self.begin_feedback(reduced_size);
             out.extend_from_slice(&request);
-            self.control.push_back(out);
+            self.send_control(out);
         }
     }
 
-    /// Tells when packets came, by their numbers in the transport.
-    fn tell_arrivals(&mut self, now: Instant) {
+    /// Tells when packets came, by their numbers in the transport; false if nothing was due.
+    fn tell_arrivals(&mut self, now: Instant) -> bool {
+        if self.arrivals.poll_timeout().is_none_or(|due| due > now) {
+            return false;
+        }
         let sender = self.speaker();
         let sections = || self.sections.iter().flatten();
         let reduced_size = sections().all(|section| section.agreed.reduced_size);
@@ -220,7 +229,7 @@ impl Media {
         let born = self.born;
         let count = self.arrivals.count;
         let Some((base, times)) = self.arrivals.due(now) else {
-            return;
+            return false;
         };
         let arrival = |at: Instant| ArrivalTime::from_duration(at.saturating_duration_since(born) + BEFORE_BIRTH);
         let packets = (0u16..)
@@ -231,7 +240,16 @@ impl Media {
             None => times.len(),
         };
         self.arrivals.told(told);
-        self.control.push_back(out);
+        self.send_control(out);
+        true
+    }
+
+    /// Puts RTCP in line. While nothing can be sent, the oldest of it makes room: it would say what is no longer so.
+    fn send_control(&mut self, packet: Vec<u8>) {
+        if self.control.len() >= MAX_CONTROL {
+            self.control.pop_front();
+        }
+        self.control.push_back(packet);
     }
 
     /// Writes a report on everything: what each stream of ours has sent, and what came of the peer's.
@@ -268,7 +286,7 @@ impl Media {
                 self.write_extended(now, &mut out, speaker);
             }
             is_first = false;
-            self.control.push_back(out);
+            self.send_control(out);
         }
     }
 
@@ -342,7 +360,7 @@ impl Media {
             let ended: Vec<_> = ended.iter().copied().map(Ssrc).collect();
             let mut out = self.begin_feedback(false);
             Bye::write(&mut out, &ended, None);
-            self.control.push_back(out);
+            self.send_control(out);
         }
     }
 }

@@ -9,6 +9,7 @@ use peerline_sdp::attribute::Direction;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use crate::media::packet::ReceiveMode;
 use crate::media::parameters::{MediaKind, RtpCodec, RtpEncodingParameters};
 use crate::state::TransceiverDirection;
 
@@ -214,6 +215,8 @@ pub(crate) struct Encoding {
 pub(crate) struct Receiver {
     pub(crate) track_id: String,
     pub(crate) streams: Vec<String>,
+    /// How the application wants what is received.
+    pub(crate) mode: ReceiveMode,
 }
 
 impl Transceivers {
@@ -258,6 +261,7 @@ impl Transceivers {
             read: None,
         };
         let receiver = Receiver {
+            mode: ReceiveMode::default(),
             track_id: random_id(&mut self.rng),
             streams: Vec::new(),
         };
