@@ -3,11 +3,13 @@
 mod common;
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use common::{Peer, config};
-use peerline_connection::{Connection, ConnectionState, DataChannelInit, Event};
+use peerline_connection::{
+    Connection, ConnectionState, DataChannelInit, Event, MediaKind, OutgoingFrame, ReceiveMode, Track,
+};
 use peerline_sim::laws::{Hostile, Laws};
 use peerline_sim::only_path;
 use peerline_wire::Transport;
@@ -21,6 +23,25 @@ fn peers(now: Instant, seed: u64) -> (Peer, Peer) {
         peer.finish_gathering(now);
     }
     let [offerer, answerer] = &mut peers;
+    connect(now, offerer, answerer);
+    let [offerer, answerer] = peers;
+    (Peer(offerer), Peer(answerer))
+}
+
+/// The same with pictures and sound in both directions.
+fn callers(now: Instant, seed: u64) -> (Peer, Peer) {
+    let (Peer(mut offerer), Peer(mut answerer)) = peers(now, seed);
+    for peer in [&mut offerer, &mut answerer] {
+        for (id, kind) in [("camera", MediaKind::Video), ("voice", MediaKind::Audio)] {
+            let track = Track { id: id.into(), kind };
+            peer.add_track(now, track, &[]).expect("it is added");
+        }
+    }
+    exchange(now, &mut offerer, &mut answerer);
+    (Peer(offerer), Peer(answerer))
+}
+
+fn connect(now: Instant, offerer: &mut Connection, answerer: &mut Connection) {
     let init = DataChannelInit {
         negotiated: true,
         id: Some(0),
@@ -30,6 +51,10 @@ fn peers(now: Instant, seed: u64) -> (Peer, Peer) {
         .create_data_channel(now, "laws", init.clone())
         .expect("a channel");
     answerer.create_data_channel(now, "laws", init).expect("a channel");
+    exchange(now, offerer, answerer);
+}
+
+fn exchange(now: Instant, offerer: &mut Connection, answerer: &mut Connection) {
     offerer.set_local_description(now, None).expect("an offer");
     answerer
         .set_remote_description(now, offerer.local_description().expect("it was set"))
@@ -38,8 +63,6 @@ fn peers(now: Instant, seed: u64) -> (Peer, Peer) {
     offerer
         .set_remote_description(now, answerer.local_description().expect("it was set"))
         .expect("it fits");
-    let [offerer, answerer] = peers;
-    (Peer(offerer), Peer(answerer))
 }
 
 fn address() -> SocketAddr {
@@ -65,6 +88,44 @@ fn a_connection_obeys_the_laws() {
             let channel = peer.channels().next();
             if let Some(id) = channel.filter(|_| rng.random_bool(0.3)) {
                 drop(peer.send(now, id, Bytes::from(vec![7; rng.random_range(0..5000)])));
+            }
+        })
+        .check();
+}
+
+#[test]
+fn a_call_obeys_the_laws() {
+    Laws::new(callers)
+        .mtu(1452)
+        .nondeterministic()
+        .seeds(0..6)
+        .established(|peer| peer.connection_state() == ConnectionState::Connected)
+        .closed(|event| {
+            matches!(
+                event,
+                Event::ConnectionStateChange(ConnectionState::Closed | ConnectionState::Failed)
+            )
+        })
+        .hostile(Hostile::ALL, Hostile::ALL)
+        .commands(|now, rng, peer| {
+            let ids: Vec<_> = peer.transceivers().map(|transceiver| transceiver.id()).collect();
+            let id = ids[rng.random_range(0..ids.len())];
+            match rng.random_range(0..10) {
+                0..5 => {
+                    let frame = OutgoingFrame {
+                        payload: vec![0x10; rng.random_range(1..5000)].into(),
+                        timestamp: rng.random(),
+                        ..OutgoingFrame::default()
+                    };
+                    drop(peer.send_frame(now, id, frame));
+                }
+                5 => peer.request_keyframe(now, id, None),
+                6 => drop(peer.insert_dtmf(now, id, "12", Duration::from_millis(50), Duration::from_millis(30))),
+                7 => {
+                    let modes = [ReceiveMode::Frames, ReceiveMode::Packets, ReceiveMode::Nothing];
+                    peer.set_receive_mode(id, modes[rng.random_range(0..3)]);
+                }
+                _ => while peer.recv_frame(id).is_some() || peer.recv_packet(id).is_some() {},
             }
         })
         .check();
