@@ -30,7 +30,7 @@
 //! | [`InlineList`] | a short list without allocation |
 //! | [`rtcp`] | reports and feedback, a module a kind |
 //! | [`payload`] | payload formats: frames to payloads and back |
-//! | [`file`] | media files, read and written |
+//! | [`mod@file`] | media files, read and written |
 
 mod bits;
 mod error;
