@@ -93,7 +93,7 @@ impl Format {
     pub fn clock_rate(self) -> u32 {
         match self {
             Self::Opus => 48_000,
-            // RFC 3551 §4.5.2: for G.722 as well, "even though the sampling rate is 16,000 Hz".
+            // RFC 3551 §4.5.2: for G.722 as well, though it samples at 16,000 Hz.
             Self::Pcmu | Self::Pcma | Self::G722 => 8_000,
             Self::Vp8 | Self::Vp9(_) | Self::H264(_) | Self::H265 | Self::Av1 => 90_000,
         }

@@ -44,8 +44,7 @@ impl ObuType {
         Self((header >> 3) & 0x0f)
     }
 
-    /// §5: "The temporal delimiter OBU, if present, MUST be removed when transmitting, and MUST be ignored by receivers. Tile
-    /// list OBUs ... MUST be removed when transmitted, and MUST be ignored by receivers."
+    /// Temporal delimiters and tile lists are removed by senders and ignored by receivers.
     fn is_sent(self) -> bool {
         self != Self::TEMPORAL_DELIMITER && self != Self::TILE_LIST
     }
@@ -219,7 +218,7 @@ impl Packetizer for Av1Packetizer {
             return Err(FrameError::MaxPayloadTooSmall);
         }
         let before = out.len();
-        // "N: MUST be set to 1 if the packet is the first packet of a coded video sequence, and MUST be set to 0 otherwise."
+        // N is set in the first packet of a coded video sequence, and nowhere else.
         let mut packet = Packet {
             first: if finder.is_key() { N } else { 0 },
             max: max_payload,
@@ -245,8 +244,7 @@ struct Packet {
 }
 
 impl Packet {
-    /// "W: two bit field that describes the number of OBU elements in the packet. ... If not set to 0 (i.e., W = 1, 2 or
-    /// 3), the last OBU element in the packet MUST NOT be preceded by a length field."
+    /// W counts the elements, and the last of them has no length; from four on W is 0, and all have one.
     const COUNTED: usize = 3;
 
     fn add(&mut self, mut obu: Obu, out: &mut VecDeque<Payload>) {
@@ -381,7 +379,7 @@ impl Reassemble for Av1Depacketizer {
     fn take(&mut self, payload: Bytes, timestamp: u32, marker: bool) -> Result<Place, PayloadError> {
         let aggregation = payload[0];
         let (z, y, n) = (aggregation & Z != 0, aggregation & Y != 0, aggregation & N != 0);
-        // "N ... If N is set to 1 then Z MUST be 0".
+        // The first packet of a sequence continues nothing.
         if n && z {
             return Err(PayloadError::Malformed);
         }

@@ -237,7 +237,7 @@ fn fits_aggregate(group: &[u8], unit: &[u8], next: &[u8], max_payload: usize) ->
     } else {
         group.len()
     };
-    // "NAL unit size: a 16-bit unsigned integer"
+    // A NAL unit size has 16 bits.
     let sizes_fit = unit.len().max(next.len()) <= usize::from(u16::MAX);
     sizes_fit && len + 2 + next.len() <= max_payload
 }

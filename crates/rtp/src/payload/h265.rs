@@ -237,7 +237,7 @@ fn fits_aggregate(group: &[u8], unit: &[u8], next: &[u8], max_payload: usize) ->
     } else {
         group.len()
     };
-    // "NALU size: a 16-bit unsigned integer"
+    // A NALU size has 16 bits.
     let sizes_fit = unit.len().max(next.len()) <= usize::from(u16::MAX);
     sizes_fit && len + 2 + next.len() <= max_payload
 }
@@ -248,8 +248,7 @@ fn aggregate(group: &mut BytesMut, unit: &[u8]) {
         group.put_slice(&with_type([unit[0], unit[1]], NalType::AP));
     }
     // "The F bit MUST be equal to 0 if the F bit of each aggregated NAL unit is equal to zero; otherwise, it MUST be equal to
-    // 1." "The value of LayerId MUST be equal to the lowest LayerId value of all the aggregated NAL units. The value of TID
-    // MUST be equal to the lowest TID value of all the aggregated NAL units."
+    // 1." LayerId and TID are the lowest of all the aggregated units.
     let [high, low] = [group[0], group[1]];
     let layer_id = |high: u8, low: u8| u16::from(high & 1) << 5 | u16::from(low >> 3);
     let layer = layer_id(high, low).min(layer_id(unit[0], unit[1]));

@@ -23,8 +23,7 @@ pub(super) fn len(value: usize) -> usize {
     (value.max(1).ilog2() / 7 + 1) as usize
 }
 
-/// "It is a requirement of bitstream conformance that the value returned from the leb128 parsing process is less than or
-/// equal to (1 << 32) - 1"; it has at most 8 bytes.
+/// The value has at most 32 bits, in at most 8 bytes.
 pub(super) fn read(r: &mut Reader<'_>) -> Result<usize, PayloadError> {
     let mut value = 0_u64;
     for index in 0..8 {

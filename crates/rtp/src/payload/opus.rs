@@ -4,7 +4,7 @@
 /// The clock of Opus in RTP, whatever the encoder samples at (RFC 7587 §4.1), in Hz.
 pub const CLOCK_RATE: u32 = 48_000;
 
-/// No Opus packet lasts longer (RFC 6716 §3.2.5: "MUST NOT exceed 120 ms"), in samples at [`CLOCK_RATE`].
+/// No Opus packet lasts longer (RFC 6716 §3.2.5: 120 ms), in samples at [`CLOCK_RATE`].
 pub const MAX_DURATION: u32 = 5760;
 
 /// How long the sound of a packet lasts, in samples at [`CLOCK_RATE`]: what the RTP timestamp advances by. `None` if it is

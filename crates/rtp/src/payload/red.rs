@@ -22,7 +22,7 @@ pub struct Block {
     pub data: Bytes,
 }
 
-/// "F: First bit in header indicates whether another header block follows."
+/// F: another block header follows.
 const F: u8 = 0x80;
 const MAX_OFFSET: u32 = (1 << 14) - 1;
 const MAX_LENGTH: usize = (1 << 10) - 1;

@@ -92,7 +92,7 @@ impl Descriptor {
         }
         if extended & (T | K) != 0 {
             let byte = r.u8()?;
-            // "If K is set to 1 but T is set to 0, the TID/Y/KEYIDX octet MUST be present, but the TID field MUST be
+            // "If K (below) is set to 1 but T is set to 0, the TID/Y/KEYIDX octet MUST be present, but the TID field MUST be
             // ignored", and the other way round.
             descriptor.temporal = (extended & T != 0).then_some(TemporalLayer {
                 id: byte >> 6,
@@ -106,7 +106,7 @@ impl Descriptor {
         Ok((descriptor, payload.len() - r.remaining()))
     }
 
-    /// True if the packet is the first of a frame (RFC 7741 §4.4: "the S bit and the PID").
+    /// True if the packet is the first of a frame (RFC 7741 §4.2).
     #[must_use]
     pub fn starts_frame(&self) -> bool {
         self.partition_start && self.partition_id == 0

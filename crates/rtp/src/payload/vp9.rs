@@ -107,7 +107,7 @@ impl Descriptor {
             not_reference: first & Z != 0,
             ..Self::default()
         };
-        // "F: The F bit ... MUST only be set to 1 if the I bit is also set to one".
+        // Flexible mode needs picture ids, which references are relative to.
         if descriptor.flexible && first & I == 0 {
             return Err(PayloadError::Malformed);
         }
@@ -145,7 +145,7 @@ impl Descriptor {
     }
 }
 
-/// "N: If N is set to 1, another P_DIFF follows": one to three of them.
+/// N says that another P_DIFF follows: there are one to three of them.
 fn references(r: &mut Reader<'_>) -> Result<[u8; 3], PayloadError> {
     let mut references = [0; 3];
     for reference in &mut references {
@@ -264,7 +264,7 @@ const MAX_DESCRIPTOR: usize = 1 + 2 + 1 + 3 + SCALABILITY;
 const SCALABILITY: usize = 1 + 4 + 3;
 
 impl Vp9Packetizer {
-    /// The first picture gets the lower 15 bits of `first_picture_id`, which "MAY start at a random number".
+    /// The first picture gets the lower 15 bits of `first_picture_id`, which should be random.
     #[must_use]
     pub fn new(mode: Mode, first_picture_id: u16) -> Self {
         Self {
@@ -508,8 +508,7 @@ impl Reassemble for Vp9Depacketizer {
             Place::Later => {}
             Place::Skip => return Ok(place),
         }
-        // "B: MUST be set to 1 if the first payload octet of the RTP packet is the beginning of a new VP9 frame, and MUST NOT
-        // be 1 otherwise."
+        // B is set where a layer frame begins, and nowhere else.
         if descriptor.frame_start == self.in_layer_frame {
             return Err(PayloadError::OutOfPlace);
         }

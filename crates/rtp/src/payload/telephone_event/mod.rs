@@ -120,7 +120,7 @@ mod tests {
         };
         assert_eq!(report.to_bytes(), [11, 0x8a, 0x06, 0x40]);
         assert!(Report::parse(&report.to_bytes()).unwrap().eq([report]));
-        // "R: the receiver MUST ignore it."
+        // R is reserved: "the receiver MUST ignore it."
         assert!(Report::parse(&[11, 0xca, 0x06, 0x40]).unwrap().eq([report]));
         assert_eq!(Report::parse(&[1, 2, 3, 4, 5, 6, 7, 8]).unwrap().count(), 2);
         for len in [0, 1, 3, 5, 7] {

@@ -49,9 +49,9 @@ struct Sending {
     first: bool,
     /// How often the end has been reported.
     ends: u8,
-    /// The segment before this one, if its last report is to be sent again now: its timestamp.
+    /// The timestamp of the segment before this one, and how often its last report is still to be sent.
     repeat: Option<(Serial32, u8)>,
-    /// It has been repeated for this interval.
+    /// That report has been sent at this interval; the segment's own is next.
     repeated: bool,
 }
 
