@@ -10,6 +10,7 @@ use aes_cm::AesCm;
 use gcm::Gcm;
 
 use crate::Profile;
+use crate::cryptex::Coverage;
 use crate::key::{Label, MasterKey};
 use crate::packet::RtcpTrailer;
 
@@ -64,11 +65,11 @@ impl SessionKeys {
         }
     }
 
-    /// Encrypts `out[start + header_len..]` as the packet with this index, and appends the tag.
-    pub(crate) fn seal_rtp(&self, ssrc: u32, index: u64, out: &mut Vec<u8>, start: usize, header_len: usize) {
+    /// Encrypts what is covered of `out[start..]` as the packet with this index, and appends the tag.
+    pub(crate) fn seal_rtp(&self, ssrc: u32, index: u64, out: &mut Vec<u8>, start: usize, coverage: Coverage) {
         match &self.rtp {
-            Cipher::AesCm(cipher) => cipher.seal_rtp(ssrc, index, out, start, header_len),
-            Cipher::Gcm(cipher) => cipher.seal_rtp(ssrc, index, out, start, header_len),
+            Cipher::AesCm(cipher) => cipher.seal_rtp(ssrc, index, out, start, coverage),
+            Cipher::Gcm(cipher) => cipher.seal_rtp(ssrc, index, out, start, coverage),
         }
     }
 
@@ -78,11 +79,11 @@ impl SessionKeys {
         ssrc: u32,
         index: u64,
         packet: &mut [u8],
-        header_len: usize,
+        coverage: Coverage,
     ) -> Result<usize, Forged> {
         match &self.rtp {
-            Cipher::AesCm(cipher) => cipher.open_rtp(ssrc, index, packet, header_len),
-            Cipher::Gcm(cipher) => cipher.open_rtp(ssrc, index, packet, header_len),
+            Cipher::AesCm(cipher) => cipher.open_rtp(ssrc, index, packet, coverage),
+            Cipher::Gcm(cipher) => cipher.open_rtp(ssrc, index, packet, coverage),
         }
     }
 

@@ -14,6 +14,11 @@ pub struct Config {
     /// retransmission under its own number needs. Its payload must be the same; its header may differ. Default false.
     /// Without effect with AES-GCM, for which a repeated nonce is fatal (RFC 7714 §8.4): there, keep what was protected.
     pub allow_repeats: bool,
+    /// CSRCs and header extensions are encrypted as well (Cryptex, RFC 9335), if both sides have agreed on it with
+    /// `a=cryptex`. Sending: only extensions of RFC 8285's two forms, without application bits, are possible, and CSRCs
+    /// without an extension make the packet four bytes longer. Receiving: packets that are not encrypted so are taken,
+    /// too. Default false.
+    pub cryptex: bool,
 }
 
 impl Default for Config {
@@ -22,6 +27,7 @@ impl Default for Config {
             replay_window: 1_024,
             max_streams: 4_096,
             allow_repeats: false,
+            cryptex: false,
         }
     }
 }

@@ -17,7 +17,8 @@ impl std::error::Error for KeyLengthError {}
 /// Why a packet was not protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ProtectError {
-    /// It is no RTP or RTCP packet of version 2: its header, CSRCs or header extension reach past its end.
+    /// It is no RTP or RTCP packet of version 2: its header, CSRCs or header extension reach past its end. Or its header
+    /// extension has a form that [`Config::cryptex`](crate::Config::cryptex) cannot encrypt.
     Malformed,
     /// It is longer than 65,535 bytes.
     TooLong,

@@ -8,6 +8,7 @@ use peerline_wire::ReplayWindow;
 use crate::Profile;
 use crate::cipher::{Forged, SessionKeys};
 use crate::config::Config;
+use crate::cryptex::{self, Coverage};
 use crate::error::{ResumeError, UnprotectError};
 use crate::index::{Estimate, PacketIndex};
 use crate::key::MasterKey;
@@ -68,7 +69,15 @@ impl Inbound {
             Estimate::TooOld => return Err(UnprotectError::TooOld),
             Estimate::Exhausted => return Err(UnprotectError::KeyExpired),
         };
-        let len = self.keys.open_rtp(header.ssrc, index, packet, header.len)?;
+        let coverage = if self.config.cryptex {
+            Coverage::of_received(&header)
+        } else {
+            Coverage::payload(&header)
+        };
+        let len = self.keys.open_rtp(header.ssrc, index, packet, coverage)?;
+        if self.config.cryptex {
+            cryptex::unmark(&header, packet);
+        }
         match stream {
             Some(stream) => stream.rtp.accept(index),
             None => self.authenticated(header.ssrc)?.rtp.accept(index),

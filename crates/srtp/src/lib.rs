@@ -1,4 +1,4 @@
-//! SRTP and SRTCP (RFC 3711, RFC 7714): a transform that protects RTP and RTCP packets in place. It has state, but no time
+//! SRTP and SRTCP (RFC 3711, RFC 7714, RFC 9335): a transform that protects RTP and RTCP packets in place. It has state, but no time
 //! and no I/O, and needs nothing else of a WebRTC stack.
 //!
 //! ```
@@ -31,10 +31,12 @@
 //! | [`StreamState`] | how far an SSRC has come, to set and to export |
 //! | `index`, `replay` | rollover counter and replay list |
 //! | `cipher` | AES-CM with HMAC-SHA1, and AES-GCM |
+//! | `cryptex` | which part of a packet is encrypted (RFC 9335) |
 //! | `streams` | what is known by SSRC |
 
 mod cipher;
 mod config;
+mod cryptex;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;

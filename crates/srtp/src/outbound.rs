@@ -5,6 +5,7 @@ use std::fmt;
 use crate::Profile;
 use crate::cipher::SessionKeys;
 use crate::config::Config;
+use crate::cryptex::Coverage;
 use crate::error::{ProtectError, ResumeError};
 use crate::index::{Estimate, PacketIndex};
 use crate::key::MasterKey;
@@ -65,8 +66,13 @@ impl Outbound {
             Estimate::TooOld => return Err(ProtectError::TooOld),
             Estimate::Exhausted => return Err(ProtectError::KeyExpired),
         };
+        let coverage = if self.config.cryptex {
+            Coverage::mark(&header, out, start)?
+        } else {
+            Coverage::payload(&header)
+        };
         stream.rtp.accept(index);
-        self.keys.seal_rtp(header.ssrc, index, out, start, header.len);
+        self.keys.seal_rtp(header.ssrc, index, out, start, coverage);
         Ok(())
     }
 

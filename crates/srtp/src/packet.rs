@@ -7,6 +7,10 @@ use peerline_wire::{Reader, Truncated};
 pub(crate) struct RtpHeader {
     pub(crate) sequence_number: u16,
     pub(crate) ssrc: u32,
+    /// Where the CSRCs end and a header extension begins.
+    pub(crate) csrcs_end: usize,
+    /// What is "defined by profile" about the header extension, if there is one.
+    pub(crate) extension: Option<u16>,
     /// Its length with CSRCs and header extension, in bytes.
     pub(crate) len: usize,
 }
@@ -22,6 +26,9 @@ impl From<Truncated> for Malformed {
 }
 
 impl RtpHeader {
+    /// The bit of the first byte that says that there is a header extension.
+    pub(crate) const EXTENDED: u8 = 0x10;
+
     pub(crate) fn parse(packet: &[u8]) -> Result<Self, Malformed> {
         let mut r = Reader::new(packet);
         let first = r.u8()?;
@@ -33,14 +40,18 @@ impl RtpHeader {
         r.u32()?;
         let ssrc = r.u32()?;
         r.bytes(4 * usize::from(first & 0x0f))?;
-        if first & 0x10 != 0 {
-            r.u16()?;
+        let csrcs_end = packet.len() - r.remaining();
+        let mut extension = None;
+        if first & Self::EXTENDED != 0 {
+            extension = Some(r.u16()?);
             let words = r.u16()?;
             r.bytes(4 * usize::from(words))?;
         }
         Ok(Self {
             sequence_number,
             ssrc,
+            csrcs_end,
+            extension,
             len: packet.len() - r.remaining(),
         })
     }
@@ -99,6 +110,8 @@ mod tests {
         let header = RtpHeader {
             sequence_number: 0x1234,
             ssrc: 0xcafe_babe,
+            csrcs_end: 20,
+            extension: Some(0xbede),
             len: 28,
         };
         assert_eq!(RtpHeader::parse(&packet), Ok(header));

@@ -1,6 +1,7 @@
 //! The packets of RFC 7714 §16 and §17, which are given with session keys.
 
 use crate::cipher::SessionKeys;
+use crate::cryptex::Coverage;
 use crate::packet::{RtcpTrailer, RtpHeader, rtcp_ssrc};
 
 /// Hexadecimal digits, with white space anywhere.
@@ -33,12 +34,14 @@ fn rtp(keys: &SessionKeys, protected: &str) {
     let mut out = b"before".to_vec();
     out.extend_from_slice(&plain);
     let index = header.sequence_number.into();
-    keys.seal_rtp(header.ssrc, index, &mut out, 6, header.len);
+    keys.seal_rtp(header.ssrc, index, &mut out, 6, Coverage::payload(&header));
     assert_eq!(out[6..], protected);
-    let len = keys.open_rtp(header.ssrc, index, &mut out[6..], header.len).unwrap();
+    let len = keys
+        .open_rtp(header.ssrc, index, &mut out[6..], Coverage::payload(&header))
+        .unwrap();
     assert_eq!(out[6..6 + len], plain);
     assert!(
-        keys.open_rtp(header.ssrc, index + 1, &mut protected, header.len)
+        keys.open_rtp(header.ssrc, index + 1, &mut protected, Coverage::payload(&header))
             .is_err()
     );
 }

@@ -9,6 +9,7 @@ use sha1::Sha1;
 use zeroize::Zeroizing;
 
 use super::Forged;
+use crate::cryptex::Coverage;
 use crate::packet::{RTCP_CLEAR_LEN, RtcpTrailer};
 
 /// Session key, salt and authentication key of SRTP or SRTCP: each wipes itself when dropped.
@@ -37,8 +38,11 @@ impl AesCm {
         self.tag_len
     }
 
-    pub(crate) fn seal_rtp(&self, ssrc: u32, index: u64, out: &mut Vec<u8>, start: usize, header_len: usize) {
-        self.apply_keystream(ssrc, index, &mut out[start + header_len..]);
+    pub(crate) fn seal_rtp(&self, ssrc: u32, index: u64, out: &mut Vec<u8>, start: usize, coverage: Coverage) {
+        let packet = &mut out[start..];
+        coverage.gather(packet);
+        self.apply_keystream(ssrc, index, &mut packet[coverage.clear..]);
+        coverage.scatter(packet);
         // "M = Authenticated Portion || ROC" (§4.2), so the counter stands where the tag will be.
         let end = out.len();
         out.extend_from_slice(&roc(index));
@@ -52,13 +56,15 @@ impl AesCm {
         ssrc: u32,
         index: u64,
         packet: &mut [u8],
-        header_len: usize,
+        coverage: Coverage,
     ) -> Result<usize, Forged> {
         let end = packet.len() - self.tag_len;
         let received = self.received_tag(packet);
         packet[end..end + Self::ROC_LEN].copy_from_slice(&roc(index));
         self.verify(&packet[..end + Self::ROC_LEN], &received)?;
-        self.apply_keystream(ssrc, index, &mut packet[header_len..end]);
+        coverage.gather(packet);
+        self.apply_keystream(ssrc, index, &mut packet[coverage.clear..end]);
+        coverage.scatter(packet);
         Ok(end)
     }
 

@@ -9,6 +9,7 @@ use aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroizing;
 
 use super::Forged;
+use crate::cryptex::Coverage;
 use crate::packet::{RTCP_CLEAR_LEN, RtcpTrailer};
 
 /// Session key and salt of SRTP or SRTCP.
@@ -31,10 +32,13 @@ impl Gcm {
         }
     }
 
-    pub(crate) fn seal_rtp(&self, ssrc: u32, index: u64, out: &mut Vec<u8>, start: usize, header_len: usize) {
+    pub(crate) fn seal_rtp(&self, ssrc: u32, index: u64, out: &mut Vec<u8>, start: usize, coverage: Coverage) {
         // RFC 7714 §8.2: the header with CSRCs and extension is associated data, all else is plaintext.
-        let (header, payload) = out[start..].split_at_mut(header_len);
+        let packet = &mut out[start..];
+        coverage.gather(packet);
+        let (header, payload) = packet.split_at_mut(coverage.clear);
         let tag = self.seal(self.nonce(ssrc, index), header, payload);
+        coverage.scatter(packet);
         out.extend_from_slice(&tag);
     }
 
@@ -43,11 +47,13 @@ impl Gcm {
         ssrc: u32,
         index: u64,
         packet: &mut [u8],
-        header_len: usize,
+        coverage: Coverage,
     ) -> Result<usize, Forged> {
         let end = packet.len() - TAG_LEN;
-        let (header, ciphertext) = packet.split_at_mut(header_len);
+        coverage.gather(packet);
+        let (header, ciphertext) = packet.split_at_mut(coverage.clear);
         self.open(self.nonce(ssrc, index), header, ciphertext)?;
+        coverage.scatter(packet);
         Ok(end)
     }
 
