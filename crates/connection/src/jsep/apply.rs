@@ -415,6 +415,7 @@ impl Connection {
             self.negotiation.last_answer = None;
             self.negotiation.offered = None;
             self.negotiation.stable = None;
+            self.stop_unbound();
         }
         if state == SignalingState::Stable {
             self.remove_stopped();

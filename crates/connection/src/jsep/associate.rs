@@ -89,6 +89,8 @@ impl Connection {
                 direction = direction.intersection(self.negotiation.offered_direction(index));
                 if let Some(transceiver) = self.transceivers.get_mut(id) {
                     transceiver.agree_on(direction);
+                    // A provisional answer may have said otherwise.
+                    transceiver.receptive = direction.receives() && !transceiver.stopping;
                     let has_rid = extmap::read(parsed, media)
                         .iter()
                         .any(|extension| extension.uri == capabilities::RID);
@@ -239,14 +241,15 @@ impl Connection {
         transceiver.stop();
     }
 
+    /// After an exchange: what was stopped before any description named it is stopped for both, for nobody has to be told.
+    pub(super) fn stop_unbound(&mut self) {
+        let all = self.transceivers.all.iter_mut();
+        all.filter(|transceiver| transceiver.stopping && transceiver.index.is_none())
+            .for_each(TransceiverSlots::stop);
+    }
+
     /// Once stable: those that are stopped for both sides are gone.
     pub(super) fn remove_stopped(&mut self) {
-        for transceiver in &mut self.transceivers.all {
-            // It was stopped before any description named it: nobody has to be told.
-            if transceiver.stopping && transceiver.index.is_none() {
-                transceiver.stop();
-            }
-        }
         let negotiation = &self.negotiation;
         // "If transceiver is stopped, associated with an m= section and the associated m= section is rejected in
         // [[CurrentLocalDescription]] or [[CurrentRemoteDescription]], remove the transceiver" (webrtc-pc §4.4.1.5).

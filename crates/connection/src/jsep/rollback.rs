@@ -106,13 +106,13 @@ impl Connection {
         let Some(own) = self.transceivers.get_mut(id) else {
             return;
         };
-        if own.stopped {
-            return;
-        }
         // "If transceiver was not associated with a media description prior to applying the RTCSessionDescription that is being
         // rolled back, disassociate it."
         own.mid = before.and_then(|before| before.mid.clone());
         own.index = before.and_then(|before| before.index);
+        if own.stopped {
+            return;
+        }
         own.current_direction = before.and_then(|before| before.current_direction);
         own.receptive = before.is_some_and(|before| before.receptive) && !own.stopping;
         own.has_sent = before.is_some_and(|before| before.has_sent);
