@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use common::config;
 use peerline_connection::{
-    CodecSupport, Config, Connection, DataChannelInit, Event, MediaKind, OfferOptions, RtpCodec, RtpEncodingParameters, SdpType,
-    SessionDescription, SignalingState, Track, TransceiverDirection, TransceiverId, TransceiverInit,
+    CodecSupport, Config, Connection, DataChannelInit, Event, MediaKind, OfferOptions, RtpCodec, RtpEncodingParameters,
+    SdpType, SessionDescription, SignalingState, Track, TransceiverDirection, TransceiverId, TransceiverInit,
 };
 use peerline_sdp::attribute::{ExtMap, Fmtp, RtpMap};
 use peerline_sdp::{MediaDescription, Section as _};
@@ -147,7 +147,10 @@ impl World {
     }
 
     fn some_transceiver(&mut self, who: usize) -> Option<TransceiverId> {
-        let ids: Vec<_> = self.peers[who].transceivers().map(|transceiver| transceiver.id()).collect();
+        let ids: Vec<_> = self.peers[who]
+            .transceivers()
+            .map(|transceiver| transceiver.id())
+            .collect();
         ids.choose(&mut self.rng).copied()
     }
 
@@ -166,7 +169,9 @@ impl World {
         if self.rng.random_bool(0.2) {
             codecs.clear();
         }
-        self.peers[who].set_codec_preferences(id, &codecs).expect("they are capabilities");
+        self.peers[who]
+            .set_codec_preferences(id, &codecs)
+            .expect("they are capabilities");
     }
 
     fn set_parameters(&mut self, who: usize, id: TransceiverId) {
@@ -218,7 +223,9 @@ impl World {
     }
 
     fn deliver(&mut self, to: usize) {
-        let Some(signal) = self.inbox[to].pop_front() else { return };
+        let Some(signal) = self.inbox[to].pop_front() else {
+            return;
+        };
         let now = self.now;
         let peer = &mut self.peers[to];
         match signal {
@@ -337,11 +344,14 @@ impl World {
 
     fn deliver_quietly(&mut self, to: usize) {
         let now = self.now;
-        let is_offer = matches!(&self.inbox[to][0], Signal::Description(description) if description.kind == SdpType::Offer);
+        let is_offer =
+            matches!(&self.inbox[to][0], Signal::Description(description) if description.kind == SdpType::Offer);
         if !is_offer {
             return self.deliver(to);
         }
-        let Some(Signal::Description(offer)) = self.inbox[to].pop_front() else { return };
+        let Some(Signal::Description(offer)) = self.inbox[to].pop_front() else {
+            return;
+        };
         let peer = &mut self.peers[to];
         if peer.signaling_state() != SignalingState::Stable && to == IMPOLITE {
             return;
@@ -409,7 +419,11 @@ impl World {
 
     /// No payload type and no extension id ever means something else.
     fn check_numbers(&mut self, who: usize, description: &peerline_sdp::SessionDescription) {
-        for media in description.media.iter().filter(|media| media.is_rtp() && !media.is_rejected()) {
+        for media in description
+            .media
+            .iter()
+            .filter(|media| media.is_rtp() && !media.is_rejected())
+        {
             for (number, meaning) in meanings(media) {
                 let known = self.payload_types[who].entry(number).or_insert_with(|| meaning.clone());
                 assert_eq!(*known, meaning, "payload type {number} at {who}");
@@ -433,7 +447,10 @@ impl World {
             .collect();
         for (id, mid, stopping) in ids {
             let sends = matches!(
-                self.peers[who].transceiver(id).expect("it is there").current_direction(),
+                self.peers[who]
+                    .transceiver(id)
+                    .expect("it is there")
+                    .current_direction(),
                 Some(TransceiverDirection::SendRecv | TransceiverDirection::SendOnly)
             );
             let sent = self.peers[who].send_parameters(id).expect("it is there");
@@ -441,18 +458,26 @@ impl World {
                 .transceivers()
                 .find(|other| other.mid() == Some(&*mid))
                 .expect("it was found before");
-            assert_eq!(!sent.codecs.is_empty(), sends && !stopping, "{mid}: a sender has codecs");
+            assert_eq!(
+                !sent.codecs.is_empty(),
+                sends && !stopping,
+                "{mid}: a sender has codecs"
+            );
             if other.stopping() || sent.codecs.is_empty() {
                 continue;
             }
             self.counts.simulcasts += u32::from(sent.encodings.len() > 1);
-            let received = self.peers[1 - who]
-                .receive_parameters(other.id())
-                .expect("it is there");
+            let received = self.peers[1 - who].receive_parameters(other.id()).expect("it is there");
             for codec in &sent.codecs {
-                let same = received.codecs.iter().find(|other| other.payload_type == codec.payload_type);
+                let same = received
+                    .codecs
+                    .iter()
+                    .find(|other| other.payload_type == codec.payload_type);
                 let same = same.unwrap_or_else(|| panic!("{mid}: {codec:?} is not received"));
-                assert!(same.codec.mime_type.eq_ignore_ascii_case(&codec.codec.mime_type), "{mid}");
+                assert!(
+                    same.codec.mime_type.eq_ignore_ascii_case(&codec.codec.mime_type),
+                    "{mid}"
+                );
             }
             for extension in &sent.header_extensions {
                 assert!(received.header_extensions.contains(extension), "{mid}: {extension:?}");
@@ -466,15 +491,15 @@ impl World {
             for transceiver in self.peers[who].transceivers() {
                 assert!(!transceiver.stopping(), "what is stopped is gone");
                 let mid = transceiver.mid().expect("every transceiver is bound");
-                let other = self.peers[1 - who].transceivers().find(|other| other.mid() == Some(mid));
+                let other = self.peers[1 - who]
+                    .transceivers()
+                    .find(|other| other.mid() == Some(mid));
                 let other = other.expect("both have it");
                 let wanted = intersection(transceiver.direction(), mirrored(other.direction()));
                 assert_eq!(transceiver.current_direction(), Some(wanted), "{mid}");
                 if matches!(wanted, TransceiverDirection::SendRecv | TransceiverDirection::RecvOnly) {
-                    let (mut told, mut meant) = (
-                        transceiver.receiver_streams().to_vec(),
-                        other.sender_streams().to_vec(),
-                    );
+                    let (mut told, mut meant) =
+                        (transceiver.receiver_streams().to_vec(), other.sender_streams().to_vec());
                     told.sort();
                     meant.sort();
                     assert_eq!(told, meant, "{mid}");
@@ -543,7 +568,11 @@ fn state(peer: &Connection) -> Vec<String> {
             )
         })
         .collect();
-    state.push(format!("{:?} {:?}", peer.pending_local_description(), peer.pending_remote_description()));
+    state.push(format!(
+        "{:?} {:?}",
+        peer.pending_local_description(),
+        peer.pending_remote_description()
+    ));
     state
 }
 
@@ -554,7 +583,11 @@ fn meanings(media: &MediaDescription) -> Vec<(u8, String)> {
     maps.map(|map| {
         let number = map.payload_type.get();
         let fmtp = fmtps.iter().find(|fmtp| fmtp.format == number.to_string());
-        let parameter = |name: &str| fmtp.and_then(|fmtp| fmtp.parameter(name)).unwrap_or_default().to_owned();
+        let parameter = |name: &str| {
+            fmtp.and_then(|fmtp| fmtp.parameter(name))
+                .unwrap_or_default()
+                .to_owned()
+        };
         let names: &[&str] = match map.encoding.as_str() {
             "H264" => &["packetization-mode", "profile-level-id"],
             "VP9" => &["profile-id"],
@@ -564,7 +597,10 @@ fn meanings(media: &MediaDescription) -> Vec<(u8, String)> {
         };
         let parameters: Vec<_> = names.iter().map(|name| parameter(name)).collect();
         let red = fmtp.filter(|_| map.encoding == "red").map(|fmtp| &fmtp.text);
-        (number, format!("{}/{} {parameters:?} {red:?}", map.encoding, map.clock_rate))
+        (
+            number,
+            format!("{}/{} {parameters:?} {red:?}", map.encoding, map.clock_rate),
+        )
     })
     .collect()
 }
@@ -615,8 +651,12 @@ fn both_ends_agree_after_random_negotiations() {
         total.tracks += counts.tracks;
         for who in 0..2 {
             let description = world.peers[who].current_local_description();
-            let sections = description.map(|description| parse(&description).media.len()).unwrap_or(0);
-            let mids = world.peers[who].transceivers().filter_map(|own| own.mid()?.parse::<usize>().ok());
+            let sections = description
+                .map(|description| parse(&description).media.len())
+                .unwrap_or(0);
+            let mids = world.peers[who]
+                .transceivers()
+                .filter_map(|own| own.mid()?.parse::<usize>().ok());
             total.recycled += u32::from(mids.max().is_some_and(|last| last >= sections));
         }
     });

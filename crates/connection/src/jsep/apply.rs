@@ -6,16 +6,16 @@ use std::time::Instant;
 use peerline_dtls as dtls;
 use peerline_ice as ice;
 use peerline_sdp as sdp;
-use peerline_sdp::attribute::{Candidate, Direction, EndOfCandidates, RtcpMux, Setup};
+use peerline_sdp::attribute::{Candidate, Direction, EndOfCandidates, Setup};
 use peerline_sdp::{MediaDescription, Section as _};
 
 use super::applied::transport_section;
-use super::media_section::{has_bundled, is_spoken, media_kind};
+use super::media_section::is_spoken;
 use super::remote::{DataParameters, RemoteParameters, share_transport};
 use super::signaling_state::{Side, transition};
 use super::{Applied, Created, Exchange, Negotiation};
 use crate::description::{IceCandidate, SdpType, SessionDescription};
-use crate::error::{Error, SdpFault};
+use crate::error::Error;
 use crate::event::Event;
 use crate::jsep::offer::OfferOptions;
 use crate::state::SignalingState;
@@ -501,108 +501,6 @@ impl Negotiation {
         let offer = self.pending.local.as_ref().map(Applied::parsed);
         offer.is_some_and(|offer| offer.media.get(index).is_some_and(MediaDescription::is_rejected))
     }
-
-    /// Checks that the sections of a remote description are those that it has to have.
-    fn check_sections(&self, kind: SdpType, parsed: &sdp::SessionDescription) -> Result<(), SdpFault> {
-        let media = &parsed.media;
-        if media.len() > self.local.max_media_sections {
-            return Err(SdpFault::TooManyMediaSections);
-        }
-        let mids: Vec<_> = media.iter().filter_map(|media| media.mid()).collect();
-        let distinct: std::collections::HashSet<_> = mids.iter().collect();
-        if distinct.len() != mids.len() {
-            return Err(SdpFault::DuplicateMid);
-        }
-        let names = |mid: &String| distinct.contains(&mid.as_str());
-        if !parsed.bundle_groups().all(|group| group.mids.iter().all(names)) {
-            return Err(SdpFault::BadBundleGroup);
-        }
-        let media_of = |applied: &'_ Option<Applied>| -> Vec<MediaDescription> {
-            applied
-                .as_ref()
-                .map(|applied| applied.parsed().media.clone())
-                .unwrap_or_default()
-        };
-        if kind == SdpType::Offer {
-            let agreed = media_of(&self.current.remote);
-            // A section that either side rejected may be put to new use.
-            let is_kept = |(index, (old, new)): (usize, (&MediaDescription, &MediaDescription))| {
-                self.is_recyclable(index) || is_same_section(old, new)
-            };
-            if agreed.len() > media.len() || !agreed.iter().zip(media).enumerate().all(is_kept) {
-                return Err(SdpFault::ReorderedMediaSections);
-            }
-        } else {
-            let offered = media_of(&self.pending.local);
-            let matches =
-                offered.len() == media.len() && offered.iter().zip(media).all(|(old, new)| is_same_section(old, new));
-            if !matches {
-                return Err(SdpFault::MismatchedMediaSections);
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Connection {
-    /// Checks a remote description against what was agreed on before; what it says of the transport, if it has one.
-    fn check_remote(
-        &self,
-        kind: SdpType,
-        parsed: &sdp::SessionDescription,
-    ) -> Result<Option<Box<RemoteParameters>>, Error> {
-        let fault = |fault| Err(Error::SdpSemantics(fault));
-        let negotiation = &self.negotiation;
-        negotiation.check_sections(kind, parsed).map_err(Error::SdpSemantics)?;
-        let offered = negotiation.pending.local.as_ref().map(|offer| &*offer.parsed().media);
-        let is_answered = |index: usize, media: &MediaDescription| {
-            let offered = offered.and_then(|offered| offered.get(index));
-            !media.is_rejected() && offered.is_some_and(|offered| !offered.is_rejected())
-        };
-        let section = if kind == SdpType::Offer {
-            transport_section(parsed, |index, media| self.accepts_offered(parsed, index, media))
-        } else {
-            transport_section(parsed, is_answered)
-        };
-        let Some((index, section)) = section else {
-            return Ok(None);
-        };
-        if kind != SdpType::Offer {
-            let answered = parsed
-                .media
-                .iter()
-                .enumerate()
-                .filter(|(index, media)| is_answered(*index, media));
-            for (_, media) in answered {
-                if !share_transport(parsed, section, media) {
-                    return fault(SdpFault::NotBundled);
-                }
-                if media_kind(media).is_some() && !has_bundled::<RtcpMux>(parsed, media) {
-                    return fault(SdpFault::MissingRtcpMux);
-                }
-            }
-        }
-        let parameters = RemoteParameters::read(parsed, (index, section))?;
-        match (kind, parameters.setup) {
-            (_, Setup::HoldConn) | (SdpType::Answer | SdpType::Pranswer, Setup::ActPass) => {
-                return fault(SdpFault::BadSetup);
-            }
-            _ => {}
-        }
-        // RFC 8842 §5.3 forbids an answer that keeps the DTLS association to change its roles, but Firefox 153, when it is
-        // the server, answers our ICE restart with `a=setup:active` and means nothing by it: the fingerprints alone decide.
-        if let Some((_, fingerprints)) = &negotiation.dtls
-            && *fingerprints != parameters.fingerprints
-        {
-            return fault(SdpFault::ChangedFingerprint);
-        }
-        Ok(Some(Box::new(parameters)))
-    }
-}
-
-/// True if both sections are the same one: of one kind and of one `a=mid`.
-fn is_same_section(old: &MediaDescription, new: &MediaDescription) -> bool {
-    old.kind() == new.kind() && (old.mid() == new.mid() || new.mid().is_none())
 }
 
 /// The first number above all mids that are numbers: they are never proposed again.

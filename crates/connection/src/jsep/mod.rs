@@ -1,7 +1,8 @@
 //! Offers and answers (RFC 8829): they configure the layers, and no packet passes through here.
 //!
 //! [`Negotiation`] is what has been agreed on and what is being proposed; [`offer`] and [`answer`] write descriptions,
-//! [`applied`] keeps them, [`remote`] reads the peer's, and [`apply`] carries both to the layers.
+//! [`applied`] keeps them, [`remote`] reads the peer's, [`check`] refuses what it must not say, and [`apply`] carries both to
+//! the layers.
 //!
 //! Of audio and video, [`media_section`] is what a section says, [`codecs`], [`h264`], [`extmap`] and [`simulcast`] are parts of
 //! it, [`choose`] and [`numbers`] decide which codecs are named and how; [`associate`] binds transceivers to sections,
@@ -26,6 +27,7 @@ mod answer;
 mod applied;
 mod apply;
 mod associate;
+mod check;
 mod choose;
 mod codecs;
 mod extmap;
