@@ -1,7 +1,7 @@
 //! What a connection costs: pairs of them in memory, without sockets. `cargo bench -p peerline-connection`.
 //!
-//! Words after `--` choose: `memory`, `setup`, `idle`, `messages`; a number says how many pairs or messages, for a profiler that
-//! wants few.
+//! Words after `--` choose: `memory`, `setup`, `idle`, `messages`, `packets`, `fanout`; a number says how many pairs, messages or
+//! packets, for a profiler that wants few.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use peerline_connection::{
-    Certificate, Config, Connection, DataChannelInit, DataChannelState, Event, OfferOptions, default_provider,
+    Certificate, Config, Connection, DataChannelInit, DataChannelState, Event, MediaKind, OfferOptions, OutgoingPacket,
+    ReceiveMode, Track, TransceiverId, default_provider,
 };
 use peerline_wire::{Datagram, FiveTuple, Transport};
 
@@ -35,7 +36,84 @@ fn main() {
     if wanted("messages") {
         messages(count.unwrap_or(200_000));
     }
+    if wanted("packets") {
+        packets(count.unwrap_or(500_000));
+    }
+    if wanted("fanout") {
+        fan_out(count.unwrap_or(10_000));
+    }
 }
+
+/// RTP packets of 1,200 bytes one way, ten each millisecond of virtual time: 96 Mbit/s.
+fn packets(count: u32) {
+    let mut pair = Pair::connected(start(), 0);
+    let [from, to] = pair.call();
+    pair.ends[1].connection.set_receive_mode(to, ReceiveMode::Packets);
+    let payload_type = pair.ends[0].payload_type(from);
+    let payload = Bytes::from(vec![7; PAYLOAD]);
+    let begun = real_time();
+    let (mut sent, mut received) = (0, 0);
+    while sent < count {
+        let end = pair.now + Duration::from_millis(1);
+        for _ in 0..10 {
+            sent += 1;
+            let packet = OutgoingPacket {
+                payload: payload.clone(),
+                payload_type,
+                timestamp: sent * 9,
+                ..OutgoingPacket::default()
+            };
+            let now = pair.now;
+            pair.ends[0]
+                .connection
+                .send_packet(now, from, packet)
+                .expect("it is sent");
+        }
+        pair.run_for(end - pair.now);
+        while pair.ends[1].connection.recv_packet(to).is_some() {
+            received += 1;
+        }
+    }
+    assert_eq!(sent, received);
+    let each = begun.elapsed() / count;
+    println!("packets of 1,200 bytes: {each:?} each, both ends on one core");
+}
+
+/// Packets of 1,200 bytes to fifty viewers each, as one who forwards them does; what the viewers do is not counted.
+fn fan_out(count: u32) {
+    let mut viewers: Vec<_> = (0..50)
+        .map(|seed| {
+            let mut pair = Pair::connected(start(), seed);
+            let [from, _] = pair.call();
+            let payload_type = pair.ends[0].payload_type(from);
+            (pair, from, payload_type)
+        })
+        .collect();
+    let payload = Bytes::from(vec![7; PAYLOAD]);
+    let mut out = Vec::new();
+    let begun = real_time();
+    let mut now = viewers[0].0.now;
+    for number in 0..count {
+        now += Duration::from_micros(100);
+        for (pair, transceiver, payload_type) in &mut viewers {
+            let packet = OutgoingPacket {
+                payload: payload.clone(),
+                payload_type: *payload_type,
+                timestamp: number * 9,
+                ..OutgoingPacket::default()
+            };
+            let connection = &mut pair.ends[0].connection;
+            connection.send_packet(now, *transceiver, packet).expect("it is sent");
+            while connection.poll_transmit(now, &mut out).is_some() {}
+            out.clear();
+        }
+    }
+    let each = begun.elapsed() / (50 * count);
+    println!("fan-out: {each:?} a packet that leaves");
+}
+
+/// With header, header extension and tag it makes a packet of 1,200 bytes.
+const PAYLOAD: usize = 1_160;
 
 /// From nothing to a channel open at both ends; the certificates are there already.
 fn setup(count: u32) {
@@ -127,6 +205,14 @@ struct End {
     address: SocketAddr,
 }
 
+impl End {
+    /// The codec that is sent.
+    fn payload_type(&mut self, transceiver: TransceiverId) -> u8 {
+        let parameters = self.connection.send_parameters(transceiver).expect("a sender");
+        parameters.codecs[0].payload_type
+    }
+}
+
 impl Pair {
     /// With a channel that is open at both ends.
     fn connected(now: Instant, seed: u32) -> Self {
@@ -179,6 +265,26 @@ impl Pair {
             }
         }
         panic!("the channel {channel:?} does not open");
+    }
+
+    /// Adds a picture that the first end sends; the transceivers of both.
+    fn call(&mut self) -> [TransceiverId; 2] {
+        let now = self.now;
+        let [alice, bob] = self.ends.each_mut().map(|end| &mut end.connection);
+        let camera = Track {
+            id: "camera".into(),
+            kind: MediaKind::Video,
+        };
+        let from = alice.add_track(now, camera, &[]).expect("a track");
+        let offer = alice.create_offer(OfferOptions::default()).expect("an offer");
+        alice.set_local_description(now, offer.clone()).expect("our offer");
+        bob.set_remote_description(now, offer).expect("an offer");
+        let answer = bob.create_answer().expect("an answer");
+        bob.set_local_description(now, answer.clone()).expect("our answer");
+        alice.set_remote_description(now, answer).expect("an answer");
+        let to = bob.transceivers().next().expect("a transceiver").id();
+        self.run_for(Duration::from_secs(1));
+        [from, to]
     }
 
     /// Lets virtual time pass; how many datagrams were carried.

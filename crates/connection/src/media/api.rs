@@ -6,6 +6,7 @@ use peerline_srtp as srtp;
 
 use super::dtmf::{Dtmf, DtmfError};
 use super::packet::{IncomingFrame, IncomingPacket, OutgoingFrame, OutgoingPacket, ReceiveMode, SendMediaError};
+use super::sender::Room;
 use super::statistics::TrackIds;
 use super::{MAX_QUEUED, Media, Queued, What};
 use crate::Connection;
@@ -170,9 +171,10 @@ impl Media {
         transceiver: TransceiverId,
         frame: OutgoingFrame,
     ) -> Result<(), SendMediaError> {
-        let max_payload = self.max_payload();
+        let datagram = self.mtu;
         self.send(transceiver, |section, queue| {
-            section.sender.send_frame(now, frame, max_payload, queue)
+            let mid = &section.agreed.mid;
+            section.sender.send_frame(now, frame, Room { datagram, mid }, queue)
         })
     }
 
@@ -182,9 +184,10 @@ impl Media {
         transceiver: TransceiverId,
         packet: OutgoingPacket,
     ) -> Result<(), SendMediaError> {
-        let max_payload = self.max_payload();
+        let datagram = self.max_mtu;
         self.send(transceiver, |section, queue| {
-            section.sender.send_packet(now, packet, max_payload, queue)
+            let mid = &section.agreed.mid;
+            section.sender.send_packet(now, packet, Room { datagram, mid }, queue)
         })
     }
 

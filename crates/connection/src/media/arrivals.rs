@@ -78,10 +78,15 @@ impl Arrivals {
 
     /// The first `count` of what was due have been told.
     pub(super) fn told(&mut self, count: usize) {
+        self.count = self.count.wrapping_add(1);
+        self.forget(count);
+    }
+
+    /// The first `count` of what was due are not to be told.
+    pub(super) fn forget(&mut self, count: usize) {
         let count = count.min(self.times.len());
         self.times.drain(..count);
         self.base += count as u64;
-        self.count = self.count.wrapping_add(1);
         // What comes first in a report did arrive.
         while self.times.front().is_some_and(Option::is_none) {
             self.times.pop_front();

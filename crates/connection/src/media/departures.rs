@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use peerline_wire::Serial16;
 
 /// Packets remembered; a power of two.
-const CAPACITY: usize = 4096;
+pub(super) const CAPACITY: usize = 4096;
 
 /// What left, by its number in the transport.
 #[derive(Debug, Default)]
@@ -23,6 +23,15 @@ struct Departure {
     number: u64,
     at: Instant,
     bytes: usize,
+}
+
+/// What the peer tells of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    Lost,
+    Untimed,
+    /// When it came, on the peer's clock.
+    At(Duration),
 }
 
 /// What the peer's feedback amounts to.
@@ -57,7 +66,7 @@ impl Departures {
     }
 
     /// The peer tells of the packets from `base` on: when each came, on a clock of its own, if it did.
-    pub(super) fn on_feedback(&mut self, base: Serial16, arrivals: impl Iterator<Item = Option<Duration>>) {
+    pub(super) fn on_feedback(&mut self, base: Serial16, arrivals: impl Iterator<Item = Arrival>) {
         // It is near the latest sent: older and newer ones have no slot, and count for nothing.
         let newest = self.next.saturating_sub(1);
         let base = newest.saturating_add_signed(Serial16(newest as u16).distance_to(base).into());
@@ -72,20 +81,18 @@ impl Departures {
                 continue;
             }
             let is_new = number >= self.told;
-            match arrival {
-                Some(arrival) => {
-                    if is_new {
-                        self.totals.packets_arrived += 1;
-                        self.totals.bytes_arrived += departure.bytes as u64;
-                    }
-                    let origin = *first.get_or_insert(departure.at);
-                    let sent = departure.at.saturating_duration_since(origin).as_nanos() as i128;
-                    let took = arrival.as_nanos() as i128 - sent;
-                    quickest = Some(quickest.map_or(took, |other| other.min(took)));
-                    latest = Some(took);
-                }
-                None if is_new => self.totals.packets_lost += 1,
-                None => {}
+            if is_new && arrival == Arrival::Lost {
+                self.totals.packets_lost += 1;
+            } else if is_new {
+                self.totals.packets_arrived += 1;
+                self.totals.bytes_arrived += departure.bytes as u64;
+            }
+            if let Arrival::At(arrival) = arrival {
+                let origin = *first.get_or_insert(departure.at);
+                let sent = departure.at.saturating_duration_since(origin).as_nanos() as i128;
+                let took = arrival.as_nanos() as i128 - sent;
+                quickest = Some(quickest.map_or(took, |other| other.min(took)));
+                latest = Some(took);
             }
             self.told = self.told.max(number + 1);
         }

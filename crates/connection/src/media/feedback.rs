@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use peerline_rtp::rtcp::{Nack, Packet, ReportBlock, SenderReport, TransportFeedback, XrBlock, packets};
+use peerline_rtp::rtcp::{Nack, Packet, Reception, ReportBlock, SenderReport, TransportFeedback, XrBlock, packets};
 use peerline_rtp::{NtpShort, Ssrc, round_trip_time};
 
+use super::departures::{self, Arrival};
 use super::history::Again;
 use super::receive_stream::SenderReport as Remembered;
 use super::report::{MAX_REFERENCES, Reference};
@@ -185,12 +186,19 @@ impl Media {
 
     fn on_transport_feedback(&mut self, feedback: &TransportFeedback<'_>) {
         let reference = feedback.reference_time();
-        let arrivals = feedback.packets().map(|(_, reception)| {
-            let time = reception.time()?;
-            // A little may lie before the reference; a second is plenty.
-            let micros = time.micros_since(reference).saturating_add(1_000_000);
-            Some(Duration::from_micros(micros.max(0).unsigned_abs()))
-        });
+        // A run of thousands is told in two bytes: no more is looked at than is remembered.
+        let arrivals = feedback
+            .packets()
+            .take(departures::CAPACITY)
+            .map(|(_, reception)| match reception {
+                Reception::NotReceived => Arrival::Lost,
+                Reception::Untimed => Arrival::Untimed,
+                // A little may lie before the reference; a second is plenty.
+                Reception::At(time) => {
+                    let micros = time.micros_since(reference).saturating_add(1_000_000);
+                    Arrival::At(Duration::from_micros(micros.max(0).unsigned_abs()))
+                }
+            });
         self.departures.on_feedback(feedback.base_sequence_number, arrivals);
     }
 

@@ -21,7 +21,7 @@ use clock::Clock;
 use demux::Routes;
 use departures::Departures;
 use history::Again;
-use outgoing::{Hop, MAX_HEADER, Names, Outgoing, Rtx};
+use outgoing::{Hop, Names, Outgoing, Rtx};
 use receiver::Receiver;
 use sender::Sender;
 
@@ -57,8 +57,11 @@ pub(crate) struct Media {
     sections: Vec<Option<Section>>,
     routes: Routes,
     srtp: Option<Srtp>,
-    /// The largest datagram, in bytes of UDP payload.
+    /// The largest datagram that is made here, in bytes of UDP payload.
     mtu: usize,
+    /// The largest datagram of a packet that was made elsewhere: it may have grown by a tag and an extension on its way, which is
+    /// no reason to lose it.
+    max_mtu: usize,
     /// Packets to be sent, in this order.
     queue: VecDeque<Queued>,
     /// Bytes of payload in `queue`.
@@ -122,9 +125,6 @@ pub(crate) struct Counters {
 /// What waits to be sent is no more than this, in bytes of payload.
 const MAX_QUEUED: usize = 16 << 20;
 
-/// The tag of SRTP, at most, and the number in front of a retransmitted payload.
-const MAX_TRAILER: usize = 16 + 2;
-
 impl Media {
     pub(crate) fn new(now: Instant, config: &crate::Config, seed: [u8; 32]) -> Self {
         let mut rng = StdRng::from_seed(seed);
@@ -133,6 +133,7 @@ impl Media {
             routes: Routes::default(),
             srtp: None,
             mtu: config.mtu,
+            max_mtu: config.mtu.max(config.max_mtu),
             queue: VecDeque::new(),
             queued: 0,
             control: VecDeque::new(),
@@ -252,11 +253,6 @@ impl Media {
     }
 
     // --- out
-
-    /// The most bytes of payload in one packet.
-    fn max_payload(&self) -> usize {
-        self.mtu.saturating_sub(MAX_HEADER + MAX_TRAILER)
-    }
 
     /// Appends one datagram: RTCP first, then packets in their order.
     pub(crate) fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<usize> {

@@ -1,6 +1,6 @@
 //! [`Outgoing`]: one RTP packet on its way out, and how it is written.
 
-use peerline_rtp::extension::{ExtensionId, Writer};
+use peerline_rtp::extension::{ExtensionId, Form, Writer};
 use peerline_rtp::payload::Payload;
 use peerline_rtp::{Header, PayloadType, Serial16, Ssrc};
 
@@ -43,9 +43,24 @@ pub(super) struct Rtx {
     pub(super) sequence_number: Serial16,
 }
 
-/// The most bytes that a packet of ours has besides its payload and our extensions' values of unusual length: header, and a
-/// header extension with names, times, numbers, levels and the like.
-pub(super) const MAX_HEADER: usize = 12 + 4 + 80;
+/// The most bytes in front of a payload: the header, and an extension with names, the hop's values and `extensions`.
+pub(super) fn header_len(ids: &ExtensionIds, names: Names<'_>, extensions: &Extensions) -> usize {
+    // An element's length and id are one byte, or two where forms are mixed.
+    let around = match ids.form {
+        Form::OneByte => 1,
+        Form::Mixed | Form::TwoByte => 2,
+    };
+    let element = |id: Option<ExtensionId>, len: usize| id.map_or(0, |_| around + len);
+    let rid = names
+        .rid
+        .map_or(0, |rid| element(ids.rid.or(ids.repaired_rid), rid.len()));
+    let elements = element(ids.mid, names.mid.len())
+        + rid
+        + element(ids.abs_send_time, 3)
+        + element(ids.transport_number, 2)
+        + extensions.max_len();
+    12 + 4 + elements.next_multiple_of(4)
+}
 
 impl Outgoing {
     /// Appends the packet as it is sent first.

@@ -235,12 +235,17 @@ impl Media {
         let packets = (0u16..)
             .zip(times)
             .map(|(offset, at)| (base.add(offset), at.map(arrival)));
-        let told = match TransportFeedback::write(&mut out, sender, media, count, base, room, packets) {
-            Some(written) => written.next.0.wrapping_sub(base.0).into(),
-            None => times.len(),
-        };
-        self.arrivals.told(told);
-        self.send_control(out);
+        match TransportFeedback::write(&mut out, sender, media, count, base, room, packets) {
+            Some(written) => {
+                self.arrivals.told(written.next.0.wrapping_sub(base.0).into());
+                self.send_control(out);
+            }
+            // It has room for one at least: nothing came.
+            None => {
+                let nothing = times.len();
+                self.arrivals.forget(nothing);
+            }
+        }
         true
     }
 

@@ -11,7 +11,7 @@ use super::agreed::Sending;
 use super::codecs::{Codec, Codecs, Purpose};
 use super::dtmf::{Dtmf, DtmfError, Due};
 use super::extensions::{ExtensionIds, Extensions};
-use super::outgoing::Outgoing;
+use super::outgoing::{Names, Outgoing, header_len};
 use super::packet::{OutgoingFrame, OutgoingPacket, SendMediaError};
 use super::send_stream::{Latest, SendStream};
 
@@ -26,6 +26,18 @@ pub(super) struct Sender {
     /// What the packetizer has just made; kept for its memory.
     payloads: VecDeque<Payload>,
 }
+
+/// What packets have to fit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room<'a> {
+    /// The largest datagram, in bytes.
+    pub(super) datagram: usize,
+    /// The section's name, which packets may carry.
+    pub(super) mid: &'a str,
+}
+
+/// The tag of SRTP, at most, and the number in front of a retransmitted payload.
+const MAX_TRAILER: usize = 16 + 2;
 
 impl Sender {
     pub(super) fn new() -> Self {
@@ -90,7 +102,7 @@ impl Sender {
         &mut self,
         now: Instant,
         frame: OutgoingFrame,
-        max_payload: usize,
+        room: Room<'_>,
         mut queue: impl FnMut(usize, Outgoing),
     ) -> Result<(), SendMediaError> {
         let index = self.stream(frame.rid.as_deref())?;
@@ -106,7 +118,12 @@ impl Sender {
         };
         let stream = &mut self.streams[index];
         let timestamp = frame.timestamp.wrapping_add(stream.timestamp_offset);
-        let room = max_payload.saturating_sub(frame.extensions.max_len());
+        let names = Names {
+            mid: room.mid,
+            rid: stream.encoding.rid.as_deref(),
+        };
+        let around = header_len(&self.ids, names, &frame.extensions) + MAX_TRAILER;
+        let room = room.datagram.saturating_sub(around);
         let packetized = stream
             .packetizer(inside, format)
             .packetize(&frame.payload, room, &mut self.payloads)
@@ -148,15 +165,19 @@ impl Sender {
         &mut self,
         now: Instant,
         packet: OutgoingPacket,
-        max_payload: usize,
+        room: Room<'_>,
         queue: impl FnOnce(usize, Outgoing),
     ) -> Result<(), SendMediaError> {
         let index = self.stream(packet.rid.as_deref())?;
         let codec = self.codec(index, Some(packet.payload_type))?;
-        if packet.payload.len() + packet.extensions.max_len() > max_payload {
+        let stream = &mut self.streams[index];
+        let names = Names {
+            mid: room.mid,
+            rid: stream.encoding.rid.as_deref(),
+        };
+        if header_len(&self.ids, names, &packet.extensions) + packet.payload.len() + MAX_TRAILER > room.datagram {
             return Err(SendMediaError::TooLarge);
         }
-        let stream = &mut self.streams[index];
         let sequence_number = stream
             .take_number(packet.sequence_number)
             .ok_or(SendMediaError::RepeatedSequenceNumber)?;
