@@ -54,7 +54,7 @@ pub enum SdpFault {
     ReorderedMediaSections,
     /// Two media sections have the same `a=mid`.
     DuplicateMid,
-    /// A media section in the BUNDLE group does not exist (RFC 9143 §7.1).
+    /// A media section in a BUNDLE group does not exist, or is in it twice, or in another too (RFC 9143 §7.1).
     BadBundleGroup,
     /// The DTLS association would have to be made anew, which no browser does: open a new connection instead.
     ChangedFingerprint,
@@ -62,6 +62,8 @@ pub enum SdpFault {
     NotBundled,
     /// A section of RTP is accepted without `a=rtcp-mux` (RFC 5761 §5.1.1).
     MissingRtcpMux,
+    /// More lines at the session level than a description can need.
+    TooManyLines,
     /// More media sections than [`Config::max_media_sections`](crate::Config::max_media_sections).
     TooManyMediaSections,
 }
@@ -217,10 +219,11 @@ impl fmt::Display for SdpFault {
             Self::MismatchedMediaSections => "the answer's m= sections do not match the offer's",
             Self::ReorderedMediaSections => "m= sections negotiated before are missing or in another order",
             Self::DuplicateMid => "two m= sections have the same a=mid",
-            Self::BadBundleGroup => "a=group:BUNDLE names an a=mid that does not exist",
+            Self::BadBundleGroup => "a=group:BUNDLE names an a=mid that does not exist, or one twice",
             Self::ChangedFingerprint => "the DTLS fingerprint changed: open a new connection instead",
             Self::NotBundled => "an accepted m= section is not in the BUNDLE group: there is one transport for all",
             Self::MissingRtcpMux => "an accepted m= section lacks a=rtcp-mux",
+            Self::TooManyLines => "too many lines before the first m= section",
             Self::TooManyMediaSections => "too many m= sections",
         })
     }

@@ -11,10 +11,14 @@ use peerline_connection::{
 };
 use peerline_sdp::attribute::{Direction, ExtMap, Fmtp, RtcpFb, RtpMap, Simulcast};
 use peerline_sdp::{MediaDescription, Section as _};
-use peerline_sim::epoch;
+use peerline_sim::{epoch, for_each_seed, rng};
+use rand::RngExt;
+use rand::rngs::StdRng;
 
 /// What browsers offered and answered, with its source beside it.
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../sdp/tests/samples");
+
+const CASES: u64 = 1500;
 
 fn sample(name: &str) -> String {
     std::fs::read_to_string(format!("{SAMPLES}/{name}.sdp")).expect("the sample is there")
@@ -315,4 +319,81 @@ fn answers_of_browsers_are_taken() {
 
 fn own_kind(peer: &Connection, id: TransceiverId) -> MediaKind {
     peer.transceiver(id).expect("it is there").kind()
+}
+
+/// A description with some of its lines removed, repeated, moved, changed, or from elsewhere.
+fn mutate(text: &str, other: &str, rng: &mut StdRng) -> String {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let others: Vec<&str> = other.lines().collect();
+    for _ in 0..rng.random_range(0..6) {
+        let (at, to) = (rng.random_range(0..lines.len()), rng.random_range(0..lines.len()));
+        match rng.random_range(0..6) {
+            0 if lines.len() > 1 => drop(lines.remove(at)),
+            1 => lines.insert(to, lines[at].clone()),
+            2 => lines.swap(at, to),
+            3 => lines.insert(at, others[rng.random_range(0..others.len())].to_owned()),
+            _ => {
+                // A number becomes another.
+                let digits: Vec<usize> = lines[at]
+                    .char_indices()
+                    .filter(|(_, c)| c.is_ascii_digit())
+                    .map(|(i, _)| i)
+                    .collect();
+                if !digits.is_empty() {
+                    let digit = digits[rng.random_range(0..digits.len())];
+                    lines[at].replace_range(digit..=digit, &rng.random_range(0..130).to_string());
+                }
+            }
+        }
+    }
+    lines.join("\r\n") + "\r\n"
+}
+
+/// The steps of [`peerline_connection::fuzzing::negotiation`].
+#[test]
+fn descriptions_with_mistakes_are_refused_or_answered() {
+    let texts: Vec<String> = offers()
+        .into_iter()
+        .flat_map(|(name, text)| {
+            let answer = name.replace("-offer", "-answer");
+            let answer = std::fs::read_to_string(format!("{SAMPLES}/{answer}.sdp")).ok();
+            std::iter::once(text).chain(answer)
+        })
+        .filter(|text| text.len() < 8000)
+        .collect();
+    let answers = ["chromium-156.0.8078.79", "firefox-153.7.0"].map(|browser| sample(&format!("{browser}-av-answer")));
+    for_each_seed(0..CASES, |seed| {
+        let mut rng = rng(seed);
+        let mut bytes = Vec::new();
+        let mut push = |kind: u8, step: &[u8]| {
+            bytes.push(kind);
+            bytes.extend_from_slice(&u16::try_from(step.len()).expect("it is short").to_be_bytes());
+            bytes.extend_from_slice(step);
+        };
+        if rng.random_bool(0.3) {
+            // Audio and video offered by us, and what a browser answered to such an offer.
+            push(6, &[0, 0, 0, 1]);
+            push(3, &[]);
+            let text = mutate(&answers[rng.random_range(0..2)], &texts[0], &mut rng);
+            push(rng.random_range(1..3), text.as_bytes());
+        }
+        // Mostly one peer's descriptions, so that they follow each other.
+        let base = rng.random_range(0..texts.len());
+        for _ in 0..rng.random_range(1..12) {
+            let kind: u8 = rng.random_range(0..8);
+            if kind < 3 {
+                let text = if rng.random_bool(0.8) {
+                    base
+                } else {
+                    rng.random_range(0..texts.len())
+                };
+                let other = rng.random_range(0..texts.len());
+                push(kind, mutate(&texts[text], &texts[other], &mut rng).as_bytes());
+            } else {
+                let calls: Vec<u8> = (0..rng.random_range(0..8)).map(|_| rng.random()).collect();
+                push(kind, &calls);
+            }
+        }
+        peerline_connection::fuzzing::negotiation(&bytes);
+    });
 }

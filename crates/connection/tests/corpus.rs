@@ -7,3 +7,8 @@ use peerline_sim::replay;
 fn connection() {
     replay("connection", fuzzing::connection);
 }
+
+#[test]
+fn negotiation() {
+    replay("negotiation", fuzzing::negotiation);
+}

@@ -513,6 +513,75 @@ fn there_is_one_transport() {
 }
 
 #[test]
+fn what_a_description_must_not_do_is_refused() {
+    let (mut alice, _, now) = pair();
+    let video = ("video 96", "sendrecv rtpmap:96_VP8/90000");
+    let offer = offer_of(&[("audio 0", "sendrecv"), video]);
+    answer(&mut alice, now, offer.clone());
+    let state = |peer: &Connection| {
+        let all = peer.transceivers();
+        let all = all.map(|own| (own.id(), own.mid().map(str::to_owned), own.current_direction()));
+        all.collect::<Vec<_>>()
+    };
+    let before = state(&alice);
+    let mut refused = |text: SessionDescription, fault| {
+        assert_eq!(alice.set_remote_description(now, text), Err(Error::SdpSemantics(fault)));
+        assert_eq!(state(&alice), before);
+    };
+    refused(
+        offer_of(&[video, ("audio 0", "sendrecv")]),
+        SdpFault::ReorderedMediaSections,
+    );
+    refused(offer_of(&[("audio 0", "sendrecv")]), SdpFault::ReorderedMediaSections);
+    let changed = |from: &str, to: &str| SessionDescription::offer(offer.sdp.replace(from, to));
+    refused(changed("a=mid:1", "a=mid:7"), SdpFault::BadBundleGroup);
+    refused(
+        SessionDescription::offer(
+            offer
+                .sdp
+                .replace("a=mid:1", "a=mid:7")
+                .replace("BUNDLE 0 1", "BUNDLE 0 7"),
+        ),
+        SdpFault::ReorderedMediaSections,
+    );
+    refused(changed("BUNDLE 0 1", "BUNDLE 0 1 0"), SdpFault::BadBundleGroup);
+    refused(
+        changed("t=0 0\r\n", &("t=0 0\r\n".to_owned() + &"a=x\r\n".repeat(2000))),
+        SdpFault::TooManyLines,
+    );
+    refused(changed("0F:0F", "0F:10"), SdpFault::ChangedFingerprint);
+}
+
+#[test]
+fn a_section_without_a_mid_is_known_by_its_place() {
+    let (mut alice, _, now) = pair();
+    alice
+        .add_track(now, track("voice", MediaKind::Audio), &[])
+        .expect("it is added");
+    let offer = offer_of(&[("audio 0", "sendrecv")]);
+    let bare = offer.sdp.replace("a=group:BUNDLE 0\r\n", "").replace("a=mid:0\r\n", "");
+    let sections = answer(&mut alice, now, SessionDescription::offer(bare.clone()));
+    assert_eq!((sections[0].mid(), sections[0].port()), (None, 9));
+    let own = alice.transceivers().next().expect("one");
+    assert!(own.mid().is_some());
+    assert_eq!(own.current_direction(), Some(TransceiverDirection::SendRecv));
+    let id = own.id();
+    alice
+        .set_direction(now, id, TransceiverDirection::SendOnly)
+        .expect("it is there");
+    alice.set_local_description(now, None).expect("an offer");
+    let reply = bare
+        .replace("a=setup:actpass", "a=setup:passive")
+        .replace("sendrecv", "recvonly");
+    alice
+        .set_remote_description(now, SessionDescription::answer(reply))
+        .expect("it fits");
+    let own = alice.transceiver(id).expect("it is there");
+    assert_eq!(own.current_direction(), Some(TransceiverDirection::SendOnly));
+    assert_eq!(alice.transceivers().count(), 1);
+}
+
+#[test]
 fn a_codec_that_the_peer_takes_away_ends_what_used_it() {
     let (mut alice, _, now) = pair();
     alice

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use peerline_sdp as sdp;
-use peerline_sdp::MediaDescription;
 use peerline_sdp::attribute::{RtcpMux, Setup};
+use peerline_sdp::{MediaDescription, Section as _};
 
 use super::Negotiation;
 use super::applied::{Applied, transport_section};
@@ -74,6 +74,9 @@ impl Negotiation {
     /// Checks that the sections of a remote description are those that it has to have.
     fn check_sections(&self, kind: SdpType, parsed: &sdp::SessionDescription) -> Result<(), SdpFault> {
         let media = &parsed.media;
+        if parsed.lines().len() > MAX_SESSION_LINES {
+            return Err(SdpFault::TooManyLines);
+        }
         if media.len() > self.local.max_media_sections {
             return Err(SdpFault::TooManyMediaSections);
         }
@@ -82,9 +85,12 @@ impl Negotiation {
         if distinct.len() != mids.len() {
             return Err(SdpFault::DuplicateMid);
         }
-        let names = |mid: &String| distinct.contains(&mid.as_str());
-        if !parsed.bundle_groups().all(|group| group.mids.iter().all(names)) {
-            return Err(SdpFault::BadBundleGroup);
+        // "An "m=" section MUST NOT be … in more than one BUNDLE group" (RFC 9143 §7.1), nor twice in one.
+        let mut bundled = HashSet::new();
+        for mid in parsed.bundle_groups().flat_map(|group| group.mids) {
+            if !distinct.contains(&mid.as_str()) || !bundled.insert(mid) {
+                return Err(SdpFault::BadBundleGroup);
+            }
         }
         let media_of = |applied: &'_ Option<Applied>| -> Vec<MediaDescription> {
             applied
@@ -112,6 +118,9 @@ impl Negotiation {
         Ok(())
     }
 }
+
+/// Lines of the session level count for each section: more than anybody writes would take long to read.
+const MAX_SESSION_LINES: usize = 1024;
 
 /// True if both sections are the same one: of one kind and of one `a=mid`.
 fn is_same_section(old: &MediaDescription, new: &MediaDescription) -> bool {
