@@ -2,9 +2,10 @@
 //! and tells what to send, when to wake it, and what has happened.
 //!
 //! The map: `connection` is the public type and the path of a packet; `demux` tells protocols apart; `jsep` is offers and
-//! answers; `channels` the data channels; `stats` the report; `state`, `description`, `event`, `config` and `error` are the
-//! vocabulary. `router` serves a shared socket: it tells which of many connections a datagram is for. A driver (the package
-//! `peerline` is one, on tokio) owns the sockets and the clock.
+//! answers; `transceiver` what they are about in audio and video, and `media` its packets; `channels` the data channels;
+//! `stats` the report; `state`, `description`, `event`, `config` and `error` are the vocabulary. `router` serves a shared
+//! socket: it tells which of many connections a datagram is for. A driver (the package `peerline` is one, on tokio) owns the
+//! sockets and the clock.
 //!
 //! ```
 //! use std::sync::Arc;
