@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::jsep::Negotiation;
 use crate::state::{ConnectionState, DtlsTransportState, IceConnectionState, IceGatheringState};
+use crate::upper::Upper;
 
 /// One peer: `RTCPeerConnection` without I/O.
 ///
@@ -32,8 +33,7 @@ use crate::state::{ConnectionState, DtlsTransportState, IceConnectionState, IceG
 pub struct Connection {
     pub(crate) config: Config,
     pub(crate) ice: ice::Agent,
-    pub(crate) dtls: Option<dtls::Connection>,
-    pub(crate) channels: Channels,
+    pub(crate) upper: Upper,
     pub(crate) negotiation: Negotiation,
     pub(crate) events: VecDeque<Event>,
     pub(crate) gathering: Gathering,
@@ -49,6 +49,8 @@ pub struct Connection {
     pub(crate) born: Instant,
     /// When it last gave back what it did not need.
     rested: Instant,
+    /// Something other than consent has happened since.
+    stirred: bool,
 }
 
 /// The local side of ICE, as signalling sees it.
@@ -158,8 +160,7 @@ impl Connection {
         let negotiation = Negotiation::new(&config, rng.random());
         Self {
             ice,
-            dtls: None,
-            channels,
+            upper: Upper::new(channels),
             negotiation,
             events: VecDeque::new(),
             gathering: Gathering::new(),
@@ -172,6 +173,7 @@ impl Connection {
             closing: Closing::Open,
             born: now,
             rested: now,
+            stirred: false,
             config,
         }
     }
@@ -183,10 +185,13 @@ impl Connection {
         self.counters.packets_received += 1;
         self.counters.bytes_received += datagram.payload.len() as u64;
         match demux(&datagram.payload) {
-            Some(Protocol::Stun) => self.ice.handle_datagram(now, datagram),
+            Some(Protocol::Stun) => {
+                self.ice.handle_datagram(now, datagram);
+                return self.settle_ice(now);
+            }
             // What DTLS sees came over a path that ICE has verified: nobody else's packet reaches the handshake.
             Some(Protocol::Dtls) if self.ice.handle_data(now, &datagram.five_tuple, datagram.payload.len()) => {
-                match &mut self.dtls {
+                match &mut self.upper.dtls {
                     Some(dtls) => dtls.handle_datagram(now, datagram.payload),
                     None if self.early.len() < self.config.max_early_datagrams => {
                         self.early.push_back(datagram.payload);
@@ -202,12 +207,13 @@ impl Connection {
     /// Lets the timers that are due expire.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.ice.handle_timeout(now);
-        if let Some(dtls) = &mut self.dtls {
-            dtls.handle_timeout(now);
+        if self.upper.rests(now) {
+            self.settle_ice(now);
+        } else {
+            self.upper.handle_timeout(now);
+            self.settle(now);
         }
-        self.channels.handle_timeout(now);
-        self.settle(now);
-        if now.saturating_duration_since(self.rested) >= REST {
+        if self.stirred && now.saturating_duration_since(self.rested) >= REST {
             self.rested = now;
             self.rest();
         }
@@ -215,12 +221,10 @@ impl Connection {
 
     /// Gives back what a connection that carries nothing does not need. It takes up again what it needs then.
     fn rest(&mut self) {
+        self.stirred = false;
         self.events.shrink_to_fit();
         self.negotiation.rest();
-        if let Some(dtls) = &mut self.dtls {
-            dtls.shrink_to_fit();
-        }
-        self.channels.shrink_to_fit();
+        self.upper.shrink_to_fit();
     }
 
     /// Appends one datagram to `out` and says where it goes, or `None` and leaves `out` as it is.
@@ -239,25 +243,40 @@ impl Connection {
 
     /// The path of a packet: each layer encloses what the one above appends.
     fn transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
-        let Self {
-            ice, dtls, channels, ..
-        } = self;
-        ice.poll_transmit(now, out).or_else(|| {
-            let dtls = dtls.as_mut()?;
-            ice.enclose(out, |out| {
-                dtls.poll_transmit(now, out)
-                    .or_else(|| dtls.enclose(out, |out| channels.poll_transmit(now, out)))
-            })
-        })
+        if let Some(transmit) = self.ice.poll_transmit(now, out) {
+            return Some(transmit);
+        }
+        while !self.upper.rests(now) {
+            let Self { ice, upper, .. } = self;
+            let mut silent = false;
+            let transmit = ice.enclose(out, |out| {
+                let len = upper.poll_transmit(now, out);
+                silent = len.is_none();
+                len
+            });
+            if transmit.is_some() {
+                return transmit;
+            }
+            // What was sent before may be news, and after them there may be more to send.
+            if self.settle_upper(now) {
+                self.settle(now);
+                continue;
+            }
+            if silent {
+                self.upper.begin_rest();
+            }
+            break;
+        }
+        None
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let dtls = self.dtls.as_ref().and_then(dtls::Connection::poll_timeout);
-        [self.ice.poll_timeout(), dtls, self.channels.poll_timeout()]
+        self.ice
+            .poll_timeout()
             .into_iter()
-            .flatten()
+            .chain(self.upper.poll_timeout())
             .min()
     }
 
@@ -296,7 +315,7 @@ impl Connection {
             return;
         }
         self.closing = Closing::Sctp;
-        self.channels.abort(now, "Close called");
+        self.upper.channels.abort(now, "Close called");
         self.end();
     }
 
@@ -340,7 +359,7 @@ impl Connection {
 
     /// Starts DTLS in the negotiated role; what came early is handed over.
     pub(crate) fn start_dtls(&mut self, now: Instant, role: dtls::Role, fingerprints: Vec<dtls::Fingerprint>) {
-        debug_assert!(self.dtls.is_none(), "DTLS is started once");
+        debug_assert!(self.upper.dtls.is_none(), "DTLS is started once");
         let config = dtls::Config {
             remote_fingerprints: fingerprints,
             hello_verify_request: self.config.hello_verify_request,
@@ -352,33 +371,43 @@ impl Connection {
         for datagram in std::mem::take(&mut self.early) {
             dtls.handle_datagram(now, datagram);
         }
-        self.dtls = Some(dtls);
+        self.upper.dtls = Some(dtls);
         let role = match role {
             dtls::Role::Client => datachannel::Role::Client,
             dtls::Role::Server => datachannel::Role::Server,
         };
-        self.channels.set_role(now, role);
+        self.upper.channels.set_role(now, role);
     }
 
     /// Carries news between the layers until all are quiet.
     pub(crate) fn settle(&mut self, now: Instant) {
+        self.stirred = true;
         while let Some(event) = self.ice.poll_event() {
             self.on_ice_event(event);
         }
-        self.settle_dtls(now);
-        while let Some(event) = self.channels.poll_event() {
-            self.on_channel_event(&event);
-        }
+        self.settle_upper(now);
         self.tell_candidates();
         self.update_states();
     }
 
-    fn settle_dtls(&mut self, now: Instant) {
-        while let Some(event) = self.dtls.as_mut().and_then(dtls::Connection::poll_event) {
+    /// The same after what concerned ICE alone: if that has no news, nothing else has changed.
+    fn settle_ice(&mut self, now: Instant) {
+        let news = self.ice.poll_event();
+        if news.is_some() || !self.upper.rests(now) {
+            news.into_iter().for_each(|event| self.on_ice_event(event));
+            self.settle(now);
+        }
+    }
+
+    /// Takes the news of the layers above ICE; false if there were none.
+    fn settle_upper(&mut self, now: Instant) -> bool {
+        let mut any = false;
+        while let Some(event) = self.upper.dtls.as_mut().and_then(dtls::Connection::poll_event) {
+            any = true;
             match event {
                 dtls::Event::Connected => {
                     self.dtls_state = DtlsTransportState::Connected;
-                    self.channels.connect(now);
+                    self.upper.channels.connect(now);
                 }
                 dtls::Event::Readable => self.feed_channels(now),
                 dtls::Event::Closed(reason) => {
@@ -388,11 +417,16 @@ impl Connection {
                 }
             }
         }
+        while let Some(event) = self.upper.channels.poll_event() {
+            any = true;
+            self.on_channel_event(&event);
+        }
+        any
     }
 
     fn feed_channels(&mut self, now: Instant) {
-        while let Some(packet) = self.dtls.as_mut().and_then(dtls::Connection::recv) {
-            self.channels.handle_datagram(now, packet);
+        while let Some(packet) = self.upper.dtls.as_mut().and_then(dtls::Connection::recv) {
+            self.upper.channels.handle_datagram(now, packet);
         }
     }
 
@@ -443,7 +477,7 @@ impl Connection {
     }
 
     fn on_dtls_closed(&mut self, now: Instant, reason: &dtls::CloseReason) {
-        self.channels.abort(now, "the DTLS transport is closed");
+        self.upper.channels.abort(now, "the DTLS transport is closed");
         match reason {
             // "closed: the transport has been closed intentionally via receipt of a close_notify alert" (webrtc-pc §5.5.1).
             dtls::CloseReason::CloseNotify => {
@@ -458,7 +492,7 @@ impl Connection {
 
     /// The states of a closed connection, and the last event.
     fn end(&mut self) {
-        while let Some(event) = self.channels.poll_event() {
+        while let Some(event) = self.upper.channels.poll_event() {
             self.on_channel_event(&event);
         }
         self.negotiation.close();
@@ -476,7 +510,7 @@ impl Connection {
             Closing::Open | Closing::Done => false,
             Closing::Sctp => {
                 self.closing = Closing::Dtls;
-                if let Some(dtls) = &mut self.dtls {
+                if let Some(dtls) = &mut self.upper.dtls {
                     dtls.close(now);
                 }
                 true
@@ -527,7 +561,8 @@ impl Connection {
         if self.is_closed() {
             return;
         }
-        if self.dtls_state == DtlsTransportState::New && self.dtls.is_some() && self.ice.selected_pair().is_some() {
+        if self.dtls_state == DtlsTransportState::New && self.upper.dtls.is_some() && self.ice.selected_pair().is_some()
+        {
             self.dtls_state = DtlsTransportState::Connecting;
         }
         let ice = match self.ice.state() {

@@ -41,6 +41,7 @@ mod jsep;
 mod router;
 mod state;
 mod stats;
+mod upper;
 
 pub use channels::{ChannelId, DataChannel, DataChannelInit, Message};
 pub use config::Config;

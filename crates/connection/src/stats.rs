@@ -262,7 +262,7 @@ impl Connection {
             TRANSPORT_ID.into(),
             StatsKind::Transport(self.transport_stats(selected)),
         );
-        for (id, channel) in self.channels.iter() {
+        for (id, channel) in self.upper.channels.iter() {
             let counters = channel.stats();
             report.add(
                 format!("D{}", id.as_u32()),
@@ -282,7 +282,7 @@ impl Connection {
     }
 
     fn transport_stats(&self, selected_candidate_pair_id: Option<String>) -> TransportStats {
-        let connected = self.dtls.as_ref().filter(|dtls| dtls.is_connected());
+        let connected = self.upper.dtls.as_ref().filter(|dtls| dtls.is_connected());
         TransportStats {
             packets_sent: self.counters.packets_sent,
             packets_received: self.counters.packets_received,
@@ -302,7 +302,7 @@ impl Connection {
             dtls_cipher: connected
                 .and_then(|dtls| dtls.cipher_suite())
                 .map(|suite| format!("TLS_{suite:?}")),
-            dtls_role: self.dtls.as_ref().map(|dtls| match dtls.role() {
+            dtls_role: self.upper.dtls.as_ref().map(|dtls| match dtls.role() {
                 peerline_dtls::Role::Client => "client",
                 peerline_dtls::Role::Server => "server",
             }),

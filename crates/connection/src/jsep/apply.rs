@@ -315,7 +315,7 @@ impl Connection {
                 .local()
                 .is_some_and(|offer| offer.data_section().is_some()) =>
             {
-                self.channels.abort(now, "the peer rejected data channels");
+                self.upper.channels.abort(now, "the peer rejected data channels");
             }
             None => {}
         }
@@ -341,9 +341,11 @@ impl Connection {
 
     /// DTLS and SCTP, once both descriptions are there.
     fn apply_data(&mut self, now: Instant, role: dtls::Role, parameters: &RemoteParameters) {
-        self.channels.set_max_send_message_size(parameters.max_message_size);
+        self.upper
+            .channels
+            .set_max_send_message_size(parameters.max_message_size);
         if self.negotiation.dtls.is_none() {
-            self.channels.set_remote_port(parameters.sctp_port);
+            self.upper.channels.set_remote_port(parameters.sctp_port);
             self.negotiation.dtls = Some((role, parameters.fingerprints.clone()));
             self.start_dtls(now, role, parameters.fingerprints.clone());
         }
