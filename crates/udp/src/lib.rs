@@ -37,6 +37,7 @@
 mod inbox;
 mod offload;
 mod outbox;
+mod registration;
 mod socket;
 
 pub use inbox::{Batch, Inbox};
