@@ -35,9 +35,9 @@ use crate::sockets::Patience;
 /// Rounds before other tasks get their turn.
 const ROUNDS: usize = 16;
 
-/// How much is taken from the machine before it is sent: two of the largest runs that a system call can send. What the
-/// network has not taken stays in the machine, where congestion control and priorities see it.
-const OUTBOX_SIZE: usize = 128 * 1024;
+/// How much is taken from the machine before it is sent: what so many system calls can send. What the network has not taken
+/// stays in the machine, where congestion control and priorities see it.
+const BATCH: usize = 2;
 
 /// How long closing may take when sockets do not accept the goodbye.
 const CLOSING_TIME: Duration = Duration::from_secs(1);
@@ -127,7 +127,7 @@ pub(crate) fn collect(
     mut watch: impl FnMut(&FiveTuple, &[u8]),
 ) -> bool {
     let mut more = true;
-    while more && outbox.bytes() < OUTBOX_SIZE {
+    while more && !outbox.fills(BATCH) {
         more = outbox.push(|out| {
             let start = out.len();
             let transmit = connection.poll_transmit(now, out)?;

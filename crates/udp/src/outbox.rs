@@ -10,6 +10,9 @@ use crate::Socket;
 /// The most that one system call may carry: the largest UDP payload, less what IPv6 headers take.
 const RUN_SIZE: usize = 65_535 - 40 - 8;
 
+/// The most datagrams that one system call may carry, where the system can segment.
+const MAX_SEGMENTS: usize = 64;
+
 /// What happened to the datagrams that were pushed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -62,6 +65,17 @@ impl Outbox {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.buffer.len()
+    }
+
+    /// What waits is as much as this many system calls can send, if all datagrams are as long as the last one: to take more
+    /// would make a call for few.
+    #[must_use]
+    pub fn fills(&self, calls: usize) -> bool {
+        let fit = self
+            .queue
+            .last()
+            .map_or(MAX_SEGMENTS, |last| RUN_SIZE / last.len.max(1));
+        self.queue.len() >= calls * fit.clamp(1, MAX_SEGMENTS) || self.buffer.len() >= calls * RUN_SIZE
     }
 
     /// Datagrams waiting to be sent.
@@ -278,6 +292,34 @@ mod tests {
         assert_eq!(runs(&[transmit(9, None, 1); 2], 1), [(1, 1), (1, 1)]);
         assert_eq!(runs(&[transmit(9, None, 1200); 60], 64), [(54, 64_800), (6, 7_200)]);
         assert_eq!(runs(&[transmit(9, None, 70_000)], 64), [(1, 70_000)]);
+    }
+
+    #[test]
+    fn a_batch_is_full_when_its_calls_are() {
+        for (len, fit) in [(1_200, 54), (700, 64), (30_000, 2), (40_000, 1), (65_487, 1), (0, 64)] {
+            let mut outbox = Outbox::new();
+            let mut count = 0;
+            while !outbox.fills(2) {
+                count += 1;
+                assert!(outbox.push(|out| {
+                    out.resize(out.len() + len, 0);
+                    Some(transmit(9, None, len))
+                }));
+            }
+            assert_eq!(count, 2 * fit, "{len}");
+            let calls = runs(&outbox.queue, MAX_SEGMENTS);
+            assert!(calls.iter().all(|&(count, _)| count == fit || len == 0), "{calls:?}");
+        }
+        // However their sizes differ, there are not many more bytes than those calls can carry.
+        let mut outbox = Outbox::new();
+        for len in [60_000, 1_000, 30_000, 40_000] {
+            assert!(!outbox.fills(2));
+            assert!(outbox.push(|out| {
+                out.resize(out.len() + len, 0);
+                Some(transmit(9, None, len))
+            }));
+        }
+        assert!(outbox.fills(2));
     }
 
     /// Ten datagrams of ten bytes, alternating between two local addresses; the byte is the number.
