@@ -129,6 +129,14 @@ enum Closing {
 /// One DTLS record holds a packet: 2^14 bytes of it (RFC 6347 §4.1).
 const MAX_RECORD: usize = 1 << 14;
 
+/// The largest SCTP packet in a datagram of `mtu` bytes: what a record leaves of it, in whole blocks of AES. The part of a block
+/// at the end of each record would cost as much as several whole ones, to seal it and to open it.
+fn packet_size(mtu: usize) -> usize {
+    const BLOCK: usize = 16;
+
+    mtu.saturating_sub(dtls::Connection::MAX_OVERHEAD) / BLOCK * BLOCK
+}
+
 impl Connection {
     /// A connection that has not begun, at `now`.
     #[must_use]
@@ -144,11 +152,8 @@ impl Connection {
             max_channels: config.max_channels,
             sctp: peerline_sctp::Config {
                 rng_seed: rng.random(),
-                mtu: config.mtu.saturating_sub(dtls::Connection::MAX_OVERHEAD),
-                max_mtu: config
-                    .max_mtu
-                    .min(MAX_RECORD)
-                    .saturating_sub(dtls::Connection::MAX_OVERHEAD),
+                mtu: packet_size(config.mtu),
+                max_mtu: packet_size(config.max_mtu.min(MAX_RECORD)),
                 max_message_size: config.max_message_size,
                 send_buffer: config.send_buffer,
                 receive_window: config.receive_window,
@@ -607,5 +612,19 @@ impl Connection {
 
     pub(crate) fn ensure_open(&self) -> Result<(), Error> {
         if self.is_closed() { Err(Error::Closed) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_are_whole_blocks_and_fit_their_datagram() {
+        assert_eq!([1200, 1452, MAX_RECORD, 10].map(packet_size), [1152, 1408, 16_336, 0]);
+        for mtu in 512..2_000 {
+            let (size, overhead) = (packet_size(mtu), dtls::Connection::MAX_OVERHEAD);
+            assert!(size % 16 == 0 && (mtu - 15..=mtu).contains(&(size + overhead)), "{mtu}");
+        }
     }
 }
