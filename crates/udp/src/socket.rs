@@ -9,6 +9,8 @@ use peerline_wire::Ecn;
 use quinn_udp::{EcnCodepoint, RecvMeta};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
+#[cfg(target_os = "linux")]
+use crate::fan_out;
 use crate::offload::Offload;
 use crate::registration::Registered;
 
@@ -147,6 +149,20 @@ impl Socket {
         }
     }
 
+    /// One `sendmmsg` of datagrams without ECN, each to an address of its own; how many have left. An error concerns the first;
+    /// the waiting for room is left to [`send`](Self::send).
+    #[cfg(target_os = "linux")]
+    pub(crate) fn send_each(&self, local: IpAddr, datagrams: &[(SocketAddr, &[u8])]) -> io::Result<usize> {
+        use std::os::fd::AsRawFd;
+
+        fan_out::send(self.registered.options().as_raw_fd(), self.source(local), datagrams)
+    }
+
+    /// What has to be said of where to send from: a socket bound to one address has no choice to make.
+    fn source(&self, local: IpAddr) -> Option<IpAddr> {
+        (self.local_addr.ip().is_unspecified() && !local.is_unspecified()).then_some(local)
+    }
+
     /// One `sendmsg` of datagrams of `segment_size` bytes, of which the last may be shorter.
     pub(crate) fn send(
         &self,
@@ -161,8 +177,7 @@ impl Socket {
             ecn: ecn.map(codepoint),
             contents,
             segment_size: (segment_size < contents.len()).then_some(segment_size),
-            // A socket bound to one address has no choice to make.
-            src_ip: (self.local_addr.ip().is_unspecified() && !local.is_unspecified()).then_some(local),
+            src_ip: self.source(local),
         };
         let state = self.offload.state(ecn);
         let send = || state.try_send(self.registered.io(), &transmit);
