@@ -246,9 +246,23 @@ impl Connection {
         Some(transmit)
     }
 
+    /// What answers the peer's handshake goes ahead of ICE's messages: it is longer, and of what one system call sends only the
+    /// last may be shorter. A first ClientHello follows them: some peers listen to DTLS only once a response of ours has told them
+    /// that the path works.
+    fn transmit_handshake(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        let dtls = self.upper.dtls.as_ref()?;
+        if dtls.is_connected() || dtls.stats().datagrams_received == 0 || self.upper.rests(now) {
+            return None;
+        }
+        let Self { ice, upper, .. } = self;
+        let dtls = upper.dtls.as_mut()?;
+        ice.enclose(out, |out| dtls.poll_transmit(now, out))
+    }
+
     /// The path of a packet: each layer encloses what the one above appends.
     fn transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
-        if let Some(transmit) = self.ice.poll_transmit(now, out) {
+        let first = self.transmit_handshake(now, out);
+        if let Some(transmit) = first.or_else(|| self.ice.poll_transmit(now, out)) {
             return Some(transmit);
         }
         while !self.upper.rests(now) {
