@@ -103,7 +103,7 @@ impl DataChannel<'_> {
     /// `bufferedAmount`: bytes of messages not yet sent.
     #[must_use]
     pub fn buffered_amount(&self) -> usize {
-        self.connection.channels.buffered_amount(self.id)
+        self.connection.upper.channels.buffered_amount(self.id)
     }
 
     /// `bufferedAmountLowThreshold`.
@@ -126,6 +126,7 @@ impl Connection {
     ) -> Result<ChannelId, Error> {
         self.ensure_open()?;
         let id = self
+            .upper
             .channels
             .open(now, to_channel_init(label, init)?)
             .map_err(open_fault)?;
@@ -137,7 +138,7 @@ impl Connection {
     /// The channel, until [`forget_channel`](Self::forget_channel).
     #[must_use]
     pub fn channel(&self, id: ChannelId) -> Option<DataChannel<'_>> {
-        self.channels.channel(id).map(|channel| DataChannel {
+        self.upper.channels.channel(id).map(|channel| DataChannel {
             channel,
             connection: self,
             id,
@@ -146,7 +147,7 @@ impl Connection {
 
     /// All channels, those closed and not yet forgotten included.
     pub fn channels(&self) -> impl Iterator<Item = ChannelId> {
-        self.channels.iter().map(|(id, _)| id)
+        self.upper.channels.iter().map(|(id, _)| id)
     }
 
     /// `send()`: queues a message.
@@ -154,31 +155,31 @@ impl Connection {
     /// # Errors
     /// [`Error::DataChannel`]: the channel is not open, the message is too large for the peer, or the buffer is full.
     pub fn send(&mut self, now: Instant, id: ChannelId, message: impl Into<Message>) -> Result<(), Error> {
-        self.channels.send(now, id, message.into()).map_err(send_fault)
+        self.upper.channels.send(now, id, message.into()).map_err(send_fault)
     }
 
     /// The channel's next message. What is left unread closes SCTP's receive window: that is the back-pressure.
     pub fn recv(&mut self, now: Instant, id: ChannelId) -> Option<Message> {
-        let message = self.channels.recv(id);
+        let message = self.upper.channels.recv(id);
         self.settle(now);
         message
     }
 
     /// `close()`: what was sent before is still delivered.
     pub fn close_channel(&mut self, now: Instant, id: ChannelId) {
-        self.channels.close(now, id);
+        self.upper.channels.close(now, id);
         self.settle(now);
     }
 
     /// Frees what is kept of a closed channel: its properties, counters, and messages not yet read. False if it is not closed.
     pub fn forget_channel(&mut self, id: ChannelId) -> bool {
-        self.channels.remove(id)
+        self.upper.channels.remove(id)
     }
 
     /// `bufferedAmountLowThreshold`, in bytes: [`Event::BufferedAmountLow`](crate::Event::BufferedAmountLow) comes when what
     /// is buffered falls to it.
     pub fn set_buffered_amount_low_threshold(&mut self, id: ChannelId, threshold: usize) {
-        self.channels.set_buffered_amount_low_threshold(id, threshold);
+        self.upper.channels.set_buffered_amount_low_threshold(id, threshold);
     }
 }
 

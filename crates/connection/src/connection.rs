@@ -18,10 +18,10 @@ use crate::demux::{Protocol, demux};
 use crate::error::Error;
 use crate::event::Event;
 use crate::jsep::Negotiation;
-use crate::media::Media;
 use crate::media::agreed::Agreed;
 use crate::state::{ConnectionState, DtlsTransportState, IceConnectionState, IceGatheringState};
 use crate::transceiver::Transceivers;
+use crate::upper::Upper;
 
 /// One peer: `RTCPeerConnection` without I/O.
 ///
@@ -35,13 +35,10 @@ use crate::transceiver::Transceivers;
 pub struct Connection {
     pub(crate) config: Config,
     pub(crate) ice: ice::Agent,
-    pub(crate) dtls: Option<dtls::Connection>,
-    /// Sends and receives what was agreed on; none while that is nothing.
-    pub(crate) media: Option<Box<Media>>,
+    pub(crate) upper: Upper,
     pub(crate) media_seed: [u8; 32],
     /// What JSEP has agreed on about media.
     pub(crate) agreed: Vec<Agreed>,
-    pub(crate) channels: Channels,
     pub(crate) negotiation: Negotiation,
     pub(crate) transceivers: Transceivers,
     pub(crate) events: VecDeque<Event>,
@@ -60,6 +57,8 @@ pub struct Connection {
     rested: Instant,
     /// SCTP was told that its transport is up.
     sctp_begun: bool,
+    /// Something other than consent has happened since.
+    stirred: bool,
 }
 
 /// The local side of ICE, as signalling sees it.
@@ -138,6 +137,14 @@ enum Closing {
 /// One DTLS record holds a packet: 2^14 bytes of it (RFC 6347 §4.1).
 const MAX_RECORD: usize = 1 << 14;
 
+/// The largest SCTP packet in a datagram of `mtu` bytes: what a record leaves of it, in whole blocks of AES. The part of a block
+/// at the end of each record would cost as much as several whole ones, to seal it and to open it.
+fn packet_size(mtu: usize) -> usize {
+    const BLOCK: usize = 16;
+
+    mtu.saturating_sub(dtls::Connection::MAX_OVERHEAD) / BLOCK * BLOCK
+}
+
 impl Connection {
     /// A connection that has not begun, at `now`.
     #[must_use]
@@ -153,11 +160,8 @@ impl Connection {
             max_channels: config.max_channels,
             sctp: peerline_sctp::Config {
                 rng_seed: rng.random(),
-                mtu: config.mtu.saturating_sub(dtls::Connection::MAX_OVERHEAD),
-                max_mtu: config
-                    .max_mtu
-                    .min(MAX_RECORD)
-                    .saturating_sub(dtls::Connection::MAX_OVERHEAD),
+                mtu: packet_size(config.mtu),
+                max_mtu: packet_size(config.max_mtu.min(MAX_RECORD)),
                 max_message_size: config.max_message_size,
                 send_buffer: config.send_buffer,
                 receive_window: config.receive_window,
@@ -170,11 +174,9 @@ impl Connection {
         let transceivers = Transceivers::new(rng.random());
         Self {
             ice,
-            dtls: None,
-            media: None,
+            upper: Upper::new(channels),
             media_seed: rng.random(),
             agreed: Vec::new(),
-            channels,
             negotiation,
             transceivers,
             sctp_begun: false,
@@ -189,6 +191,7 @@ impl Connection {
             closing: Closing::Open,
             born: now,
             rested: now,
+            stirred: false,
             config,
         }
     }
@@ -200,10 +203,13 @@ impl Connection {
         self.counters.packets_received += 1;
         self.counters.bytes_received += datagram.payload.len() as u64;
         match demux(&datagram.payload) {
-            Some(Protocol::Stun) => self.ice.handle_datagram(now, datagram),
+            Some(Protocol::Stun) => {
+                self.ice.handle_datagram(now, datagram);
+                return self.settle_ice(now);
+            }
             // What DTLS sees came over a path that ICE has verified: nobody else's packet reaches the handshake.
             Some(Protocol::Dtls) if self.ice.handle_data(now, &datagram.five_tuple, datagram.payload.len()) => {
-                match &mut self.dtls {
+                match &mut self.upper.dtls {
                     Some(dtls) => dtls.handle_datagram(now, datagram.payload),
                     None if self.early.len() < self.config.max_early_datagrams => {
                         self.early.push_back(datagram.payload);
@@ -212,13 +218,13 @@ impl Connection {
                 }
             }
             Some(Protocol::Rtp) if self.ice.handle_data(now, &datagram.five_tuple, datagram.payload.len()) => {
-                match &mut self.media {
+                match &mut self.upper.media {
                     Some(media) => media.handle_rtp(now, datagram.payload),
                     None => self.counters.dropped += 1,
                 }
             }
             Some(Protocol::Rtcp) if self.ice.handle_data(now, &datagram.five_tuple, datagram.payload.len()) => {
-                match &mut self.media {
+                match &mut self.upper.media {
                     Some(media) => media.handle_rtcp(now, datagram.payload),
                     None => self.counters.dropped += 1,
                 }
@@ -231,15 +237,13 @@ impl Connection {
     /// Lets the timers that are due expire.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.ice.handle_timeout(now);
-        if let Some(dtls) = &mut self.dtls {
-            dtls.handle_timeout(now);
+        if self.upper.rests(now) {
+            self.settle_ice(now);
+        } else {
+            self.upper.handle_timeout(now);
+            self.settle(now);
         }
-        if let Some(media) = &mut self.media {
-            media.handle_timeout(now);
-        }
-        self.channels.handle_timeout(now);
-        self.settle(now);
-        if now.saturating_duration_since(self.rested) >= REST {
+        if self.stirred && now.saturating_duration_since(self.rested) >= REST {
             self.rested = now;
             self.rest();
         }
@@ -247,12 +251,10 @@ impl Connection {
 
     /// Gives back what a connection that carries nothing does not need. It takes up again what it needs then.
     fn rest(&mut self) {
+        self.stirred = false;
         self.events.shrink_to_fit();
         self.negotiation.rest();
-        if let Some(dtls) = &mut self.dtls {
-            dtls.shrink_to_fit();
-        }
-        self.channels.shrink_to_fit();
+        self.upper.shrink_to_fit();
     }
 
     /// Appends one datagram to `out` and says where it goes, or `None` and leaves `out` as it is.
@@ -269,33 +271,56 @@ impl Connection {
         Some(transmit)
     }
 
+    /// What answers the peer's handshake goes ahead of ICE's messages: it is longer, and of what one system call sends only the
+    /// last may be shorter. A first ClientHello follows them: some peers listen to DTLS only once a response of ours has told them
+    /// that the path works.
+    fn transmit_handshake(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        let dtls = self.upper.dtls.as_ref()?;
+        if dtls.is_connected() || dtls.stats().datagrams_received == 0 || self.upper.rests(now) {
+            return None;
+        }
+        let Self { ice, upper, .. } = self;
+        let dtls = upper.dtls.as_mut()?;
+        ice.enclose(out, |out| dtls.poll_transmit(now, out))
+    }
+
     /// The path of a packet: each layer encloses what the one above appends.
     fn transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
-        let Self {
-            ice,
-            dtls,
-            media,
-            channels,
-            ..
-        } = self;
-        ice.poll_transmit(now, out).or_else(|| {
-            let dtls = dtls.as_mut()?;
-            ice.enclose(out, |out| {
-                dtls.poll_transmit(now, out)
-                    .or_else(|| media.as_mut()?.poll_transmit(now, out))
-                    .or_else(|| dtls.enclose(out, |out| channels.poll_transmit(now, out)))
-            })
-        })
+        let first = self.transmit_handshake(now, out);
+        if let Some(transmit) = first.or_else(|| self.ice.poll_transmit(now, out)) {
+            return Some(transmit);
+        }
+        while !self.upper.rests(now) {
+            let Self { ice, upper, .. } = self;
+            let mut silent = false;
+            let transmit = ice.enclose(out, |out| {
+                let len = upper.poll_transmit(now, out);
+                silent = len.is_none();
+                len
+            });
+            if transmit.is_some() {
+                return transmit;
+            }
+            // What was sent before may be news, and after them there may be more to send.
+            if self.settle_upper(now) {
+                self.settle(now);
+                continue;
+            }
+            if silent {
+                self.upper.begin_rest();
+            }
+            break;
+        }
+        None
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let dtls = self.dtls.as_ref().and_then(dtls::Connection::poll_timeout);
-        let media = self.media.as_ref().and_then(|media| media.poll_timeout());
-        [self.ice.poll_timeout(), dtls, media, self.channels.poll_timeout()]
+        self.ice
+            .poll_timeout()
             .into_iter()
-            .flatten()
+            .chain(self.upper.poll_timeout())
             .min()
     }
 
@@ -334,7 +359,7 @@ impl Connection {
             return;
         }
         self.closing = Closing::Sctp;
-        self.channels.abort(now, "Close called");
+        self.upper.channels.abort(now, "Close called");
         self.end();
     }
 
@@ -378,7 +403,7 @@ impl Connection {
 
     /// Starts DTLS in the negotiated role; what came early is handed over.
     pub(crate) fn start_dtls(&mut self, now: Instant, role: dtls::Role, fingerprints: Vec<dtls::Fingerprint>) {
-        debug_assert!(self.dtls.is_none(), "DTLS is started once");
+        debug_assert!(self.upper.dtls.is_none(), "DTLS is started once");
         let config = dtls::Config {
             remote_fingerprints: fingerprints,
             hello_verify_request: self.config.hello_verify_request,
@@ -390,32 +415,39 @@ impl Connection {
         for datagram in std::mem::take(&mut self.early) {
             dtls.handle_datagram(now, datagram);
         }
-        self.dtls = Some(dtls);
+        self.upper.dtls = Some(dtls);
         let role = match role {
             dtls::Role::Client => datachannel::Role::Client,
             dtls::Role::Server => datachannel::Role::Server,
         };
-        self.channels.set_role(now, role);
+        self.upper.channels.set_role(now, role);
     }
 
     /// Carries news between the layers until all are quiet.
     pub(crate) fn settle(&mut self, now: Instant) {
+        self.stirred = true;
         while let Some(event) = self.ice.poll_event() {
             self.on_ice_event(event);
         }
-        self.settle_dtls(now);
-        while let Some(event) = self.media.as_mut().and_then(|media| media.poll_event()) {
-            self.events.push_back(event);
-        }
-        while let Some(event) = self.channels.poll_event() {
-            self.on_channel_event(&event);
-        }
+        self.settle_upper(now);
         self.tell_candidates();
         self.update_states();
     }
 
-    fn settle_dtls(&mut self, now: Instant) {
-        while let Some(event) = self.dtls.as_mut().and_then(dtls::Connection::poll_event) {
+    /// The same after what concerned ICE alone: if that has no news, nothing else has changed.
+    fn settle_ice(&mut self, now: Instant) {
+        let news = self.ice.poll_event();
+        if news.is_some() || !self.upper.rests(now) {
+            news.into_iter().for_each(|event| self.on_ice_event(event));
+            self.settle(now);
+        }
+    }
+
+    /// Takes the news of the layers above ICE; false if there were none.
+    fn settle_upper(&mut self, now: Instant) -> bool {
+        let mut any = false;
+        while let Some(event) = self.upper.dtls.as_mut().and_then(dtls::Connection::poll_event) {
+            any = true;
             match event {
                 dtls::Event::Connected => {
                     self.dtls_state = DtlsTransportState::Connected;
@@ -430,20 +462,29 @@ impl Connection {
                 }
             }
         }
+        while let Some(event) = self.upper.media.as_mut().and_then(|media| media.poll_event()) {
+            any = true;
+            self.events.push_back(event);
+        }
+        while let Some(event) = self.upper.channels.poll_event() {
+            any = true;
+            self.on_channel_event(&event);
+        }
+        any
     }
 
     /// Begins SCTP, once DTLS is up and both sides want data channels.
     pub(crate) fn connect_channels(&mut self, now: Instant) {
         if self.negotiation.has_data && self.dtls_state == DtlsTransportState::Connected && !self.sctp_begun {
             self.sctp_begun = true;
-            self.channels.connect(now);
+            self.upper.channels.connect(now);
         }
     }
 
     fn feed_channels(&mut self, now: Instant) {
-        while let Some(packet) = self.dtls.as_mut().and_then(dtls::Connection::recv) {
+        while let Some(packet) = self.upper.dtls.as_mut().and_then(dtls::Connection::recv) {
             if self.negotiation.has_data {
-                self.channels.handle_datagram(now, packet);
+                self.upper.channels.handle_datagram(now, packet);
             } else {
                 self.counters.dropped += 1;
             }
@@ -497,7 +538,7 @@ impl Connection {
     }
 
     fn on_dtls_closed(&mut self, now: Instant, reason: &dtls::CloseReason) {
-        self.channels.abort(now, "the DTLS transport is closed");
+        self.upper.channels.abort(now, "the DTLS transport is closed");
         match reason {
             // "closed: the transport has been closed intentionally via receipt of a close_notify alert" (webrtc-pc §5.5.1).
             dtls::CloseReason::CloseNotify => {
@@ -512,7 +553,7 @@ impl Connection {
 
     /// The states of a closed connection, and the last event.
     fn end(&mut self) {
-        while let Some(event) = self.channels.poll_event() {
+        while let Some(event) = self.upper.channels.poll_event() {
             self.on_channel_event(&event);
         }
         self.negotiation.close();
@@ -530,7 +571,7 @@ impl Connection {
             Closing::Open | Closing::Done => false,
             Closing::Sctp => {
                 self.closing = Closing::Dtls;
-                if let Some(dtls) = &mut self.dtls {
+                if let Some(dtls) = &mut self.upper.dtls {
                     dtls.close(now);
                 }
                 true
@@ -581,7 +622,8 @@ impl Connection {
         if self.is_closed() {
             return;
         }
-        if self.dtls_state == DtlsTransportState::New && self.dtls.is_some() && self.ice.selected_pair().is_some() {
+        if self.dtls_state == DtlsTransportState::New && self.upper.dtls.is_some() && self.ice.selected_pair().is_some()
+        {
             self.dtls_state = DtlsTransportState::Connecting;
         }
         let ice = match self.ice.state() {
@@ -626,5 +668,19 @@ impl Connection {
 
     pub(crate) fn ensure_open(&self) -> Result<(), Error> {
         if self.is_closed() { Err(Error::Closed) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_are_whole_blocks_and_fit_their_datagram() {
+        assert_eq!([1200, 1452, MAX_RECORD, 10].map(packet_size), [1152, 1408, 16_336, 0]);
+        for mtu in 512..2_000 {
+            let (size, overhead) = (packet_size(mtu), dtls::Connection::MAX_OVERHEAD);
+            assert!(size % 16 == 0 && (mtu - 15..=mtu).contains(&(size + overhead)), "{mtu}");
+        }
     }
 }

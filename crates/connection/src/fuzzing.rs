@@ -286,7 +286,7 @@ impl Pair {
     /// Bytes in the place of an SCTP packet, sealed as the peer would.
     fn deliver_sealed(&mut self, packet: &[u8]) {
         let mut out = Vec::new();
-        let sealed = self.alice.dtls.as_mut().and_then(|dtls| {
+        let sealed = self.alice.upper.dtls.as_mut().and_then(|dtls| {
             dtls.enclose(&mut out, |out| {
                 out.extend_from_slice(&packet[..packet.len().min(1100)]);
                 Some(packet.len().min(1100))

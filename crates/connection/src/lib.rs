@@ -44,6 +44,7 @@ mod router;
 mod state;
 mod stats;
 mod transceiver;
+mod upper;
 
 pub use channels::{ChannelId, DataChannel, DataChannelInit, Message};
 pub use config::Config;

@@ -74,13 +74,17 @@ impl Checklist {
     }
 
     pub(crate) fn find(&self, path: &FiveTuple) -> Option<&Pair> {
+        // A concluded checklist has one pair.
+        if let Some((_, only)) = self.pairs.single() {
+            return Some(&**only).filter(|pair| pair.path == *path);
+        }
         self.get(*self.by_path.get(path)?)
     }
 
     /// For changes that no index depends on.
     pub(crate) fn find_mut(&mut self, path: &FiveTuple) -> Option<&mut Pair> {
-        let id = self.by_path.get(path)?;
-        self.pairs.get_mut(id).map(|pair| &mut **pair)
+        let id = self.find(path)?.id;
+        self.pairs.get_mut(&id).map(|pair| &mut **pair)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Pair> {

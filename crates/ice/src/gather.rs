@@ -16,6 +16,8 @@ pub(crate) struct Gatherer {
     state: GatheringState,
     /// The host candidates, one for each socket.
     hosts: Vec<Local>,
+    /// The address of the first: mostly there is no other, and each datagram asks for it.
+    first: Option<SocketAddr>,
 }
 
 impl Gatherer {
@@ -34,9 +36,10 @@ impl Gatherer {
 
     /// The address of the socket that has this local address, in its own words.
     pub(crate) fn socket(&self, address: SocketAddr) -> Option<SocketAddr> {
-        self.hosts
-            .iter()
-            .map(|host| host.address)
+        let others = self.hosts.iter().skip(1).map(|host| host.address);
+        self.first
+            .into_iter()
+            .chain(others)
             .find(|&known| plain(known) == plain(address))
     }
 
@@ -66,6 +69,7 @@ impl Gatherer {
             preference,
             foundation,
         };
+        self.first.get_or_insert(address);
         self.hosts.reserve_exact(1);
         self.hosts.push(local.clone());
         Some(local)

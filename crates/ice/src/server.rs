@@ -211,13 +211,13 @@ impl Session {
             return self.remember(ctx, path, check);
         }
         self.sync_role(ctx);
-        let Some(local) = self.find_local(path.local) else {
-            return;
-        };
         let id = match self.list.find(&path) {
             Some(pair) => pair.id,
             None if self.is_over() => return,
             None => {
+                let Some(local) = self.find_local(path.local) else {
+                    return;
+                };
                 let remote = self.remotes.discover(path.remote, check.priority);
                 let Some(id) = self.insert_pair(path, local, remote, true) else {
                     return;

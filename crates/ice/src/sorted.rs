@@ -40,6 +40,14 @@ impl<K: Ord, V> SortedMap<K, V> {
         self.search(key).ok().map(|index| &mut self.entries[index].1)
     }
 
+    /// The entry, if there is exactly one.
+    pub(crate) fn single(&self) -> Option<(&K, &V)> {
+        match self.entries.as_slice() {
+            [(key, value)] => Some((key, value)),
+            _ => None,
+        }
+    }
+
     /// The value of a key, made first if it is not there.
     pub(crate) fn entry(&mut self, key: K) -> &mut V
     where

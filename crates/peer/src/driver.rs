@@ -12,7 +12,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::mem;
 use std::net::IpAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
@@ -35,9 +35,9 @@ use crate::sockets::Patience;
 /// Rounds before other tasks get their turn.
 const ROUNDS: usize = 16;
 
-/// How much is taken from the machine before it is sent: two of the largest runs that a system call can send. What the
-/// network has not taken stays in the machine, where congestion control and priorities see it.
-const OUTBOX_SIZE: usize = 128 * 1024;
+/// How much is taken from the machine before it is sent: what so many system calls can send. What the network has not taken
+/// stays in the machine, where congestion control and priorities see it.
+const BATCH: usize = 2;
 
 /// How long closing may take when sockets do not accept the goodbye.
 const CLOSING_TIME: Duration = Duration::from_secs(1);
@@ -85,12 +85,12 @@ pub(crate) fn run(shared: Arc<Shared>, network: Network) -> impl Future<Output =
 pub(crate) async fn serve(hub: Arc<Hub>, index: usize) {
     let Some(socket) = hub.socket_at(index) else { return };
     let mut patience = Patience::default();
-    poll_fn(|cx| {
+    let mut receive = |cx: &mut Context<'_>, outbox: &mut Outbox| {
         for _ in 0..ROUNDS {
             if socket.poll_recv_ready(cx)?.is_pending() {
                 return Poll::Pending;
             }
-            let received = with_inbox(|inbox| inbox.recv(socket).map(|batch| hub.deliver(batch)));
+            let received = with_inbox(|inbox| inbox.recv(socket).map(|batch| hub.deliver(batch, outbox)));
             if let Err(error) = patience.endure(received) {
                 return Poll::Ready(Err(error));
             }
@@ -98,10 +98,55 @@ pub(crate) async fn serve(hub: Arc<Hub>, index: usize) {
         // Whoever got something is to run before more is received.
         cx.waker().wake_by_ref();
         Poll::<io::Result<()>>::Pending
+    };
+    poll_fn(|cx| {
+        let mut outbox = borrow_outbox();
+        let end = receive(cx, &mut outbox);
+        hub.send(outbox);
+        end
     })
     .await
     // The runtime is gone, or the network: ICE will notice that nothing comes any more.
     .unwrap_or_default();
+}
+
+/// Looks after an endpoint's resting connections, until the runtime shuts down. Then each has to do so for itself.
+pub(crate) fn keep(hub: Arc<Hub>) -> impl Future<Output = ()> + Send {
+    struct Keeper(Arc<Hub>);
+
+    impl Drop for Keeper {
+        fn drop(&mut self) {
+            self.0.abandon();
+        }
+    }
+
+    // Here from now on: also a runtime that goes before this runs ends it.
+    let keeper = Keeper(hub);
+    async move {
+        let hub = &keeper.0;
+        let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
+        poll_fn(|cx| {
+            for _ in 0..ROUNDS {
+                let mut outbox = borrow_outbox();
+                let more = hub.look(now(), &mut outbox);
+                hub.send(outbox);
+                if more {
+                    continue;
+                }
+                let Some(mark) = hub.sleep(cx.waker()) else {
+                    return Poll::Pending;
+                };
+                timer.as_mut().reset(mark.into());
+                if timer.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+            }
+            // What has come meanwhile is to be received before more is sent.
+            cx.waker().wake_by_ref();
+            Poll::<()>::Pending
+        })
+        .await;
+    }
 }
 
 /// Lends this thread's inbox.
@@ -127,7 +172,7 @@ pub(crate) fn collect(
     mut watch: impl FnMut(&FiveTuple, &[u8]),
 ) -> bool {
     let mut more = true;
-    while more && outbox.bytes() < OUTBOX_SIZE {
+    while more && !outbox.fills(BATCH) {
         more = outbox.push(|out| {
             let start = out.len();
             let transmit = connection.poll_transmit(now, out)?;
@@ -156,15 +201,20 @@ struct Driver {
 
 /// What the timer is set for.
 #[derive(Clone, Copy, Debug)]
-struct Armed {
+pub(crate) struct Armed {
     deadline: Instant,
     /// When it fires: not before the deadline.
-    mark: Instant,
+    pub(crate) mark: Instant,
 }
 
 impl Armed {
+    pub(crate) fn new(now: Instant, deadline: Instant) -> Self {
+        let mark = coarse(now, deadline);
+        Self { deadline, mark }
+    }
+
     /// True if this deadline is met as well. The timer may fire earlier than needed: to set it for every packet would cost more.
-    fn serves(&self, deadline: Instant) -> bool {
+    pub(crate) fn serves(&self, deadline: Instant) -> bool {
         deadline == self.deadline || deadline >= self.mark
     }
 }
@@ -288,6 +338,10 @@ impl Driver {
             deadline = Some(since + CLOSING_TIME);
         }
         state.alarm = self.armed.map(|armed| armed.deadline).into_iter().chain(deadline).min();
+        // What is far away is the endpoint's to look after, if there is one.
+        if let Some(member) = member {
+            deadline = deadline.filter(|&deadline| deadline < now + FAR || !member.watch(state, now, deadline));
+        }
         // From here on every change wakes this task again.
         match &mut state.driver {
             Some(waker) => waker.clone_from(cx.waker()),
@@ -340,9 +394,9 @@ impl Driver {
                 if deadline <= now {
                     return true;
                 }
-                let mark = coarse(now, deadline);
-                self.timer.as_mut().reset(mark.into());
-                self.armed = Some(Armed { deadline, mark });
+                let armed = Armed::new(now, deadline);
+                self.timer.as_mut().reset(armed.mark.into());
+                self.armed = Some(armed);
             }
             if self.armed.is_none() || self.timer.as_mut().poll(cx).is_pending() {
                 return false;
@@ -353,14 +407,14 @@ impl Driver {
     }
 }
 
+/// Waits shorter than this are exact.
+const FAR: Duration = Duration::from_millis(256);
+
 /// A deadline that is far away, on one of few common marks behind it: thousands of resting connections then wake a thread
 /// together, rather than each for itself. It comes late by a 32nd of the wait at most.
 fn coarse(now: Instant, deadline: Instant) -> Instant {
     /// What all marks are counted from.
     static START: OnceLock<Instant> = OnceLock::new();
-    /// Shorter waits are exact.
-    const FAR: Duration = Duration::from_millis(256);
-
     let wait = deadline.saturating_duration_since(now);
     if wait < FAR {
         return deadline;

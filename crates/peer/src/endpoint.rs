@@ -2,13 +2,14 @@
 //!
 //! A task for each socket receives in batches and finds out whose each datagram is ([`Router`]). Runs of datagrams go into
 //! the connections' inlets; a connection's own task decrypts and answers, and sends directly on the shared socket. So
-//! the work that takes time spreads over all threads, and what the endpoint does for a datagram is a table look-up. Checks
-//! for connections that rest it answers itself: to wake a task for each would be most of the work of ten thousand.
+//! the work that takes time spreads over all threads, and what the endpoint does for a datagram is a table look-up. Connections
+//! that rest it looks after itself: it answers the checks that come for them, and lets their timers expire ([`Alarms`]). To
+//! wake a task for each would be most of the work of ten thousand, and what it sends for many leaves with one system call.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::pending;
-use std::mem;
+use std::iter::once;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,25 +17,20 @@ use std::task::{Context, Waker};
 use std::time::Instant;
 
 use peerline_connection::{Connection, RouteId, Router, may_teach};
-use peerline_udp::{Batch, Socket};
+use peerline_udp::{Batch, Outbox, Socket};
 use peerline_wire::{Datagram, FiveTuple};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
+use crate::alarms::Alarms;
 use crate::configuration::Network;
+use crate::driver::Armed;
 use crate::error::Error;
-use crate::shared::{Shared, Wakes, wake_driver};
+use crate::shared::{Shared, State, Wakes, Watch, wake_driver};
 use crate::{driver, interfaces};
 
-/// What may wait for one connection's task, in bytes of memory: as much as a socket of its own would hold.
-const INLET_SIZE: usize = 4 << 20;
-
-/// What a waiting datagram takes beside its payload.
-const OVERHEAD: usize = 128;
-
-/// How many datagrams a connection's task takes at once: as many as a batch from a socket of its own may hold. Between two
-/// portions handles get at the connection, and what has come is answered.
-const PORTION: usize = 512;
+/// How many resting connections are looked after before what that sends leaves, and what has come is received.
+const ALARMS: usize = 128;
 
 /// One UDP port, or one on each of several addresses, for any number of connections: for servers behind a firewall that opens a
 /// single port, and for many connections in one process, which need neither a descriptor nor a buffer of the kernel each.
@@ -75,7 +71,7 @@ pub struct EndpointStats {
     pub overflows: u64,
 }
 
-/// Keeps the receiving tasks going. They hold the [`Hub`] alone, so nothing keeps itself alive.
+/// Keeps the tasks going. They hold the [`Hub`] alone, so nothing keeps itself alive.
 struct Lease {
     hub: Arc<Hub>,
     tasks: Vec<AbortHandle>,
@@ -84,39 +80,27 @@ struct Lease {
 /// The sockets, and who is reached through them.
 pub(crate) struct Hub {
     sockets: Vec<Socket>,
-    router: Mutex<Router<Arc<Inlet>>>,
+    router: Mutex<Router<Arc<Shared>>>,
+    alarms: Alarms<(RouteId, Arc<Shared>)>,
     overflows: AtomicU64,
-}
-
-/// Where datagrams for one connection go.
-struct Inlet {
-    shared: Arc<Shared>,
-    /// What has come and was not yet taken by the connection's task.
-    queue: Mutex<Queue>,
-}
-
-#[derive(Default)]
-struct Queue {
-    datagrams: VecDeque<Datagram>,
-    bytes: usize,
-    waker: Option<Waker>,
 }
 
 /// Neighbours in a batch that belong to one connection.
 struct Run {
     id: RouteId,
-    inlet: Arc<Inlet>,
+    shared: Arc<Shared>,
     path: FiveTuple,
     /// A single datagram of STUN.
     is_check: bool,
-    datagrams: Vec<Datagram>,
+    first: Datagram,
+    others: Vec<Datagram>,
 }
 
 /// One connection's share in an endpoint; dropped with its driver.
 pub(crate) struct Member {
     endpoint: Endpoint,
     id: RouteId,
-    inlet: Arc<Inlet>,
+    shared: Arc<Shared>,
 }
 
 impl Endpoint {
@@ -154,11 +138,13 @@ impl Endpoint {
         let hub = Arc::new(Hub {
             sockets,
             router: Mutex::new(Router::new()),
+            alarms: Alarms::new(),
             overflows: AtomicU64::new(0),
         });
-        let tasks = (0..addresses.len())
+        let mut tasks: Vec<_> = (0..addresses.len())
             .map(|index| runtime.spawn(driver::serve(Arc::clone(&hub), index)).abort_handle())
             .collect();
+        tasks.push(runtime.spawn(driver::keep(Arc::clone(&hub))).abort_handle());
         Ok(Self(Arc::new(Lease { hub, tasks })))
     }
 
@@ -182,15 +168,11 @@ impl Endpoint {
 
     /// Makes room for a connection.
     pub(crate) fn join(&self, shared: &Arc<Shared>) -> Member {
-        let inlet = Arc::new(Inlet {
-            shared: Arc::clone(shared),
-            queue: Mutex::default(),
-        });
-        let id = self.0.hub.router().insert(Arc::clone(&inlet));
+        let id = self.0.hub.router().insert(Arc::clone(shared));
         Member {
             endpoint: self.clone(),
             id,
-            inlet,
+            shared: Arc::clone(shared),
         }
     }
 }
@@ -243,7 +225,7 @@ impl Hub {
     }
 
     /// Hands each datagram to whom it belongs.
-    pub(crate) fn deliver(&self, batch: Batch<'_>) {
+    pub(crate) fn deliver(&self, batch: Batch<'_>, outbox: &mut Outbox) {
         let mut runs: Vec<Run> = Vec::new();
         let mut router = self.router();
         for datagram in batch {
@@ -251,65 +233,136 @@ impl Hub {
             // What is not STUN goes where its neighbour of that kind went.
             let follows = |run: &&mut Run| !run.is_check && !is_check && run.path == datagram.five_tuple;
             if let Some(run) = runs.last_mut().filter(follows) {
-                run.datagrams.push(datagram);
-            } else if let Some((id, inlet)) = router.route(&datagram.five_tuple, &datagram.payload) {
+                run.others.push(datagram);
+            } else if let Some((id, shared)) = router.route(&datagram.five_tuple, &datagram.payload) {
                 runs.push(Run {
                     id,
-                    inlet: Arc::clone(inlet),
+                    shared: Arc::clone(shared),
                     path: datagram.five_tuple,
                     is_check,
-                    datagrams: vec![datagram],
+                    first: datagram,
+                    others: Vec::new(),
                 });
             }
         }
         drop(router);
         for run in runs {
-            let Some(run) = self.answer(run) else { continue };
-            let (waker, dropped) = run.inlet.push(run.datagrams);
+            let Some(run) = self.answer(run, outbox) else { continue };
+            let (waker, dropped) = run.shared.inlet.push(once(run.first).chain(run.others));
             self.overflows.fetch_add(dropped as u64, Ordering::Relaxed);
             waker.into_iter().for_each(Waker::wake);
         }
     }
 
-    /// Answers a check for a connection that sleeps, without waking its task: that is all that resting connections get. Gives
+    /// Answers a check for a connection that rests, without waking its task: that is all that resting connections get. Gives
     /// back what has to go to the task.
-    fn answer(&self, run: Run) -> Option<Run> {
+    fn answer(&self, run: Run, outbox: &mut Outbox) -> Option<Run> {
         if !run.is_check {
             return Some(run);
         }
-        let shared = Arc::clone(&run.inlet.shared);
         // Nobody waits here until somebody is done with another connection.
-        let Some(mut state) = shared.try_lock() else {
+        let Some(mut state) = run.shared.try_lock() else {
             return Some(run);
         };
         // What came before comes first.
-        if !state.is_resting() || !run.inlet.is_empty() {
+        if !state.is_resting() || !run.shared.inlet.is_empty() {
+            drop(state);
             return Some(run);
         }
-        let Run {
-            id, path, datagrams, ..
-        } = run;
         let now = driver::now();
-        for datagram in datagrams {
-            state.connection.handle_datagram(now, datagram);
+        state.connection.handle_datagram(now, run.first);
+        self.router().learn(run.id, &state.connection, &run.path);
+        self.tend(run.id, &run.shared, state, now, outbox);
+        None
+    }
+
+    /// Lets time pass for connections that rest and whose time has come; true if there may be more of them. Wakes the tasks of
+    /// those that do not rest.
+    pub(crate) fn look(&self, now: Instant, outbox: &mut Outbox) -> bool {
+        let due = self.alarms.take_due(now, ALARMS);
+        let more = due.len() == ALARMS;
+        for (alarm, (id, shared)) in due {
+            let mut state = shared.lock();
+            // Its task may just have set another one.
+            if state.watch.is_none_or(|watch| watch.alarm != alarm) {
+                continue;
+            }
+            (state.watch, state.alarm) = (None, None);
+            if !state.is_resting() || !shared.inlet.is_empty() {
+                wake_driver(state);
+                continue;
+            }
+            if state.connection.poll_timeout().is_some_and(|deadline| deadline <= now) {
+                state.connection.handle_timeout(now);
+            }
+            self.tend(id, &shared, state, now, outbox);
         }
-        self.router().learn(id, &state.connection, &path);
-        let mut outbox = driver::borrow_outbox();
-        let more = driver::collect(&mut state.connection, now, &mut outbox, |path, payload| {
+        more
+    }
+
+    /// Takes what a resting connection wants sent, passes its news on, and looks again when it is time. Its task is woken only for
+    /// what nobody else can do.
+    fn tend(
+        &self,
+        id: RouteId,
+        shared: &Arc<Shared>,
+        mut state: MutexGuard<'_, State>,
+        now: Instant,
+        outbox: &mut Outbox,
+    ) {
+        let more = driver::collect(&mut state.connection, now, outbox, |path, payload| {
             self.on_transmit(id, path, payload);
         });
         let mut wakes = Wakes::default();
         state.digest(&mut wakes);
-        if more || state.needs_driver() {
+        let watched = state.alarm.is_some() || self.watch_next(id, shared, &mut state, now);
+        if more || !watched || state.needs_driver() {
             wake_driver(state);
         } else {
             drop(state);
         }
-        wakes.wake(&shared);
-        // What a full socket does not take is lost, as it may be on the way.
+        wakes.wake(shared);
+    }
+
+    /// Will look at a connection at its next deadline; false if it cannot.
+    fn watch_next(&self, id: RouteId, shared: &Arc<Shared>, state: &mut State, now: Instant) -> bool {
+        let deadline = state.connection.poll_timeout();
+        let watched = deadline.is_none_or(|deadline| self.watch(id, shared, state, now, deadline));
+        if watched {
+            state.alarm = deadline;
+        }
+        watched
+    }
+
+    /// Will look at a connection at this time, or a little later; false if it cannot.
+    fn watch(&self, id: RouteId, shared: &Arc<Shared>, state: &mut State, now: Instant, deadline: Instant) -> bool {
+        if !state.watch.is_some_and(|watch| watch.armed.serves(deadline)) {
+            let armed = Armed::new(now, deadline);
+            let before = state.watch.map(|watch| watch.alarm);
+            let alarm = self.alarms.set(before, armed.mark, (id, Arc::clone(shared)));
+            state.watch = alarm.map(|alarm| Watch { armed, alarm });
+        }
+        state.watch.is_some()
+    }
+
+    /// Whoever looks after alarms sleeps until then.
+    pub(crate) fn sleep(&self, waker: &Waker) -> Option<Instant> {
+        self.alarms.sleep(waker)
+    }
+
+    /// Nobody looks after alarms any more.
+    pub(crate) fn abandon(&self) {
+        for (_, shared) in self.alarms.abandon() {
+            let mut state = shared.lock();
+            state.watch = None;
+            wake_driver(state);
+        }
+    }
+
+    /// Sends for connections that rest. What a full socket does not take is lost, as it may be on the way.
+    pub(crate) fn send(&self, mut outbox: Box<Outbox>) {
         outbox.flush(|local| self.socket(local));
         driver::return_outbox(outbox);
-        None
     }
 
     /// A connection sends this.
@@ -329,59 +382,9 @@ impl Hub {
         }
     }
 
-    fn router(&self) -> MutexGuard<'_, Router<Arc<Inlet>>> {
+    fn router(&self) -> MutexGuard<'_, Router<Arc<Shared>>> {
         self.router.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl Inlet {
-    /// Takes the run, or drops what there is no room for; the task to wake, and how many were dropped.
-    fn push(&self, run: Vec<Datagram>) -> (Option<Waker>, usize) {
-        let mut queue = self.lock();
-        let mut dropped = 0;
-        for datagram in run {
-            let bytes = queue.bytes + size(&datagram);
-            if bytes <= INLET_SIZE {
-                queue.bytes = bytes;
-                queue.datagrams.push_back(datagram);
-            } else {
-                dropped += 1;
-            }
-        }
-        (queue.waker.take(), dropped)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.lock().datagrams.is_empty()
-    }
-
-    /// What has waited longest; if nothing waits, the task is woken when something comes.
-    fn take(&self, cx: &Context<'_>) -> Option<VecDeque<Datagram>> {
-        let mut queue = self.lock();
-        if queue.datagrams.is_empty() {
-            match &mut queue.waker {
-                Some(waker) => waker.clone_from(cx.waker()),
-                none => *none = Some(cx.waker().clone()),
-            }
-            return None;
-        }
-        if queue.datagrams.len() > PORTION {
-            let portion: VecDeque<_> = queue.datagrams.drain(..PORTION).collect();
-            queue.bytes -= portion.iter().map(size).sum::<usize>();
-            return Some(portion);
-        }
-        queue.bytes = 0;
-        Some(mem::take(&mut queue.datagrams))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What a datagram takes while it waits.
-fn size(datagram: &Datagram) -> usize {
-    datagram.payload.len() + OVERHEAD
 }
 
 impl Member {
@@ -393,9 +396,14 @@ impl Member {
         Arc::clone(&self.endpoint.0.hub)
     }
 
+    /// Has the endpoint look at the connection at this time, or a little later; false if it cannot.
+    pub(crate) fn watch(&self, state: &mut State, now: Instant, deadline: Instant) -> bool {
+        self.hub().watch(self.id, &self.shared, state, now, deadline)
+    }
+
     /// What has come for the connection.
     pub(crate) fn receive(&self, cx: &Context<'_>) -> Option<VecDeque<Datagram>> {
-        self.inlet.take(cx)
+        self.shared.inlet.take(cx)
     }
 
     /// The connection's ICE sessions may have changed.
@@ -416,9 +424,12 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        let inlet = self.hub().router().remove(self.id);
-        // Datagrams are freed without the lock.
-        drop(inlet);
+        let watch = self.shared.lock().watch.take();
+        let watched = watch.and_then(|watch| self.hub().alarms.remove(watch.alarm));
+        drop(watched);
+        let member = self.hub().router().remove(self.id);
+        // Whatever is freed with it is freed without the lock.
+        drop(member);
     }
 }
 
@@ -450,61 +461,73 @@ mod tests {
         let datagram = datagram(20);
         Run {
             id: member.id,
-            inlet: Arc::clone(&member.inlet),
+            shared: Arc::clone(&member.shared),
             path: datagram.five_tuple,
             is_check: true,
-            datagrams: vec![datagram],
+            first: datagram,
+            others: Vec::new(),
         }
     }
 
     #[tokio::test]
     async fn only_who_rests_is_answered_for() {
         let (_endpoint, member) = resting();
-        let is_left_to_its_task = || member.hub().answer(check(&member)).is_some();
+        let is_left_to_its_task = || member.hub().answer(check(&member), &mut Outbox::new()).is_some();
         assert!(!is_left_to_its_task());
 
         // Who sends has datagrams that come before any other.
-        let shared = &member.inlet.shared;
+        let shared = &member.shared;
         shared.lock().sending = true;
         assert!(is_left_to_its_task());
         shared.lock().sending = false;
         assert!(!is_left_to_its_task());
 
-        member.inlet.push(vec![datagram(1)]);
+        member.shared.inlet.push(vec![datagram(1)]);
         assert!(is_left_to_its_task());
         assert_eq!(member.receive(&Context::from_waker(Waker::noop())).unwrap().len(), 1);
         assert!(!is_left_to_its_task());
     }
 
     #[tokio::test]
-    async fn what_waits_is_bounded_and_taken_in_portions() {
+    async fn only_who_rests_is_looked_after() {
         let (_endpoint, member) = resting();
-        let inlet = &member.inlet;
-        let many = INLET_SIZE / (1 + OVERHEAD);
-        let numbered = |range: std::ops::Range<usize>| -> Vec<_> {
-            range
-                .map(|number| Datagram {
-                    payload: [number as u8].as_slice().into(),
-                    ..datagram(1)
-                })
-                .collect()
+        let now = driver::now();
+        let look = || {
+            assert!(member.watch(&mut member.shared.lock(), now, now));
+            assert!(!member.hub().look(now, &mut Outbox::new()));
+            let state = member.shared.lock();
+            assert!(state.watch.is_none(), "this connection has no deadline");
+            state.driver.is_some()
         };
-        let (_, dropped) = inlet.push(numbered(0..many + 3));
-        assert_eq!(dropped, 3);
-        let cx = Context::from_waker(Waker::noop());
-        let mut taken = Vec::new();
-        while let Some(portion) = inlet.take(&cx) {
-            assert!(portion.len() <= PORTION);
-            taken.extend(portion.into_iter().map(|datagram| datagram.payload[0]));
-            // What was taken leaves room.
-            if taken.len() == PORTION {
-                assert_eq!(inlet.push(numbered(many..many + PORTION + 1)).1, 1);
-            }
-        }
-        let expected: Vec<u8> = (0..many + PORTION).map(|number| number as u8).collect();
-        assert_eq!(taken, expected);
-        assert_eq!(inlet.lock().bytes, 0);
-        assert_eq!(inlet.push(numbered(0..many)).1, 0);
+        assert!(look(), "its task sleeps on");
+        member.shared.lock().sending = true;
+        assert!(!look(), "its task was woken");
+    }
+
+    #[tokio::test]
+    async fn whose_task_ends_is_not_looked_after_any_more() {
+        let (endpoint, member) = resting();
+        let now = driver::now();
+        assert!(member.watch(&mut member.shared.lock(), now, now));
+        let shared = Arc::downgrade(&member.shared);
+        drop(member);
+        assert!(shared.upgrade().is_none());
+        assert!(endpoint.0.hub.alarms.take_due(now, 1).is_empty());
+    }
+
+    #[test]
+    fn when_the_endpoints_runtime_is_gone_connections_look_after_themselves() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let (_endpoint, member) = runtime.block_on(async { resting() });
+        let deadline = driver::now() + std::time::Duration::from_secs(30);
+        let watch = || member.watch(&mut member.shared.lock(), driver::now(), deadline);
+        assert!(watch());
+        drop(runtime);
+        assert!(member.shared.lock().driver.is_none(), "its task was woken");
+        assert!(!watch());
     }
 
     /// To be told that there is room, and to find none, would go on for as long as the socket is full.
@@ -530,9 +553,9 @@ mod tests {
     async fn nobody_waits_for_a_connection_that_is_in_use() {
         let (_endpoint, member) = resting();
         let (hub, run) = (member.hub_arc(), check(&member));
-        let in_use = member.inlet.shared.lock();
+        let in_use = member.shared.lock();
         let (answered, answer) = std::sync::mpsc::channel();
-        std::thread::spawn(move || answered.send(hub.answer(run).is_some()));
+        std::thread::spawn(move || answered.send(hub.answer(run, &mut Outbox::new()).is_some()));
         let left_to_its_task = answer.recv_timeout(std::time::Duration::from_secs(60));
         drop(in_use);
         assert_eq!(left_to_its_task, Ok(true));

@@ -39,11 +39,13 @@
 
 #![forbid(unsafe_code)]
 
+mod alarms;
 mod configuration;
 mod data_channel;
 mod driver;
 mod endpoint;
 mod error;
+mod inlet;
 mod interfaces;
 mod link;
 mod mdns;

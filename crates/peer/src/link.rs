@@ -17,7 +17,7 @@ use crate::sockets::Sockets;
 
 /// Sockets of a connection's own, or its share in those of an [`Endpoint`](crate::Endpoint).
 pub(crate) enum Link {
-    Own(Sockets),
+    Own(Box<Sockets>),
     Shared(Shared),
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct Shared {
 impl Link {
     pub(crate) fn new(network: &Network, connection: &Arc<crate::shared::Shared>) -> Self {
         match &network.endpoint {
-            None => Self::Own(Sockets::default()),
+            None => Self::Own(Box::default()),
             Some(endpoint) => Self::Shared(Shared {
                 member: endpoint.join(connection),
                 writable: None,
@@ -52,7 +52,7 @@ impl Link {
             Self::Own(sockets) => {
                 let wanted = interfaces::addresses(network, now, |_| true);
                 let (bound, addresses) = Sockets::bind(&wanted, network.port_range.as_ref());
-                *sockets = bound;
+                **sockets = bound;
                 addresses
             }
             Self::Shared(shared) => shared.member.hub().addresses(network, now),

@@ -17,7 +17,9 @@ use peerline_connection::{
 };
 use tokio::sync::Notify;
 
-use crate::driver;
+use crate::alarms::Alarm;
+use crate::driver::{self, Armed};
+use crate::inlet::Inlet;
 
 /// Unread news beyond this number replace older ones of their kind: only an application that never calls `next_event`
 /// gets there.
@@ -25,6 +27,7 @@ const MAX_UNREAD: usize = 1024;
 
 pub(crate) struct Shared {
     state: Mutex<State>,
+    pub(crate) inlet: Inlet,
     /// News for `next_event`.
     pub(crate) news: Notify,
     /// The gathering state or the phase changed.
@@ -52,10 +55,19 @@ pub(crate) struct State {
     pub(crate) driver: Option<Waker>,
     /// The driver is not done with sending: the machine had more than it took, or a socket is full.
     pub(crate) sending: bool,
-    /// The deadline for which the driver's timer is set.
+    /// The deadline for which a timer is set, be it the driver's or the endpoint's.
     pub(crate) alarm: Option<Instant>,
+    /// When the endpoint looks at the connection.
+    pub(crate) watch: Option<Watch>,
     /// When the driver ran last, or was woken.
     woken: Option<Instant>,
+}
+
+/// An alarm of the endpoint, and what it is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watch {
+    pub(crate) armed: Armed,
+    pub(crate) alarm: Alarm,
 }
 
 /// Where the driver stands.
@@ -155,10 +167,12 @@ impl Shared {
             driver: None,
             sending: false,
             alarm: None,
+            watch: None,
             woken: None,
         };
         Arc::new(Self {
             state: Mutex::new(state),
+            inlet: Inlet::default(),
             news: Notify::new(),
             changed: Notify::new(),
         })
@@ -284,9 +298,9 @@ impl State {
         self.woken = Some(now);
     }
 
-    /// The driver sleeps with nothing to send, and nothing is being closed.
+    /// The driver sleeps with nothing to send, nobody waits for room, and nothing is being closed.
     pub(crate) fn is_resting(&self) -> bool {
-        self.driver.is_some() && !self.sending && self.phase == Phase::Running
+        self.driver.is_some() && !self.sending && self.full.is_empty() && self.phase == Phase::Running
     }
 
     /// What happened behind the driver's back is its business: news that only it can act on, or an earlier deadline than it

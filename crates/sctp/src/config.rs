@@ -19,7 +19,8 @@ pub struct Config {
     pub mtu: usize,
     /// How large SCTP packets may become where the path is found to take them (RFC 8899), in bytes; at most 65,532. Up to
     /// [`mtu`](Self::mtu), nothing is tried. Default 1412: with 37 bytes of DTLS 1.2, 8 of UDP and 40 of IPv6 it fits the 1,500
-    /// of Ethernet. Messages are cut for `mtu` all the same, and larger packets carry several fragments or messages.
+    /// of Ethernet. Messages are cut for `mtu` all the same: larger packets carry several messages, or as many full fragments as
+    /// fit.
     pub max_mtu: usize,
     /// The largest message that is reassembled; a peer that sends a larger one is aborted. Default 262,144, which is
     /// what browsers announce as `a=max-message-size`.

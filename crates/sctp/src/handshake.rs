@@ -34,11 +34,17 @@ use crate::wire::{
 };
 use crate::{CloseReason, Config, Event};
 
+/// How long our first INIT waits for the COOKIE ECHO of a peer whose INIT came before it left: long enough for a round trip on
+/// most paths, short enough that a lost INIT ACK costs little.
+const COURTESY: Duration = Duration::from_millis(100);
+
 /// The T1-init and T1-cookie timers (§4, §5.1).
 #[derive(Debug)]
 pub(crate) struct T1 {
     /// To be sent now.
     pub(crate) due: bool,
+    /// It has been sent.
+    begun: bool,
     pub(crate) deadline: Option<Instant>,
     rto: Duration,
     retransmits: u32,
@@ -51,6 +57,7 @@ impl T1 {
             .clamp(Duration::from_millis(1), config.rto_max.max(Duration::from_millis(1)));
         Self {
             due: true,
+            begun: false,
             deadline: None,
             rto,
             retransmits: 0,
@@ -60,7 +67,16 @@ impl T1 {
     /// It leaves now.
     pub(crate) fn on_sent(&mut self, now: Instant) {
         self.due = false;
+        self.begun = true;
         self.deadline = now.checked_add(self.rto);
+    }
+
+    /// The first one can wait: the peer has begun.
+    fn give_way(&mut self, now: Instant) {
+        if self.due && !self.begun {
+            self.due = false;
+            self.deadline = now.checked_add(COURTESY.min(self.rto));
+        }
     }
 
     fn has_expired(&mut self, now: Instant) -> bool {
@@ -74,6 +90,9 @@ impl T1 {
     /// False if there have been enough attempts.
     fn retry(&mut self, config: &Config) -> bool {
         self.due = true;
+        if !self.begun {
+            return true;
+        }
         self.retransmits += 1;
         self.rto = (self.rto * 2).min(config.rto_max.max(self.rto));
         self.retransmits <= config.max_init_retransmits
@@ -202,6 +221,11 @@ impl Association {
         let streams = (agreement.outgoing_streams, self.config.incoming_streams);
         let ack = Chunk::InitAck(self.init(local, streams, &parameters));
         self.reply(init.initiate_tag, &[ack]);
+        // Both sides of a WebRTC session begin, and one is often ahead: its COOKIE ECHO will do for both (§5.2.4, action B).
+        // Two crossing handshakes are two packets more at each side's expense.
+        if let State::CookieWait(wait) = &mut self.state {
+            wait.t1.give_way(now);
+        }
     }
 
     /// What both sides can do.

@@ -13,7 +13,7 @@
 //! A probe is a packet of its own: a HEARTBEAT, and a PAD that brings it to the size in question (§6.2.1.2). It takes no
 //! part in congestion control, and its loss says nothing about congestion (§3).
 //!
-//! *Fragments* stay at the size that fits [`Config::mtu`]; a larger packet carries several. For RFC 9260 §6.9 has it that
+//! *Fragments* stay at the size that fits [`Config::mtu`]; a larger packet carries several, or several messages. For RFC 9260 §6.9 has it that
 //! "once a user message has been fragmented, this fragmentation cannot be re-fragmented": a fragment for which the path has
 //! become too small could be sent only by IP fragmentation, which UDP sockets that probe switch off, and the association
 //! would end. RFC 9260 §7.3 cuts messages for the smallest path of several for the same reason.

@@ -10,7 +10,7 @@ use crate::tcb::Tcb;
 use crate::tx::abandon::Abandoned;
 use crate::tx::congestion::delivery::Stamp;
 use crate::tx::outstanding::data_header_len;
-use crate::tx::send_queue::News;
+use crate::tx::send_queue::{News, Room};
 use crate::wire::{
     Chunk, CookieEcho, ForwardTsn, Header, IForwardTsn, Packet, Sack, Shutdown, SkippedStream, write_checksum,
     write_header,
@@ -208,13 +208,19 @@ impl Association {
         }
         let header = tcb.data_header_len();
         let full = packet.limit - Header::LEN - header;
-        let room = packet.room().saturating_sub(header + Sack::MIN_LEN);
+        let left = packet.room().saturating_sub(header + Sack::MIN_LEN);
+        let room = Room {
+            all: left,
+            even: left,
+            full,
+            began: None,
+        };
         let mut news = News {
             events: &mut self.events,
             sent: &mut self.stats.messages_sent,
             abandoned: &mut self.stats.messages_abandoned,
         };
-        let size = self.queue.peek(now, room, full, &mut news);
+        let size = self.queue.peek(now, room, &mut news);
         size.is_some_and(|size| tcb.window_takes(size))
     }
 
@@ -307,11 +313,19 @@ impl Association {
                 abandoned: &mut self.stats.messages_abandoned,
             };
             let header = tcb.data_header_len();
+            // However large the packet, a fragment fits the smallest.
             let full = self.packet_size - Header::LEN - header;
+            // What is beyond the full fragments that the packet takes.
+            let beyond = packet.limit.saturating_sub(Header::LEN) % (header + full);
+            let mut began = None;
             while is_probe || tcb.congestion.has_room(tcb.outstanding.in_flight()) {
-                // However large the packet, a fragment fits the smallest.
-                let room = packet.room().saturating_sub(header).min(full);
-                let Some(size) = self.queue.peek(now, room, full, &mut news) else {
+                let room = Room {
+                    all: packet.room().saturating_sub(header),
+                    even: packet.room().saturating_sub(beyond + header),
+                    full,
+                    began,
+                };
+                let Some(size) = self.queue.peek(now, room, &mut news) else {
                     break;
                 };
                 if size == 0 || !tcb.window_takes(size) {
@@ -321,6 +335,9 @@ impl Association {
                     break;
                 };
                 new += 1;
+                if fragment.beginning {
+                    began = Some(fragment.stream);
+                }
                 tcb.probing |= tcb.window_left() < header + size.next_multiple_of(4);
                 last = Some((packet.out.len(), 0));
                 tcb.outstanding.push(&stamp, fragment).encode(packet.out);

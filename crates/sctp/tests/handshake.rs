@@ -90,6 +90,51 @@ fn a_cookie_made_before_connect_is_good_after_it() {
 }
 
 #[test]
+fn who_has_not_sent_an_init_when_the_peers_comes_leaves_the_handshake_to_the_peer() {
+    let mut pair = pair_with(7, |_| {});
+    let now = pair.now();
+    pair.a.connect(now);
+    pair.b.connect(now);
+    deliver(&mut pair.b.0, now, &packets(&mut pair.a, now));
+    let init_ack = packets(&mut pair.b, now);
+    assert_eq!(
+        init_ack.iter().map(|packet| chunk_types(packet)).collect::<Vec<_>>(),
+        [[ChunkType::INIT_ACK]]
+    );
+    deliver(&mut pair.a.0, now, &init_ack);
+    deliver(&mut pair.b.0, now, &packets(&mut pair.a, now));
+    deliver(&mut pair.a.0, now, &packets(&mut pair.b, now));
+    assert!(pair.a.is_connected() && pair.b.is_connected());
+    assert_eq!((pair.a.stats().packets_sent, pair.b.stats().packets_sent), (2, 2));
+}
+
+#[test]
+fn an_init_that_waited_for_the_peers_handshake_is_not_late_when_that_fails() {
+    let mut pair = pair_with(8, |_| {});
+    let now = pair.now();
+    pair.a.connect(now);
+    pair.b.connect(now);
+    deliver(&mut pair.b.0, now, &packets(&mut pair.a, now));
+    // The INIT ACK is lost; so is whatever `a` sends from now on.
+    assert_eq!(packets(&mut pair.b, now).len(), 1);
+    let later = pair.b.poll_timeout().expect("a timer runs");
+    assert_eq!(later - now, 100 * MS);
+    pair.b.handle_timeout(later);
+    let init = packets(&mut pair.b, later);
+    assert_eq!(
+        init.iter().map(|packet| chunk_types(packet)).collect::<Vec<_>>(),
+        [[ChunkType::INIT]]
+    );
+    // It counts as the first, and is repeated as any other.
+    assert_eq!(pair.b.poll_timeout(), Some(later + Config::default().rto_initial));
+    deliver(&mut pair.a.0, later, &init);
+    deliver(&mut pair.b.0, later, &packets(&mut pair.a, later));
+    deliver(&mut pair.a.0, later, &packets(&mut pair.b, later));
+    deliver(&mut pair.b.0, later, &packets(&mut pair.a, later));
+    assert!(pair.a.is_connected() && pair.b.is_connected());
+}
+
+#[test]
 fn gives_up_when_nobody_answers() {
     let mut pair = pair_with(4, |config| config.max_init_retransmits = 3);
     pair.a_to_b.link.loss = 1.0;

@@ -115,6 +115,32 @@ fn jumbo_packets_carry_several_fragments() {
 }
 
 #[test]
+fn packets_of_large_messages_are_of_one_size() {
+    for (mtu, size, even) in [
+        (1412, 65_536, 1188),
+        (1412, 2_000, 1188),
+        (9000, 65_536, 12 + 7 * 1176),
+        // These are whole in a packet, and it grows for them.
+        (1412, 1_300, 12 + 1176 + 20 + 144),
+    ] {
+        let (mut pair, seen) = on_path(mtu, mtu);
+        bulk(&mut pair, size, SECOND);
+        seen.borrow_mut().clear();
+        bulk(&mut pair, size, SECOND);
+        let with_data = seen
+            .borrow()
+            .iter()
+            .filter(|(_, kinds)| kinds.contains(&ChunkType::I_DATA))
+            .count();
+        let of_the_size = seen.borrow().iter().filter(|(len, _)| *len == even).count();
+        assert!(
+            with_data > 50 && of_the_size * 100 > with_data * 97,
+            "{size}: {of_the_size} of {with_data}"
+        );
+    }
+}
+
+#[test]
 fn what_was_in_flight_when_the_path_became_smaller_gets_through() {
     for size in [100, 1_000, 65_536] {
         let (mut pair, _seen) = on_path(9000, 9000);

@@ -2,7 +2,7 @@
 
 use crate::attribute::{Attribute, AttributeValue, Written};
 use crate::error::{ParseError, ValueError};
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// One line of a description: `x=value`, kept as it was read, down to how it ended.
 ///
@@ -47,8 +47,13 @@ impl Line {
     /// in `value` are left out.
     pub fn new(kind: char, value: impl fmt::Display) -> Self {
         let kind = if kind.is_ascii_lowercase() { kind } else { 'a' };
-        let mut text = format!("{kind}={value}");
-        text.retain(|c| !is_forbidden(c));
+        // Most lines fit: a text that grows with each piece of a value is allocated several times.
+        let mut text = String::with_capacity(128);
+        // A `String` takes all that is written to it.
+        let _ = write!(text, "{kind}={value}");
+        if text.contains(is_forbidden) {
+            text.retain(|c| !is_forbidden(c));
+        }
         Self {
             text: text.into_boxed_str(),
             ending: LineEnding::CrLf,

@@ -1,5 +1,5 @@
 //! UDP sockets in batches over [`quinn_udp`] on tokio: a [`Socket`], an [`Inbox`] that receives many datagrams with one
-//! system call, and an [`Outbox`] that sends runs of equal size with one system call.
+//! system call, and an [`Outbox`] that sends runs of equal size with one system call, and so what goes to many places.
 //!
 //! No protocol is in here. What comes in is a [`Datagram`](peerline_wire::Datagram), what goes out is what a machine's
 //! `poll_transmit` appended: datagrams laid end to end *are* a batch.
@@ -34,9 +34,12 @@
 //! # }
 //! ```
 
+#[cfg(target_os = "linux")]
+mod fan_out;
 mod inbox;
 mod offload;
 mod outbox;
+mod registration;
 mod socket;
 
 pub use inbox::{Batch, Inbox};

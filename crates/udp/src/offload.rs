@@ -6,6 +6,7 @@
 //! later socket gets the same options directly.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use peerline_wire::Ecn;
@@ -40,19 +41,19 @@ impl Offload {
         self.0.segments
     }
 
-    /// Sets the socket's options.
+    /// Sets the options of a socket bound to this address.
     #[cfg(not(target_os = "linux"))]
-    pub(crate) fn enable(socket: &std::net::UdpSocket) -> io::Result<Self> {
+    pub(crate) fn enable(socket: &std::net::UdpSocket, _: SocketAddr) -> io::Result<Self> {
         Self::probe(socket)
     }
 
-    /// Sets the socket's options.
+    /// Sets the options of a socket bound to `local`.
     #[cfg(target_os = "linux")]
-    pub(crate) fn enable(socket: &std::net::UdpSocket) -> io::Result<Self> {
+    pub(crate) fn enable(socket: &std::net::UdpSocket, local: SocketAddr) -> io::Result<Self> {
         static KNOWN: std::sync::OnceLock<Offload> = std::sync::OnceLock::new();
 
         if let Some(known) = KNOWN.get() {
-            linux::set_options(socket)?;
+            linux::set_options(socket, local)?;
             return Ok(known.clone());
         }
         let new = Self::probe(socket)?;
@@ -74,15 +75,14 @@ impl Offload {
 mod linux {
     use std::io;
     use std::mem::size_of;
-    use std::net::UdpSocket;
+    use std::net::{SocketAddr, UdpSocket};
     use std::os::fd::AsRawFd;
 
     use libc::c_int;
     use socket2::SockRef;
 
     /// The options that [`quinn_udp::UdpSocketState::new`] sets, but for the kernel's timestamps, which nobody reads here.
-    pub(super) fn set_options(socket: &UdpSocket) -> io::Result<()> {
-        let local = socket.local_addr()?;
+    pub(super) fn set_options(socket: &UdpSocket, local: SocketAddr) -> io::Result<()> {
         // Older kernels and some sandboxes know neither; then datagrams come singly, and without a codepoint.
         let _ = set(socket, libc::SOL_UDP, libc::UDP_GRO, 1);
         if local.is_ipv4() || !SockRef::from(socket).only_v6()? {
@@ -155,7 +155,7 @@ mod tests {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let (theirs, ours) = (UdpSocket::bind(address).unwrap(), UdpSocket::bind(address).unwrap());
             UdpSocketState::new((&theirs).into()).unwrap();
-            linux::set_options(&ours).unwrap();
+            linux::set_options(&ours, ours.local_addr().unwrap()).unwrap();
             let options = |socket: &UdpSocket| -> Vec<_> {
                 [
                     (libc::SOL_UDP, libc::UDP_GRO),

@@ -1,4 +1,4 @@
-//! Sending: datagrams laid end to end in one buffer, and runs of equal size sent with one system call.
+//! Sending: datagrams laid end to end in one buffer. Runs of equal size, and what goes to many places, leave with one system call.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,6 +10,9 @@ use crate::Socket;
 /// The most that one system call may carry: the largest UDP payload, less what IPv6 headers take.
 const RUN_SIZE: usize = 65_535 - 40 - 8;
 
+/// The most datagrams that one system call may carry, where the system can segment.
+const MAX_SEGMENTS: usize = 64;
+
 /// What happened to the datagrams that were pushed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -18,7 +21,7 @@ pub struct Counters {
     /// Datagrams dropped: the system refused them (no route, forbidden, too long) or no socket has their address. As with
     /// any loss on the way, retransmission is the business of the protocols above.
     pub dropped: u64,
-    /// System calls that sent them: as many as `sent` where the system cannot segment, far fewer where it can.
+    /// System calls that sent them: as many as `sent` where the system takes one at a time, far fewer where it takes more.
     pub calls: u64,
 }
 
@@ -64,6 +67,17 @@ impl Outbox {
         self.buffer.len()
     }
 
+    /// What waits is as much as this many system calls can send, if all datagrams are as long as the last one: to take more
+    /// would make a call for few.
+    #[must_use]
+    pub fn fills(&self, calls: usize) -> bool {
+        let fit = self
+            .queue
+            .last()
+            .map_or(MAX_SEGMENTS, |last| RUN_SIZE / last.len.max(1));
+        self.queue.len() >= calls * fit.clamp(1, MAX_SEGMENTS) || self.buffer.len() >= calls * RUN_SIZE
+    }
+
     /// Datagrams waiting to be sent.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -93,13 +107,17 @@ impl Outbox {
     /// false if a socket was full: what goes through it stays, what goes through others is sent.
     ///
     /// Neighbours with the same five-tuple, ECN codepoint and length leave with one system call where the system can
-    /// segment; the last one of such a run may be shorter.
+    /// segment; the last one of such a run may be shorter. Neighbours that go from one address to various ones leave with one
+    /// system call on Linux.
     pub fn flush<'s>(&mut self, mut socket: impl FnMut(SocketAddr) -> Option<&'s Socket>) -> bool {
         self.drain(|first, queue, buffer, singly| {
             let Some(socket) = socket(first.five_tuple.local) else {
                 let (count, len) = run(queue, usize::MAX);
                 return (count, len, Outcome::Dropped);
             };
+            if !singly && let Some(sent) = send_each(socket, queue, buffer) {
+                return sent;
+            }
             let (count, len) = run(queue, if singly { 1 } else { socket.max_segments() });
             (count, len, send(socket, first, buffer.get(..len).unwrap_or_default()))
         })
@@ -180,6 +198,49 @@ fn send(socket: &Socket, first: &Transmit, contents: &[u8]) -> Outcome {
         }
         Err(_) => Outcome::Dropped,
     }
+}
+
+/// Sends the datagrams at the front of which each goes elsewhere than the next, if they are several. `None` if that is not for
+/// this call: there is only one, or the system did not take the first, and is to say of that one alone why.
+#[cfg(target_os = "linux")]
+fn send_each(socket: &Socket, queue: &[Transmit], mut buffer: &[u8]) -> Option<(usize, usize, Outcome)> {
+    let queue = queue.get(..fan(queue)).filter(|fan| fan.len() > 1)?;
+    let mut datagrams = Vec::with_capacity(queue.len());
+    for transmit in queue {
+        let (payload, rest) = buffer.split_at_checked(transmit.len)?;
+        datagrams.push((transmit.five_tuple.remote, payload));
+        buffer = rest;
+    }
+    let local = queue.first()?.five_tuple.local;
+    let sent = socket.send_each(local.ip(), &datagrams).ok().filter(|&sent| sent > 0)?;
+    let len = queue.iter().take(sent).map(|transmit| transmit.len).sum();
+    Some((sent, len, Outcome::Sent))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn send_each(_: &Socket, _: &[Transmit], _: &[u8]) -> Option<(usize, usize, Outcome)> {
+    None
+}
+
+/// How many datagrams at the front share nothing but where they leave from: none makes a [run] with the next one.
+#[cfg(any(target_os = "linux", test))]
+fn fan(queue: &[Transmit]) -> usize {
+    /// As many as are gathered for one system call.
+    const MAX: usize = 64;
+
+    let Some(local) = queue.first().map(|first| first.five_tuple.local) else {
+        return 0;
+    };
+    let nexts = queue.iter().skip(1).map(Some).chain([None]);
+    queue
+        .iter()
+        .zip(nexts)
+        .take(MAX)
+        .take_while(|(this, next)| {
+            let alone = next.is_none_or(|next| next.five_tuple != this.five_tuple);
+            this.five_tuple.local == local && this.ecn.is_none() && alone
+        })
+        .count()
 }
 
 /// Errors with which a kernel or a network driver refuses segmentation offload (EIO, EINVAL, EMSGSIZE and what they are
@@ -273,11 +334,58 @@ mod tests {
     }
 
     #[test]
+    fn a_fan_leaves_from_one_address_without_codepoints_and_takes_no_run_apart() {
+        let other = |port| {
+            let mut other = transmit(port, None, 5);
+            other.five_tuple.local.set_port(2);
+            other
+        };
+        let to = |port| transmit(port, None, 5);
+        assert_eq!(fan(&[]), 0);
+        assert_eq!(fan(&[to(9)]), 1);
+        assert_eq!(fan(&[to(9), to(8), to(9)]), 3);
+        assert_eq!(fan(&[to(9), to(9), to(8)]), 0);
+        assert_eq!(fan(&[to(9), to(8), to(7), to(7)]), 2);
+        assert_eq!(fan(&[to(9), to(8), other(7), to(6)]), 2);
+        assert_eq!(fan(&[to(9), transmit(8, Some(Ecn::Ect0), 5), to(7)]), 1);
+        let many: Vec<_> = (1..=100).map(to).collect();
+        assert_eq!(fan(&many), 64);
+    }
+
+    #[test]
     fn a_run_is_limited_in_segments_and_bytes() {
         assert_eq!(runs(&[transmit(9, None, 1); 130], 64), [(64, 64), (64, 64), (2, 2)]);
         assert_eq!(runs(&[transmit(9, None, 1); 2], 1), [(1, 1), (1, 1)]);
         assert_eq!(runs(&[transmit(9, None, 1200); 60], 64), [(54, 64_800), (6, 7_200)]);
         assert_eq!(runs(&[transmit(9, None, 70_000)], 64), [(1, 70_000)]);
+    }
+
+    #[test]
+    fn a_batch_is_full_when_its_calls_are() {
+        for (len, fit) in [(1_200, 54), (700, 64), (30_000, 2), (40_000, 1), (65_487, 1), (0, 64)] {
+            let mut outbox = Outbox::new();
+            let mut count = 0;
+            while !outbox.fills(2) {
+                count += 1;
+                assert!(outbox.push(|out| {
+                    out.resize(out.len() + len, 0);
+                    Some(transmit(9, None, len))
+                }));
+            }
+            assert_eq!(count, 2 * fit, "{len}");
+            let calls = runs(&outbox.queue, MAX_SEGMENTS);
+            assert!(calls.iter().all(|&(count, _)| count == fit || len == 0), "{calls:?}");
+        }
+        // However their sizes differ, there are not many more bytes than those calls can carry.
+        let mut outbox = Outbox::new();
+        for len in [60_000, 1_000, 30_000, 40_000] {
+            assert!(!outbox.fills(2));
+            assert!(outbox.push(|out| {
+                out.resize(out.len() + len, 0);
+                Some(transmit(9, None, len))
+            }));
+        }
+        assert!(outbox.fills(2));
     }
 
     /// Ten datagrams of ten bytes, alternating between two local addresses; the byte is the number.

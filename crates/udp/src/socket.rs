@@ -8,10 +8,11 @@ use std::task::{Context, Poll};
 use peerline_wire::Ecn;
 use quinn_udp::{EcnCodepoint, RecvMeta};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
 
+#[cfg(target_os = "linux")]
+use crate::fan_out;
 use crate::offload::Offload;
+use crate::registration::Registered;
 
 /// What is asked for as `SO_RCVBUF` and `SO_SNDBUF`. The default of most systems, some 200 KiB, is less than two
 /// milliseconds at 1 Gbit/s: bursts that arrive while the task waits for a processor would be lost.
@@ -24,7 +25,7 @@ const BUFFER_SIZE: usize = 4 << 20;
 /// [`Outbox`](crate::Outbox), which never wait.
 #[derive(Debug)]
 pub struct Socket {
-    io: UdpSocket,
+    registered: Registered,
     offload: Offload,
     /// How many datagrams one system call may send.
     max_segments: AtomicUsize,
@@ -46,7 +47,6 @@ impl Socket {
             socket.set_only_v6(true)?;
         }
         socket.bind(&SockAddr::from(addr))?;
-        socket.set_nonblocking(true)?;
         Self::from_std(socket.into())
     }
 
@@ -59,13 +59,13 @@ impl Socket {
     /// Outside of a tokio runtime with I/O enabled.
     pub fn from_std(socket: std::net::UdpSocket) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        let offload = Offload::enable(&socket)?;
+        let local_addr = socket.local_addr()?;
+        let offload = Offload::enable(&socket, local_addr)?;
         // Best effort: without privileges the kernel caps the request (net.core.rmem_max), some containers refuse it.
         let _ = SockRef::from(&socket).set_recv_buffer_size(BUFFER_SIZE);
         let _ = SockRef::from(&socket).set_send_buffer_size(BUFFER_SIZE);
-        let local_addr = socket.local_addr()?;
         Ok(Self {
-            io: UdpSocket::from_std(socket)?,
+            registered: Registered::new(socket)?,
             max_segments: AtomicUsize::new(offload.max_segments()),
             offload,
             local_addr,
@@ -94,7 +94,7 @@ impl Socket {
     /// # Errors
     /// When the system does not tell.
     pub fn buffer_sizes(&self) -> io::Result<(usize, usize)> {
-        let socket = SockRef::from(&self.io);
+        let socket = self.registered.options();
         Ok((socket.recv_buffer_size()?, socket.send_buffer_size()?))
     }
 
@@ -103,7 +103,7 @@ impl Socket {
     /// # Errors
     /// When the runtime is shutting down.
     pub async fn writable(&self) -> io::Result<()> {
-        self.io.writable().await
+        self.registered.writable().await
     }
 
     /// Waits until something may be received.
@@ -111,7 +111,7 @@ impl Socket {
     /// # Errors
     /// When the runtime is shutting down.
     pub async fn readable(&self) -> io::Result<()> {
-        self.io.readable().await
+        self.registered.readable().await
     }
 
     /// Ready when something may be received; else the task is woken then. One task at a time.
@@ -119,7 +119,7 @@ impl Socket {
     /// # Errors
     /// When the runtime is shutting down.
     pub fn poll_recv_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.io.poll_recv_ready(cx)
+        self.registered.poll_recv_ready(cx)
     }
 
     /// Ready when something may be sent; else the task is woken then. One task at a time.
@@ -127,15 +127,15 @@ impl Socket {
     /// # Errors
     /// When the runtime is shutting down.
     pub fn poll_send_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.io.poll_send_ready(cx)
+        self.registered.poll_send_ready(cx)
     }
 
     /// One `recvmmsg`: fills some of the buffers, tells how many.
     pub(crate) fn recv(&self, buffers: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta]) -> io::Result<usize> {
         let state = self.offload.state(None);
         let (wanted, mut count) = (buffers.len(), 0);
-        let result = self.io.try_io(Interest::READABLE, || {
-            count = state.recv((&self.io).into(), buffers, meta)?;
+        let result = self.registered.try_recv(|| {
+            count = state.recv(self.registered.io(), buffers, meta)?;
             // recvmmsg stops early when there is no more: what comes next is told by the next event. To say so now spares a
             // system call that would find nothing. tokio ignores it if that event has come meanwhile.
             if cfg!(target_os = "linux") && count < wanted {
@@ -147,6 +147,20 @@ impl Socket {
             Err(error) if count == 0 => Err(error),
             _ => Ok(count),
         }
+    }
+
+    /// One `sendmmsg` of datagrams without ECN, each to an address of its own; how many have left. An error concerns the first;
+    /// the waiting for room is left to [`send`](Self::send).
+    #[cfg(target_os = "linux")]
+    pub(crate) fn send_each(&self, local: IpAddr, datagrams: &[(SocketAddr, &[u8])]) -> io::Result<usize> {
+        use std::os::fd::AsRawFd;
+
+        fan_out::send(self.registered.options().as_raw_fd(), self.source(local), datagrams)
+    }
+
+    /// What has to be said of where to send from: a socket bound to one address has no choice to make.
+    fn source(&self, local: IpAddr) -> Option<IpAddr> {
+        (self.local_addr.ip().is_unspecified() && !local.is_unspecified()).then_some(local)
     }
 
     /// One `sendmsg` of datagrams of `segment_size` bytes, of which the last may be shorter.
@@ -163,16 +177,14 @@ impl Socket {
             ecn: ecn.map(codepoint),
             contents,
             segment_size: (segment_size < contents.len()).then_some(segment_size),
-            // A socket bound to one address has no choice to make.
-            src_ip: (self.local_addr.ip().is_unspecified() && !local.is_unspecified()).then_some(local),
+            src_ip: self.source(local),
         };
         let state = self.offload.state(ecn);
-        match state.try_send((&self.io).into(), &transmit) {
+        let send = || state.try_send(self.registered.io(), &transmit);
+        match send() {
             // Only through tokio does it learn that it has to tell when there is room again. Asking it first would be wrong:
             // it believes a new socket to be full until its reactor ran.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self
-                .io
-                .try_io(Interest::WRITABLE, || state.try_send((&self.io).into(), &transmit)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.registered.retry_send(send),
             result => result,
         }
     }

@@ -96,6 +96,47 @@ async fn mixed_sizes_and_destinations() {
     }
 }
 
+/// Also from a socket with a choice of addresses to send from, and past a destination that the system refuses.
+#[tokio::test]
+async fn what_goes_to_many_places_leaves_together() {
+    for (bound, local) in [
+        ("127.0.0.1:0", "127.0.0.1"),
+        ("0.0.0.0:0", "127.0.0.2"),
+        ("[::1]:0", "::1"),
+        ("[::]:0", "::1"),
+    ] {
+        let a = bind(bound);
+        let local = SocketAddr::new(local.parse().unwrap(), a.local_addr().port());
+        let others: Vec<_> = (0..30)
+            .map(|_| bind(&SocketAddr::new(local.ip(), 0).to_string()))
+            .collect();
+        let (mut outbox, mut inbox) = (Outbox::new(), Inbox::new());
+        for (i, other) in others.iter().enumerate() {
+            push(
+                &mut outbox,
+                FiveTuple::udp(local, other.local_addr()),
+                None,
+                &numbered(i, 50 + i),
+            );
+            if i == 9 {
+                let nowhere = SocketAddr::new(local.ip(), 0);
+                push(&mut outbox, FiveTuple::udp(local, nowhere), None, &numbered(i, 50));
+            }
+        }
+        assert!(outbox.flush(|_| Some(&a)));
+        for (i, other) in others.iter().enumerate() {
+            let got = receive(other, &mut inbox, 1).await;
+            assert_eq!(got[0].payload, numbered(i, 50 + i));
+            assert_eq!(got[0].five_tuple, FiveTuple::udp(other.local_addr(), local));
+        }
+        let counters = outbox.counters();
+        assert_eq!((counters.sent, counters.dropped), (30, 1));
+        if cfg!(target_os = "linux") {
+            assert_eq!(counters.calls, 2, "before and after the one that was refused");
+        }
+    }
+}
+
 #[tokio::test]
 async fn ipv6_and_codepoints() {
     for addr in ["[::1]:0", "127.0.0.1:0"] {

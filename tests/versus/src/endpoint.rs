@@ -1,6 +1,9 @@
 //! What 10,000 idle connections on one UDP port cost: this process is the server, with one `Endpoint`; the clients, each with a
 //! socket of its own, are in other processes, of which none needs more descriptors than a shell gives.
 //!
+//! Only this process is counted. But on loopback the kernel hands a datagram to its receiver, and wakes it, within the sender's
+//! system call: what receiving takes below the socket is counted to the other side, both ways.
+//!
 //! Offers and answers go through the clients' standard input and output, a line each.
 
 use std::io::{BufRead, BufReader, Write, stdin, stdout};

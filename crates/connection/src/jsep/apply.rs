@@ -347,7 +347,7 @@ impl Connection {
         self.apply_data(now, kind, data.filter(|_| has_offered));
         if has_offered && data.is_none() && kind == SdpType::Answer {
             // What was to travel there cannot.
-            self.channels.abort(now, "the peer rejected data channels");
+            self.upper.channels.abort(now, "the peer rejected data channels");
         }
         self.negotiation.pending.remote = Some(answer);
     }
@@ -381,16 +381,18 @@ impl Connection {
     fn apply_data(&mut self, now: Instant, kind: SdpType, data: Option<DataParameters>) {
         match data {
             Some(parameters) => {
-                self.channels.set_max_send_message_size(parameters.max_message_size);
+                self.upper
+                    .channels
+                    .set_max_send_message_size(parameters.max_message_size);
                 if !self.negotiation.has_data {
-                    self.channels.set_remote_port(parameters.sctp_port);
+                    self.upper.channels.set_remote_port(parameters.sctp_port);
                     self.negotiation.has_data = true;
                     self.connect_channels(now);
                 }
             }
             None if self.negotiation.has_data && kind == SdpType::Answer => {
                 self.negotiation.has_data = false;
-                self.channels.abort(now, "data channels were rejected");
+                self.upper.channels.abort(now, "data channels were rejected");
             }
             None => {}
         }

@@ -11,6 +11,7 @@ use super::statistics::TrackIds;
 use super::{MAX_QUEUED, Media, Queued, What};
 use crate::Connection;
 use crate::transceiver::TransceiverId;
+use crate::upper::Layers;
 
 impl Connection {
     /// Sends an encoded frame. It is cut into packets, which leave by [`poll_transmit`](Self::poll_transmit).
@@ -23,7 +24,7 @@ impl Connection {
         transceiver: TransceiverId,
         frame: OutgoingFrame,
     ) -> Result<(), SendMediaError> {
-        let media = self.media.as_mut().ok_or(SendMediaError::NotSending)?;
+        let media = self.upper.media.as_mut().ok_or(SendMediaError::NotSending)?;
         media.send_frame(now, transceiver, frame)
     }
 
@@ -37,19 +38,19 @@ impl Connection {
         transceiver: TransceiverId,
         packet: OutgoingPacket,
     ) -> Result<(), SendMediaError> {
-        let media = self.media.as_mut().ok_or(SendMediaError::NotSending)?;
+        let media = self.upper.media.as_mut().ok_or(SendMediaError::NotSending)?;
         media.send_packet(now, transceiver, packet)
     }
 
     /// The next frame that has been received, if the receiver gives [`ReceiveMode::Frames`].
     pub fn recv_frame(&mut self, transceiver: TransceiverId) -> Option<IncomingFrame> {
-        let (_, section) = self.media.as_mut()?.section_of(transceiver)?;
+        let (_, section) = self.upper.media.as_mut()?.section_of(transceiver)?;
         section.receiver.recv_frame()
     }
 
     /// The next packet that has been received, if the receiver gives [`ReceiveMode::Packets`].
     pub fn recv_packet(&mut self, transceiver: TransceiverId) -> Option<IncomingPacket> {
-        let (_, section) = self.media.as_mut()?.section_of(transceiver)?;
+        let (_, section) = self.upper.media.as_mut()?.section_of(transceiver)?;
         section.receiver.recv_packet()
     }
 
@@ -60,7 +61,7 @@ impl Connection {
         if let Some(found) = all.find(|found| found.id == transceiver) {
             found.receiver.mode = mode;
         }
-        let media = self.media.as_mut();
+        let media = self.upper.media.as_mut();
         if let Some((_, section)) = media.and_then(|media| media.section_of(transceiver)) {
             section.receiver.set_mode(mode);
         }
@@ -68,7 +69,7 @@ impl Connection {
 
     /// Asks the peer for a keyframe of what this transceiver receives; of the layer `rid`, or of all.
     pub fn request_keyframe(&mut self, now: Instant, transceiver: TransceiverId, rid: Option<&str>) {
-        if let Some(media) = &mut self.media {
+        if let Some(media) = &mut self.upper.media {
             media.request_keyframe(transceiver, rid);
             media.handle_timeout(now);
         }
@@ -87,7 +88,7 @@ impl Connection {
         duration: Duration,
         gap: Duration,
     ) -> Result<(), DtmfError> {
-        let media = self.media.as_mut().ok_or(DtmfError::CannotInsert)?;
+        let media = self.upper.media.as_mut().ok_or(DtmfError::CannotInsert)?;
         let found = media.section_of(transceiver);
         let (_, section) = found
             .filter(|(_, section)| section.agreed.send.is_some())
@@ -100,7 +101,11 @@ impl Connection {
 
     /// `toneBuffer`: the tones that are still to be played.
     pub fn tone_buffer(&mut self, transceiver: TransceiverId) -> String {
-        let section = self.media.as_mut().and_then(|media| media.section_of(transceiver));
+        let section = self
+            .upper
+            .media
+            .as_mut()
+            .and_then(|media| media.section_of(transceiver));
         let dtmf = section.and_then(|(_, section)| section.sender.dtmf.as_ref());
         dtmf.map(Dtmf::tone_buffer).unwrap_or_default()
     }
@@ -117,12 +122,13 @@ impl Connection {
 
     /// What is in force has changed: the engine obeys.
     pub(crate) fn configure_media(&mut self, now: Instant) {
-        if self.agreed.is_empty() && self.media.is_none() {
+        if self.agreed.is_empty() && self.upper.media.is_none() {
             return;
         }
-        let media = match &mut self.media {
+        let media = match &mut self.upper.media {
             Some(media) => media,
             None => self
+                .upper
                 .media
                 .insert(Box::new(Media::new(now, &self.config, self.media_seed))),
         };
@@ -137,7 +143,8 @@ impl Connection {
 
     /// Gives the engine its keys, once there are both.
     pub(crate) fn connect_media(&mut self, now: Instant) {
-        let (Some(media), Some(dtls)) = (&mut self.media, &self.dtls) else {
+        let Layers { media, dtls, .. } = &mut *self.upper;
+        let (Some(media), Some(dtls)) = (media, dtls) else {
             return;
         };
         if media.is_connected() || !dtls.is_connected() {

@@ -297,7 +297,7 @@ impl Connection {
             TRANSPORT_ID.into(),
             StatsKind::Transport(self.transport_stats(selected)),
         );
-        for (id, channel) in self.channels.iter() {
+        for (id, channel) in self.upper.channels.iter() {
             let counters = channel.stats();
             report.add(
                 format!("D{}", id.as_u32()),
@@ -319,7 +319,7 @@ impl Connection {
     }
 
     fn add_media(&self, report: &mut Report) {
-        let Some(media) = &self.media else {
+        let Some(media) = &self.upper.media else {
             return;
         };
         let tracks = |transceiver| self.track_ids(transceiver);
@@ -327,7 +327,7 @@ impl Connection {
     }
 
     fn add_certificates(&self, report: &mut Report) {
-        let Some(dtls) = &self.dtls else {
+        let Some(dtls) = &self.upper.dtls else {
             return;
         };
         let ders = [
@@ -348,7 +348,7 @@ impl Connection {
     }
 
     fn transport_stats(&self, selected_candidate_pair_id: Option<String>) -> TransportStats {
-        let connected = self.dtls.as_ref().filter(|dtls| dtls.is_connected());
+        let connected = self.upper.dtls.as_ref().filter(|dtls| dtls.is_connected());
         TransportStats {
             packets_sent: self.counters.packets_sent,
             packets_received: self.counters.packets_received,
@@ -372,13 +372,14 @@ impl Connection {
                 .and_then(|dtls| dtls.srtp_profile())
                 .and_then(|profile| peerline_srtp::Profile::from_number(profile.0))
                 .map(peerline_srtp::Profile::name),
-            local_certificate_id: self.dtls.as_ref().map(|_| LOCAL_CERTIFICATE_ID),
+            local_certificate_id: self.upper.dtls.as_ref().map(|_| LOCAL_CERTIFICATE_ID),
             remote_certificate_id: self
+                .upper
                 .dtls
                 .as_ref()
                 .and_then(|dtls| dtls.peer_certificate_der())
                 .map(|_| REMOTE_CERTIFICATE_ID),
-            dtls_role: self.dtls.as_ref().map(|dtls| match dtls.role() {
+            dtls_role: self.upper.dtls.as_ref().map(|dtls| match dtls.role() {
                 peerline_dtls::Role::Client => "client",
                 peerline_dtls::Role::Server => "server",
             }),

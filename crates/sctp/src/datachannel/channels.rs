@@ -78,6 +78,8 @@ pub struct Channels {
     pub(super) waiting_for_role: VecDeque<ChannelId>,
     /// Channels that open with the association, or when the send buffer has room for their OPEN.
     pub(super) waiting_to_open: VecDeque<ChannelId>,
+    /// How many of those, from the first, wait only for the association: their OPENs went ahead.
+    pub(super) opens_sent: usize,
     /// Channels of which the OPEN is not acknowledged.
     pub(super) acks_due: VecDeque<ChannelId>,
     /// Bytes counted against `Config::max_names`.
@@ -107,6 +109,7 @@ impl Channels {
             streams: Streams::default(),
             waiting_for_role: VecDeque::new(),
             waiting_to_open: VecDeque::new(),
+            opens_sent: 0,
             acks_due: VecDeque::new(),
             names: 0,
             early: 0,
@@ -403,8 +406,13 @@ impl Channels {
             let cost = sizes.map(|size| size + KEPT).sum();
             self.take_before_reset(stream, cost);
         }
-        if self.connected && !self.closed {
+        if self.closed {
+            return;
+        }
+        if self.connected {
             self.send_acks();
+            self.open_waiting();
+        } else if self.association.streams().is_some() {
             self.send_opens();
         }
     }
@@ -414,6 +422,8 @@ impl Channels {
             crate::Event::Connected => {
                 self.connected = true;
                 self.events.push_back(Event::AssociationConnected);
+                // Before what the peer says on them.
+                self.open_waiting();
             }
             crate::Event::Restarted => self.on_restarted(),
             crate::Event::Readable(StreamId(stream)) => self.on_readable(stream),

@@ -11,6 +11,12 @@ impl Channels {
             return;
         };
         match (channel.state, channel.stream) {
+            (State::Connecting, Some(_)) if channel.awaiting_ack => {
+                // The peer will have it open: it is closed once the association is there.
+                channel.state = State::Closing;
+                self.stats.opened += 1;
+                self.forget_early(id);
+            }
             (State::Connecting, stream) => {
                 // Nothing was sent: the number is free at once.
                 if let Some(stream) = stream.filter(|&stream| self.streams.channel(stream) == Some(id)) {
@@ -27,12 +33,17 @@ impl Channels {
                     // The peer closed it, and both directions have been reset meanwhile.
                     return self.finish(id);
                 }
-                self.reset_outgoing(stream);
-                self.discard(stream);
-                self.check_closed(stream);
+                self.reset_both(stream);
             }
             (State::Open, None) | (State::Closing | State::Closed, _) => {}
         }
+    }
+
+    /// Ours at once; the peer's follows, and what comes until then is thrown away.
+    pub(super) fn reset_both(&mut self, stream: u16) {
+        self.reset_outgoing(stream);
+        self.discard(stream);
+        self.check_closed(stream);
     }
 
     /// RFC 8831 §6.7: "If one side decides to close the data channel, it resets the corresponding outgoing stream. When
@@ -228,6 +239,7 @@ impl Channels {
         }
         self.waiting_for_role.clear();
         self.waiting_to_open.clear();
+        self.opens_sent = 0;
         self.acks_due.clear();
     }
 

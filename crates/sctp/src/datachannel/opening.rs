@@ -29,8 +29,20 @@ impl Channels {
     }
 
     /// Opens what waits, in order, as far as the association takes it.
+    pub(super) fn open_waiting(&mut self) {
+        self.send_opens();
+        while self.opens_sent > 0
+            && let Some(id) = self.waiting_to_open.pop_front()
+        {
+            self.opens_sent -= 1;
+            self.on_open_sent(id);
+        }
+    }
+
+    /// Sends the OPENs of what waits. That may be before the association is established: RFC 9260 §5.1 C has DATA go with the
+    /// COOKIE ECHO, so the peer learns of the channels a round trip earlier.
     pub(super) fn send_opens(&mut self) {
-        while let Some(&id) = self.waiting_to_open.front() {
+        while let Some(&id) = self.waiting_to_open.get(self.opens_sent) {
             match self.send_open(id) {
                 Ok(()) => {}
                 // Later, or never.
@@ -42,7 +54,7 @@ impl Channels {
                     | crate::SendError::Resetting,
                 ) => self.fail(id, ChannelError::CannotOpen),
             }
-            self.waiting_to_open.pop_front();
+            self.opens_sent += 1;
         }
     }
 
@@ -58,29 +70,43 @@ impl Channels {
         if stream >= self.stream_limit() {
             return Err(crate::SendError::InvalidStream);
         }
-        if !channel.negotiated {
-            let Channel {
-                label,
-                protocol,
-                ordered,
-                reliability,
-                priority,
-                ..
-            } = &**channel;
-            let payload = Dcep::Open(Open::new(label, protocol, *ordered, *reliability, *priority)).encoded();
-            self.send_dcep(id, stream, payload)?;
-        }
-        let Some(channel) = self.channels.get_mut(&id) else {
+        if channel.negotiated {
             return Ok(());
-        };
-        channel.state = State::Open;
-        channel.awaiting_ack = !channel.negotiated;
-        self.stats.opened += 1;
-        self.events.push_back(Event::Opened(id));
-        if !channel.early.is_empty() {
-            self.events.push_back(Event::Readable(id));
+        }
+        let Channel {
+            label,
+            protocol,
+            ordered,
+            reliability,
+            priority,
+            ..
+        } = &**channel;
+        let payload = Dcep::Open(Open::new(label, protocol, *ordered, *reliability, *priority)).encoded();
+        self.send_dcep(id, stream, payload)?;
+        if let Some(channel) = self.channels.get_mut(&id) {
+            channel.awaiting_ack = true;
         }
         Ok(())
+    }
+
+    /// The association is there, and the peer has been told, if it has to be.
+    fn on_open_sent(&mut self, id: ChannelId) {
+        let Some(channel) = self.channels.get_mut(&id) else {
+            return;
+        };
+        match (channel.state, channel.stream) {
+            (State::Connecting, Some(_)) => {
+                channel.state = State::Open;
+                self.stats.opened += 1;
+                self.events.push_back(Event::Opened(id));
+                if !channel.early.is_empty() {
+                    self.events.push_back(Event::Readable(id));
+                }
+            }
+            // Closed since its OPEN left.
+            (State::Closing, Some(stream)) => self.reset_both(stream),
+            (State::Connecting, None) | (State::Open | State::Closing | State::Closed, _) => {}
+        }
     }
 
     pub(super) fn send_acks(&mut self) {

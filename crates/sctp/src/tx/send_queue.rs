@@ -109,6 +109,39 @@ pub(crate) enum Limit {
     Time(Instant),
 }
 
+/// Room for payload in a packet that is being written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// What is left, in bytes.
+    pub(crate) all: usize,
+    /// What is left of the size that full fragments make.
+    pub(crate) even: usize,
+    /// What a full fragment has: it fits the smallest path.
+    pub(crate) full: usize,
+    /// The stream of which a message began in this packet and goes on.
+    pub(crate) began: Option<StreamId>,
+}
+
+impl Room {
+    /// A fragment of a message that has to be cut is not smaller than this, unless it is the last.
+    const CRUMB: usize = 12;
+
+    /// How much of a message to put here of which `rest` bytes are left. `is_whole_here`: none of it is in another packet.
+    fn size_for(self, rest: usize, is_whole_here: bool) -> Option<usize> {
+        // A packet grows for messages that are whole in it. Those that take several packets make them all of one size, the end
+        // of one message and the beginning of the next together: only so do they leave in one batch.
+        let room = if is_whole_here { self.all } else { self.even }.min(self.full);
+        let even = self.even.min(self.full) & !3;
+        // What would fit an empty packet is cut only if that fills the half of one.
+        let least = if rest > self.full { Self::CRUMB } else { self.full / 2 };
+        if rest <= room {
+            Some(rest)
+        } else {
+            Some(even).filter(|&even| even >= least)
+        }
+    }
+}
+
 /// One fragment that is to be sent for the first time.
 #[derive(Clone, Debug)]
 pub(crate) struct Fragment {
@@ -202,26 +235,19 @@ impl SendQueue {
         self.current.or_else(|| self.scheduler.first())
     }
 
-    /// The size of the next fragment, given room for `room` bytes of payload in this packet and `full` in an empty one;
-    /// `None` if nothing is to be sent, or nothing that fits well.
+    /// The size of the next fragment; `None` if nothing is to be sent, or nothing that fits well.
     ///
     /// Messages whose time has come are dropped here. One that is in flight in part is not sent on: it is for
     /// [`expired`](Self::expired).
-    pub(crate) fn peek(&mut self, now: Instant, room: usize, full: usize, news: &mut News<'_>) -> Option<usize> {
+    pub(crate) fn peek(&mut self, now: Instant, room: Room, news: &mut News<'_>) -> Option<usize> {
         let abandons = self.abandons;
         let message = self.peek_message(now, news)?;
         if abandons && message.has_expired(now) {
             return None;
         }
-        let rest = message.payload.len();
-        // A fragment fills what is left of a packet, unless that is only a crumb.
-        if rest <= room {
-            Some(rest)
-        } else if room >= full / 2 {
-            Some(room & !3)
-        } else {
-            None
-        }
+        let (rest, is_started) = (message.payload.len(), message.is_started());
+        let began_here = room.began.is_some_and(|stream| self.first() == Some(stream.0));
+        room.size_for(rest, !is_started || began_here)
     }
 
     /// The message whose turn it is. Those whose time has come are dropped, unless they have been begun.
@@ -512,5 +538,43 @@ impl OutgoingStream {
             self.low_announced = true;
             news.events.push_back(Event::BufferedAmountLow(id));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_a_packet_is_filled_to_an_even_size() {
+        // In a packet that may grow by 200 bytes.
+        let size = |left: usize, rest, is_whole_here| {
+            let room = Room {
+                all: left + 200,
+                even: left,
+                full: 1_000,
+                began: None,
+            };
+            room.size_for(rest, is_whole_here)
+        };
+        // A whole message may take all the room, the end of one that began elsewhere may not.
+        assert_eq!((size(100, 300, true), size(100, 300, false)), (Some(300), None));
+        assert_eq!(
+            (size(100, 100, false), size(1_000, 1_000, false)),
+            (Some(100), Some(1_000))
+        );
+        // What has to be cut fills a packet, with little if need be.
+        assert_eq!(
+            (size(1_000, 1_001, true), size(36, 1_001, true)),
+            (Some(1_000), Some(36))
+        );
+        assert_eq!((size(8, 1_001, true), size(0, 5_000, false)), (None, None));
+        // What need not be cut is not cut for little.
+        assert_eq!((size(499, 900, true), size(500, 900, true)), (None, Some(500)));
+        assert_eq!(
+            size(503, 900, true),
+            Some(500),
+            "what follows begins at a multiple of four"
+        );
     }
 }

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use peerline_sctp::CloseReason;
-use peerline_sctp::datachannel::{ChannelError, ChannelId, ChannelInit, Event, Message, OpenError, SendError, State};
-use peerline_sim::{Link, for_each_seed};
+use peerline_sctp::datachannel::{
+    ChannelError, ChannelId, ChannelInit, Event, Message, OpenError, Role, SendError, State,
+};
+use peerline_sim::{Link, Pair, for_each_seed};
 
-use crate::{LIMIT, bad_link, connected, open, read_all, state, stream};
+use crate::{LIMIT, bad_link, config, connected, open, peer, read_all, state, stream};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -163,6 +165,31 @@ fn a_channel_that_never_opened_closes_at_once() {
     });
     pair.run_for(Duration::from_secs(5));
     assert_eq!((pair.a.streams_in_use(), pair.b.streams_in_use()), (0, 0));
+}
+
+#[test]
+fn a_channel_that_is_closed_after_its_open_left_with_the_cookie_closes_at_the_peer_as_well() {
+    let mut pair = Pair::new(4, peer(config(4, 0)), peer(config(4, 1))).links(&Link::delay(20 * MS));
+    let now = pair.now();
+    pair.a.set_role(now, Role::Client);
+    pair.b.set_role(now, Role::Server);
+    let ours = pair.a.open(now, ChannelInit::new("short")).expect("a channel");
+    pair.a.connect(now);
+    // The COOKIE ECHO has just left.
+    pair.run_for(50 * MS);
+    assert!(!pair.a.association().is_connected());
+    let now = pair.now();
+    pair.a.close(now, ours);
+    assert_eq!(state(&pair.a, ours), Some(State::Closing));
+    pair.expect("both ends to close", LIMIT, |pair| {
+        let theirs = pair.b.iter().next().map(|(_, channel)| channel.state());
+        state(&pair.a, ours) == Some(State::Closed) && theirs == Some(State::Closed)
+    });
+    pair.run_for(Duration::from_secs(5));
+    assert_eq!(pair.take_events_a(), [Event::AssociationConnected, Event::Closed(ours)]);
+    assert_eq!((pair.a.streams_in_use(), pair.b.streams_in_use()), (0, 0));
+    let stats = pair.a.stats();
+    assert_eq!((stats.opened, stats.closed), (1, 1));
 }
 
 #[test]

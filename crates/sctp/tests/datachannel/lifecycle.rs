@@ -75,6 +75,47 @@ fn data_follows_the_open_without_waiting_for_the_acknowledgement() {
 }
 
 #[test]
+fn an_open_goes_with_the_cookie_and_the_channel_is_open_when_the_association_is() {
+    let mut pair = Pair::new(1, peer(config(1, 0)), peer(config(1, 1))).links(&Link::delay(50 * MS));
+    let now = pair.now();
+    pair.a.set_role(now, Role::Client);
+    pair.b.set_role(now, Role::Server);
+    let ours = pair.a.open(now, ChannelInit::new("chat")).expect("a channel");
+    let agreed = pair
+        .a
+        .open(
+            now,
+            ChannelInit {
+                negotiated: Some(8),
+                ..ChannelInit::default()
+            },
+        )
+        .expect("a channel");
+    pair.a.connect(now);
+    pair.expect("the channel", LIMIT, |pair| pair.b.iter().next().is_some());
+    assert_eq!(pair.elapsed(), 150 * MS, "INIT, INIT ACK, COOKIE ECHO");
+    assert_eq!(state(&pair.a, ours), Some(State::Connecting));
+    let (theirs, _) = pair.b.iter().next().expect("it was found");
+    let now = pair.now();
+    pair.b.send(now, theirs, "at once").expect("it is open there");
+    pair.expect("the acknowledgement", LIMIT, |pair| {
+        state(&pair.a, ours) == Some(State::Open)
+    });
+    assert_eq!(pair.elapsed(), 200 * MS);
+    assert_eq!(
+        pair.take_events_a(),
+        [
+            Event::AssociationConnected,
+            Event::Opened(ours),
+            Event::Opened(agreed),
+            Event::Readable(ours)
+        ]
+    );
+    assert_eq!(pair.a.recv(ours), Some("at once".into()));
+    assert_eq!(pair.a.stats().opened, 2);
+}
+
+#[test]
 fn every_kind_of_channel_arrives_as_it_was_made() {
     let mut pair = connected(2, &Link::default());
     let long = "\u{20ac}".repeat(10_000);

@@ -125,12 +125,17 @@ impl FromStr for HashFunction {
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+
         write!(f, "{} ", self.function)?;
-        token::join(
-            f,
-            ':',
-            self.digest.iter().map(|byte| format_args!("{byte:02X}").to_string()),
-        )
+        let mut text = String::with_capacity(3 * self.digest.len());
+        for &byte in &self.digest {
+            if !text.is_empty() {
+                text.push(':');
+            }
+            text.extend([byte >> 4, byte & 15].map(|digit| char::from(DIGITS[usize::from(digit)])));
+        }
+        f.write_str(&text)
     }
 }
 
