@@ -189,11 +189,15 @@ fn offer_of(sections: &[(&str, &str)]) -> SessionDescription {
     SessionDescription::offer(text)
 }
 
-fn answer(peer: &mut Connection, now: Instant, offer: SessionDescription) -> Vec<peerline_sdp::MediaDescription> {
+fn answer_of(peer: &mut Connection, now: Instant, offer: SessionDescription) -> String {
     peer.set_remote_description(now, offer).expect("the offer fits");
     let answer = peer.create_answer().expect("an answer");
     peer.set_local_description(now, answer.clone()).expect("it is ours");
-    sections(&answer.sdp)
+    answer.sdp
+}
+
+fn answer(peer: &mut Connection, now: Instant, offer: SessionDescription) -> Vec<peerline_sdp::MediaDescription> {
+    sections(&answer_of(peer, now, offer))
 }
 
 fn maps(media: &peerline_sdp::MediaDescription) -> Vec<String> {
@@ -550,6 +554,24 @@ fn what_a_description_must_not_do_is_refused() {
         SdpFault::TooManyLines,
     );
     refused(changed("0F:0F", "0F:10"), SdpFault::ChangedFingerprint);
+}
+
+#[test]
+fn an_answer_does_not_widen_what_was_offered() {
+    let (mut alice, mut bob, now) = pair();
+    let init = TransceiverInit {
+        direction: TransceiverDirection::SendOnly,
+        ..TransceiverInit::default()
+    };
+    let id = alice.add_transceiver(now, MediaKind::Audio, init).expect("it is added");
+    let offer = alice.create_offer(OfferOptions::default()).expect("an offer");
+    alice.set_local_description(now, offer.clone()).expect("it is ours");
+    let answer = answer_of(&mut bob, now, offer).replace("a=recvonly", "a=sendrecv");
+    alice
+        .set_remote_description(now, SessionDescription::answer(answer))
+        .expect("it fits");
+    let own = alice.transceiver(id).expect("it is there");
+    assert_eq!(own.current_direction(), Some(TransceiverDirection::SendOnly));
 }
 
 #[test]
