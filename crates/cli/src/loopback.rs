@@ -144,6 +144,15 @@ async fn attend(
                     trace.line(name, &format!("connection {state}"));
                 }
                 Some(PeerEvent::NegotiationNeeded) => trace.line(name, "negotiation needed"),
+                Some(
+                    event @ (PeerEvent::Track(_)
+                    | PeerEvent::TrackRemoved { .. }
+                    | PeerEvent::TrackMuted(_)
+                    | PeerEvent::TrackUnmuted(_)
+                    | PeerEvent::TrackEnded(_)
+                    | PeerEvent::DtmfTone { .. }
+                    | PeerEvent::BandwidthEstimate(_)),
+                ) => trace.line(name, &format!("{event:?}")),
             },
             Some(candidate) = remote_candidates.recv() => {
                 if let Err(error) = pc.add_ice_candidate(candidate) {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-use peerline_connection::{ChannelFault, Error as Refusal};
+use peerline_connection::{ChannelFault, DtmfError, Error as Refusal};
 use peerline_dtls::CertificateError;
 
 /// Why a call was refused. Its text starts with the [`name`](Self::name) of the exception that a browser would throw, and says
@@ -13,6 +13,8 @@ use peerline_dtls::CertificateError;
 pub enum Error {
     /// The connection refused; nothing was changed.
     Refused(Refusal),
+    /// Tones cannot be played.
+    Dtmf(DtmfError),
     /// A connection needs a tokio runtime for its task and its sockets.
     NoRuntime,
     /// No certificate could be made.
@@ -35,6 +37,8 @@ impl Error {
         match self {
             Self::Refused(refusal) => refusal.name(),
             Self::NoRuntime => "InvalidStateError",
+            Self::Dtmf(DtmfError::UnknownTone(_)) => "InvalidCharacterError",
+            Self::Dtmf(_) => "InvalidStateError",
             Self::Certificate(_) | Self::Randomness | Self::Bind { .. } => "OperationError",
         }
     }
@@ -54,6 +58,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
             Self::Refused(refusal) => return refusal.fmt(f),
+            Self::Dtmf(error) => return write!(f, "{}: {error}", self.name()),
             Self::NoRuntime => "create connections within a tokio runtime that has I/O and time enabled",
             Self::Certificate(error) => {
                 return write!(
@@ -80,6 +85,7 @@ impl std::error::Error for Error {
         match self {
             Self::Refused(refusal) => Some(refusal),
             Self::Certificate(error) => Some(error),
+            Self::Dtmf(error) => Some(error),
             Self::NoRuntime | Self::Randomness | Self::Bind { .. } => None,
         }
     }

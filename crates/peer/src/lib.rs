@@ -49,6 +49,7 @@ mod inlet;
 mod interfaces;
 mod link;
 mod mdns;
+mod media;
 mod peer_connection;
 mod shared;
 mod sockets;
@@ -57,14 +58,27 @@ pub use configuration::{AddressFilter, Configuration};
 pub use data_channel::DataChannel;
 pub use endpoint::{Endpoint, EndpointStats};
 pub use error::Error;
-pub use peer_connection::{PeerConnection, PeerEvent};
+pub use media::clock::{MediaClock, rtp_timestamp};
+pub use media::dtmf::DtmfSender;
+pub use media::methods::TrackOrKind;
+pub use media::receiver::{RemoteTrack, RtpReceiver};
+pub use media::sender::{RtpSender, SenderEvent};
+pub use media::source::{LocalTrack, MediaFrame, SourceEvent, TrackSource};
+pub use media::track::Demand;
+pub use media::transceiver::RtpTransceiver;
+pub use peer_connection::{PeerConnection, PeerEvent, TrackEvent};
 
 pub use bytes::Bytes;
 pub use peerline_connection::{
-    CandidatePairStats, CandidateStats, ChannelFault, CongestionControl, ConnectionState, DataChannelInit,
-    DataChannelState, DataChannelStats, DtlsTransportState, Error as Refusal, IceCandidate, IceConnectionState,
-    IceGatheringState, Message, OfferOptions, PeerConnectionStats, SdpFault, SdpType, SessionDescription,
-    SignalingState, Stats, StatsKind, StatsReport, TransportStats,
+    CandidatePairStats, CandidateStats, CertificateStats, ChannelFault, CodecStats, CodecSupport, CongestionControl,
+    ConnectionState, DataChannelInit, DataChannelState, DataChannelStats, DtlsTransportState, DtmfError, DtmfTone,
+    Error as Refusal, ExtensionKind, Extensions, HeaderExtensionSupport, IceCandidate, IceConnectionState,
+    IceGatheringState, InboundRtpStats, IncomingFrame, IncomingPacket, MediaFault, MediaKind, MediaSourceStats,
+    Message, OfferOptions, OutboundRtpStats, OutgoingFrame, OutgoingPacket, PeerConnectionStats, ReceiveMode,
+    RemoteInboundRtpStats, RemoteOutboundRtpStats, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodec,
+    RtpCodecParameters, RtpEncodingParameters, RtpHeaderExtensionParameters, RtpReceiveParameters, RtpSendParameters,
+    SdpFault, SdpType, SendMediaError, SessionDescription, SignalingState, Stats, StatsKind, StatsReport,
+    TransceiverDirection, TransceiverId, TransceiverInit, TransportStats,
 };
 pub use peerline_dtls::{Certificate, CertificateError, CryptoProvider};
 

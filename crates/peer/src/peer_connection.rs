@@ -4,15 +4,18 @@ use std::fmt;
 use std::sync::Arc;
 
 use peerline_connection::{
-    Connection, ConnectionState, DataChannelInit, IceCandidate, IceConnectionState, IceGatheringState, OfferOptions,
-    SessionDescription, SignalingState, StatsReport,
+    Connection, ConnectionState, DataChannelInit, DtmfTone, IceCandidate, IceConnectionState, IceGatheringState,
+    OfferOptions, SessionDescription, SignalingState, StatsReport,
 };
 
 use crate::configuration::{Configuration, Network};
 use crate::data_channel::DataChannel;
 use crate::driver;
 use crate::error::Error;
-use crate::shared::{Anchor, News, Phase, Shared, wait_for_state};
+use crate::media::place::Place;
+use crate::media::receiver::RtpReceiver;
+use crate::media::transceiver::RtpTransceiver;
+use crate::shared::{Anchor, Facts, MediaNews, News, Phase, Shared, Signals, State, wait_for_state};
 
 /// A connection to another peer (`RTCPeerConnection`).
 ///
@@ -21,16 +24,17 @@ use crate::shared::{Anchor, News, Phase, Shared, wait_for_state};
 /// - `async` methods wait for something; several tasks may wait at once, and dropping such a future cancels nothing but
 ///   the waiting.
 ///
-/// It is a handle: clones are the same connection. When the last [`PeerConnection`] and the last [`DataChannel`] of a
-/// connection are dropped, it closes, and its task, sockets and memory are freed. While only channels are left, they
-/// work on, but channels that the other peer opens are closed, since nobody could ever see them.
+/// It is a handle: clones are the same connection. When the last [`PeerConnection`], [`DataChannel`], [`RtpTransceiver`],
+/// [`RtpSender`](crate::RtpSender) and [`RtpReceiver`] of a connection are dropped, it closes, and its task, sockets and memory
+/// are freed; a [`TrackSource`](crate::TrackSource) does not keep it. While only channels and the like are left, they work on,
+/// but channels that the other peer opens are closed, and its new tracks not kept, since nobody could ever see them.
 #[derive(Clone)]
 pub struct PeerConnection(Arc<Listener>);
 
 /// News of a connection, as [`PeerConnection::next_event`] gives them.
 #[derive(Debug)]
 pub enum PeerEvent {
-    /// An offer is needed: a first data channel was created, or ICE has to restart.
+    /// An offer is needed: a first data channel was created, tracks or directions have changed, or ICE has to restart.
     NegotiationNeeded,
     /// The signaling state changed.
     SignalingState(SignalingState),
@@ -44,6 +48,48 @@ pub enum PeerEvent {
     IceCandidate(Option<IceCandidate>),
     /// The other peer opened a data channel. It is open; dropping it closes it.
     DataChannel(DataChannel),
+    /// The other peer sends media, or says that what it sends belongs to more streams (`track`).
+    Track(TrackEvent),
+    /// What the other peer sends no longer belongs to these streams (`removetrack`).
+    TrackRemoved {
+        /// Who receives it.
+        transceiver: RtpTransceiver,
+        /// The streams that it has left, by their ids.
+        streams: Vec<String>,
+    },
+    /// The other peer no longer sends what this one receives (`mute`).
+    TrackMuted(RtpTransceiver),
+    /// The first packet has come, or the first after the track was muted (`unmute`).
+    TrackUnmuted(RtpTransceiver),
+    /// The transceiver was stopped, here or by the other peer (`ended`).
+    TrackEnded(RtpTransceiver),
+    /// A key was pressed at the other peer.
+    DtmfTone {
+        /// Who heard it.
+        transceiver: RtpTransceiver,
+        /// Which key, and for how long.
+        tone: DtmfTone,
+    },
+    /// What the other peer takes the path to it to carry, in bits a second (REMB). Only the latest is told.
+    BandwidthEstimate(u64),
+}
+
+/// What a new track is told with (`RTCTrackEvent`).
+#[derive(Clone, Debug)]
+pub struct TrackEvent {
+    /// Who receives it; its sender can send to the other peer in the same media section.
+    pub transceiver: RtpTransceiver,
+    /// Its receiver. Nothing is kept of what comes once it, and all others of the track, are dropped.
+    pub receiver: RtpReceiver,
+    /// The streams that the track belongs to, by their ids. Tracks of one stream are to be played in sync.
+    pub streams: Vec<String>,
+}
+
+/// News with what a handle on their subject needs.
+enum Told {
+    State(PeerEvent),
+    Channel(Box<Facts>, Arc<Signals>),
+    Media(MediaNews, Place),
 }
 
 impl PeerConnection {
@@ -115,7 +161,7 @@ impl PeerConnection {
     pub fn set_local_description(&self, description: impl Into<Option<SessionDescription>>) -> Result<(), Error> {
         let description = description.into();
         self.shared()
-            .update(|state, now| Ok(state.connection.set_local_description(now, description)?))
+            .update_media(|state, now| Ok(state.connection.set_local_description(now, description)?))
     }
 
     /// Applies what the other peer sent.
@@ -125,7 +171,7 @@ impl PeerConnection {
     /// wrong, saying where.
     pub fn set_remote_description(&self, description: SessionDescription) -> Result<(), Error> {
         self.shared()
-            .update(|state, now| Ok(state.connection.set_remote_description(now, description)?))
+            .update_media(|state, now| Ok(state.connection.set_remote_description(now, description)?))
     }
 
     /// Adds a candidate that the other peer sent; `None` says that there are no more.
@@ -152,28 +198,41 @@ impl PeerConnection {
     /// also when several tasks wait.
     pub async fn next_event(&self) -> Option<PeerEvent> {
         let shared = self.shared();
-        let (news, signals) = wait_for_state(shared, &shared.news, |state| {
-            let Some(news) = state.next_news() else {
-                return (state.phase == Phase::Ended).then_some(None);
-            };
-            let signals = match &news {
-                News::DataChannel(facts) => Arc::clone(state.channels.entry(facts.id).or_default()),
-                _ => Arc::default(),
-            };
-            Some(Some((news, signals)))
+        let told = wait_for_state(shared, &shared.news, |state| {
+            while let Some(news) = state.next_news() {
+                // What tells of a transceiver that is gone is history.
+                if let Some(told) = self.find_subject(state, news) {
+                    return Some(Some(told));
+                }
+            }
+            (state.phase == Phase::Ended).then_some(None)
         })
         .await?;
-        Some(match news {
+        // Handles are made when the state is not locked: to drop one locks it.
+        Some(match told {
+            Told::State(event) => event,
+            Told::Channel(facts, signals) => {
+                PeerEvent::DataChannel(DataChannel::new(Arc::clone(&self.0.anchor), *facts, signals))
+            }
+            Told::Media(news, place) => media_event(news, place),
+        })
+    }
+
+    fn find_subject(&self, state: &mut State, news: News) -> Option<Told> {
+        Some(Told::State(match news {
             News::NegotiationNeeded => PeerEvent::NegotiationNeeded,
             News::SignalingState(state) => PeerEvent::SignalingState(state),
             News::IceGatheringState(state) => PeerEvent::IceGatheringState(state),
             News::IceConnectionState(state) => PeerEvent::IceConnectionState(state),
             News::ConnectionState(state) => PeerEvent::ConnectionState(state),
             News::IceCandidate(candidate) => PeerEvent::IceCandidate(candidate.map(|candidate| *candidate)),
+            News::BandwidthEstimate(estimate) => PeerEvent::BandwidthEstimate(estimate),
             News::DataChannel(facts) => {
-                PeerEvent::DataChannel(DataChannel::new(Arc::clone(&self.0.anchor), *facts, signals))
+                let signals = Arc::clone(state.channels.entry(facts.id).or_default());
+                return Some(Told::Channel(facts, signals));
             }
-        })
+            News::Media(id, news) => return Some(Told::Media(news, Place::find(&self.0.anchor, state, id)?)),
+        }))
     }
 
     /// Waits until all local candidates are known, so that [`local_description`](Self::local_description) has them all: for
@@ -271,8 +330,28 @@ impl PeerConnection {
         self.shared().lock().connection.stats(driver::now())
     }
 
+    pub(crate) fn anchor(&self) -> &Arc<Anchor> {
+        &self.0.anchor
+    }
+
     fn shared(&self) -> &Shared {
         &self.0.anchor
+    }
+}
+
+fn media_event(news: MediaNews, place: Place) -> PeerEvent {
+    let transceiver = RtpTransceiver(place);
+    match news {
+        MediaNews::Track(streams) => PeerEvent::Track(TrackEvent {
+            receiver: RtpReceiver::counted(transceiver.0.clone()),
+            transceiver,
+            streams,
+        }),
+        MediaNews::TrackRemoved(streams) => PeerEvent::TrackRemoved { transceiver, streams },
+        MediaNews::Muted => PeerEvent::TrackMuted(transceiver),
+        MediaNews::Unmuted => PeerEvent::TrackUnmuted(transceiver),
+        MediaNews::Ended => PeerEvent::TrackEnded(transceiver),
+        MediaNews::DtmfTone(tone) => PeerEvent::DtmfTone { transceiver, tone },
     }
 }
 
@@ -295,11 +374,15 @@ impl Drop for Listener {
         self.anchor.update(|state, now| {
             state.listening = false;
             for news in std::mem::take(&mut state.news) {
-                if let News::DataChannel(facts) = news {
-                    state.channels.remove(&facts.id);
-                    if state.phase == Phase::Running {
-                        state.connection.close_channel(now, facts.id);
+                match news {
+                    News::DataChannel(facts) => {
+                        state.channels.remove(&facts.id);
+                        if state.phase == Phase::Running {
+                            state.connection.close_channel(now, facts.id);
+                        }
                     }
+                    News::Media(id, MediaNews::Track(_)) => state.remove_reader(id),
+                    _ => {}
                 }
             }
         });

@@ -7,19 +7,20 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::task::Waker;
 use std::time::Instant;
 
 use peerline_connection::{
-    ChannelId, Connection, ConnectionState, DataChannelState, Event, IceCandidate, IceConnectionState,
-    IceGatheringState, SignalingState,
+    ChannelId, Connection, ConnectionState, DataChannelState, DtmfTone, Event, IceCandidate, IceConnectionState,
+    IceGatheringState, SignalingState, TransceiverId,
 };
 use tokio::sync::Notify;
 
 use crate::alarms::Alarm;
 use crate::driver::{self, Armed};
 use crate::inlet::Inlet;
+use crate::media::slots::{MediaSignals, Slots};
 
 /// Unread news beyond this number replace older ones of their kind: only an application that never calls `next_event`
 /// gets there.
@@ -40,6 +41,10 @@ pub(crate) struct State {
     pub(crate) news: VecDeque<News>,
     /// The channels that have handles, or will have when their news is read.
     pub(crate) channels: BTreeMap<ChannelId, Arc<Signals>>,
+    /// What handles on transceivers share.
+    pub(crate) slots: Slots,
+    /// This very state, as sources know it.
+    pub(crate) own: Weak<Shared>,
     /// Channels on which `send` waits for room.
     pub(crate) full: Vec<ChannelId>,
     pub(crate) high_water_mark: usize,
@@ -90,6 +95,19 @@ pub(crate) enum News {
     ConnectionState(ConnectionState),
     IceCandidate(Option<Box<IceCandidate>>),
     DataChannel(Box<Facts>),
+    Media(TransceiverId, MediaNews),
+    BandwidthEstimate(u64),
+}
+
+/// News of one transceiver.
+pub(crate) enum MediaNews {
+    /// It counts as a reader of what is received.
+    Track(Vec<String>),
+    TrackRemoved(Vec<String>),
+    Muted,
+    Unmuted,
+    Ended,
+    DtmfTone(DtmfTone),
 }
 
 /// What never changes about a channel.
@@ -131,6 +149,9 @@ pub(crate) struct Wakes {
     readable: Vec<Arc<Signals>>,
     writable: Vec<Arc<Signals>>,
     all: Vec<Arc<Signals>>,
+    media_readable: Vec<Arc<MediaSignals>>,
+    media_sender: Vec<Arc<MediaSignals>>,
+    media_all: Vec<Arc<MediaSignals>>,
 }
 
 impl Wakes {
@@ -148,30 +169,35 @@ impl Wakes {
             .drain(..)
             .for_each(|signals| signals.writable.notify_waiters());
         self.all.drain(..).for_each(|signals| signals.wake_all());
+        self.media_readable
+            .drain(..)
+            .for_each(|signals| signals.readable.notify_waiters());
+        self.media_sender
+            .drain(..)
+            .for_each(|signals| signals.sender.notify_waiters());
+        self.media_all.drain(..).for_each(|signals| signals.wake_all());
+    }
+
+    /// A receiver has something to receive.
+    pub(crate) fn media_readable(&mut self, signals: &Arc<MediaSignals>) {
+        self.media_readable.push(Arc::clone(signals));
+    }
+
+    /// There is news about what is sent.
+    pub(crate) fn media_sender(&mut self, signals: &Arc<MediaSignals>) {
+        self.media_sender.push(Arc::clone(signals));
+    }
+
+    /// A transceiver is not what it was.
+    pub(crate) fn media_all(&mut self, signals: &Arc<MediaSignals>) {
+        self.media_all.push(Arc::clone(signals));
     }
 }
 
 impl Shared {
     pub(crate) fn new(connection: Connection, high_water_mark: usize) -> Arc<Self> {
-        let state = State {
-            connection,
-            phase: Phase::Running,
-            news: VecDeque::new(),
-            channels: BTreeMap::new(),
-            full: Vec::new(),
-            high_water_mark,
-            listening: true,
-            gather: false,
-            transport_changed: false,
-            names: Vec::new(),
-            driver: None,
-            sending: false,
-            alarm: None,
-            watch: None,
-            woken: None,
-        };
-        Arc::new(Self {
-            state: Mutex::new(state),
+        Arc::new_cyclic(|own| Self {
+            state: Mutex::new(State::new(connection, high_water_mark, Weak::clone(own))),
             inlet: Inlet::default(),
             news: Notify::new(),
             changed: Notify::new(),
@@ -204,14 +230,15 @@ impl Shared {
 
     /// Closes the connection; the driver then ends.
     pub(crate) fn close(&self) {
-        let everyone = self.update(|state, now| {
+        let (channels, media) = self.update(|state, now| {
             if state.phase == Phase::Running {
                 state.connection.close(now);
                 state.phase = Phase::Closing(now);
             }
+            state.detach_tracks();
             state.everyone()
         });
-        self.wake_everyone(&everyone);
+        self.wake_everyone(&channels, &media);
     }
 
     /// The driver is gone: nothing will happen any more.
@@ -225,19 +252,43 @@ impl Shared {
             state.digest(&mut Wakes::default());
         }
         state.phase = Phase::Ended;
-        let everyone = state.everyone();
+        state.detach_tracks();
+        let (channels, media) = state.everyone();
         drop(state);
-        self.wake_everyone(&everyone);
+        self.wake_everyone(&channels, &media);
     }
 
-    fn wake_everyone(&self, channels: &[Arc<Signals>]) {
+    fn wake_everyone(&self, channels: &[Arc<Signals>], media: &[Arc<MediaSignals>]) {
         self.news.notify_waiters();
         self.changed.notify_waiters();
         channels.iter().for_each(|signals| signals.wake_all());
+        media.iter().for_each(|signals| signals.wake_all());
     }
 }
 
 impl State {
+    fn new(connection: Connection, high_water_mark: usize, own: Weak<Shared>) -> Self {
+        Self {
+            connection,
+            phase: Phase::Running,
+            news: VecDeque::new(),
+            channels: BTreeMap::new(),
+            slots: Slots::new(),
+            own,
+            full: Vec::new(),
+            high_water_mark,
+            listening: true,
+            gather: false,
+            transport_changed: false,
+            names: Vec::new(),
+            driver: None,
+            sending: false,
+            alarm: None,
+            watch: None,
+            woken: None,
+        }
+    }
+
     /// Reads the connection's events: news for the application, work for the driver, wake-ups for who waits.
     pub(crate) fn digest(&mut self, wakes: &mut Wakes) {
         while let Some(event) = self.connection.poll_event() {
@@ -255,20 +306,34 @@ impl State {
                     self.transport_changed = true;
                     self.tell(News::IceConnectionState(state), wakes);
                 }
-                Event::ConnectionStateChange(state) => self.tell(News::ConnectionState(state), wakes),
+                Event::ConnectionStateChange(state) => {
+                    self.tell(News::ConnectionState(state), wakes);
+                    self.refresh_media(wakes);
+                }
                 Event::IceCandidate(candidate) => self.tell(News::IceCandidate(candidate.map(Box::new)), wakes),
                 Event::Gather => self.gather = true,
                 Event::ResolveName(name) => self.names.push(name),
-                // Media has no handles here yet.
-                Event::Track { .. }
-                | Event::TrackRemoved { .. }
-                | Event::TrackMuted(_)
-                | Event::TrackEnded(_)
-                | Event::MediaReadable(_)
-                | Event::KeyframeRequest(..)
-                | Event::BandwidthEstimate(_)
-                | Event::DtmfTone(..)
-                | Event::ToneChange(..) => {}
+                Event::Track { transceiver, streams } => self.welcome_track(transceiver, streams, wakes),
+                Event::TrackRemoved { transceiver, streams } => {
+                    self.tell(News::Media(transceiver, MediaNews::TrackRemoved(streams)), wakes);
+                }
+                Event::TrackMuted(id) => {
+                    self.on_track_muted(id, wakes);
+                    self.tell(News::Media(id, MediaNews::Muted), wakes);
+                }
+                Event::TrackEnded(id) => {
+                    self.on_track_ended(id, wakes);
+                    self.tell(News::Media(id, MediaNews::Ended), wakes);
+                }
+                Event::MediaReadable(id) => {
+                    if self.on_media_readable(id, wakes) {
+                        self.tell(News::Media(id, MediaNews::Unmuted), wakes);
+                    }
+                }
+                Event::KeyframeRequest(id, rid) => self.on_keyframe_request(id, rid, wakes),
+                Event::BandwidthEstimate(estimate) => self.tell(News::BandwidthEstimate(estimate), wakes),
+                Event::DtmfTone(id, tone) => self.tell(News::Media(id, MediaNews::DtmfTone(tone)), wakes),
+                Event::ToneChange(id, tone) => self.on_tone_change(id, tone, wakes),
                 Event::DataChannel(id) => self.welcome(id, wakes),
                 Event::ChannelReadable(id) => wakes.readable.extend(self.channels.get(&id).cloned()),
                 // Without a handle nobody will ever ask for it again.
@@ -336,8 +401,11 @@ impl State {
         });
     }
 
-    pub(crate) fn everyone(&self) -> Vec<Arc<Signals>> {
-        self.channels.values().cloned().collect()
+    fn everyone(&self) -> (Vec<Arc<Signals>>, Vec<Arc<MediaSignals>>) {
+        (
+            self.channels.values().cloned().collect(),
+            self.slots.everyone().collect(),
+        )
     }
 
     pub(crate) fn facts(&self, id: ChannelId) -> Option<Facts> {
@@ -387,6 +455,14 @@ impl State {
         }
     }
 
+    /// The peer sends a track: what comes is kept until the news of it is read, and as long as there is a handle then.
+    fn welcome_track(&mut self, id: TransceiverId, streams: Vec<String>, wakes: &mut Wakes) {
+        if self.listening {
+            self.add_reader(id);
+            self.tell(News::Media(id, MediaNews::Track(streams)), wakes);
+        }
+    }
+
     /// The oldest news that nobody has read.
     pub(crate) fn next_news(&mut self) -> Option<News> {
         let news = self.news.pop_front()?;
@@ -401,26 +477,29 @@ impl State {
         if !self.listening {
             return;
         }
-        if self.news.len() >= MAX_UNREAD {
+        // Of an estimate only the latest counts.
+        if self.news.len() >= MAX_UNREAD || matches!(news, News::BandwidthEstimate(_)) {
             self.forget_older(&news);
         }
         self.news.push_back(news);
         wakes.news = true;
     }
 
-    /// A state that was never read is history once another follows. Candidates and channels are limited by the machine.
+    /// A state that was never read is history once another follows. Candidates, channels and
+    /// tracks are limited by the machine.
     fn forget_older(&mut self, news: &News) {
-        if matches!(news, News::IceCandidate(_) | News::DataChannel(_)) {
+        if matches!(
+            news,
+            News::IceCandidate(_) | News::DataChannel(_) | News::Media(_, MediaNews::Track(_))
+        ) {
             return;
         }
-        let kind = std::mem::discriminant(news);
-        if let Some(older) = self
-            .news
-            .iter()
-            .position(|unread| std::mem::discriminant(unread) == kind)
-        {
-            self.news.remove(older);
-        }
+        let older = self.news.iter().position(|unread| match (unread, news) {
+            // Of tones, and of tracks that come and go, any is as old as another.
+            (News::Media(_, unread), News::Media(..)) => !matches!(unread, MediaNews::Track(_)),
+            _ => std::mem::discriminant(unread) == std::mem::discriminant(news),
+        });
+        older.map(|older| self.news.remove(older));
     }
 }
 

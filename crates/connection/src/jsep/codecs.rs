@@ -180,7 +180,7 @@ pub(super) fn redundant(codec: &RtpCodec) -> Option<u8> {
 /// payload format forbids to differ. Levels and sizes are each receiver's own.
 ///
 /// Of `rtx` and RED it is which payload type they are of, so that it means something within one description only.
-pub(super) fn meaning(codec: &RtpCodec) -> String {
+pub(crate) fn meaning(codec: &RtpCodec) -> String {
     let mut meaning = format!(
         "{}/{}/{}",
         codec.mime_type.to_ascii_lowercase(),

@@ -89,7 +89,8 @@ impl RtpCodec {
     }
 
     /// True for what only accompanies another codec: retransmissions, redundancy, comfort noise, tones.
-    pub(crate) fn is_auxiliary(&self) -> bool {
+    #[must_use]
+    pub fn is_auxiliary(&self) -> bool {
         ["rtx", "red", "ulpfec", "flexfec-03", "CN", "telephone-event"]
             .iter()
             .any(|name| self.is(name))

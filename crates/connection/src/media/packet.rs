@@ -14,6 +14,9 @@ pub struct OutgoingFrame {
     pub payload: Bytes,
     /// When it was sampled, in ticks of the codec's clock from any beginning; it wraps.
     pub timestamp: u32,
+    /// The same, as an instant: sender reports tell the peer which timestamps of sound and pictures belong together by it
+    /// (RFC 3550 §6.4.1). `None` for the present.
+    pub captured: Option<Instant>,
     /// Which layer of simulcast it is of; `None` for the only encoding, or the first.
     pub rid: Option<Arc<str>>,
     /// The codec, by its negotiated payload type; `None` for the one that the encoding sends.

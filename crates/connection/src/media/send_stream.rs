@@ -26,7 +26,7 @@ pub(super) struct SendStream {
     pub(super) history: History,
     /// The peer has reported on it: it knows whose packets these are.
     pub(super) is_known: bool,
-    /// When the latest packet was sent, and its timestamp: what sender reports extrapolate from.
+    /// When the latest packet was sampled, and its timestamp: what sender reports extrapolate from.
     pub(super) latest: Option<Latest>,
     /// When the application was last asked for a keyframe.
     pub(super) keyframe_asked: Option<Instant>,
@@ -158,7 +158,10 @@ impl SendStream {
     /// The timestamp that the stream has at `now`, extrapolated (RFC 3550 §6.4.1).
     pub(super) fn timestamp_at(&self, now: Instant) -> Option<u32> {
         let latest = self.latest?;
-        let ticks = now.saturating_duration_since(latest.at).as_micros() * u128::from(latest.clock_rate) / 1_000_000;
-        Some(latest.timestamp.wrapping_add(ticks as u32))
+        let ticks = |span: Duration| (span.as_micros() * u128::from(latest.clock_rate) / 1_000_000) as u32;
+        Some(match now.checked_duration_since(latest.at) {
+            Some(since) => latest.timestamp.wrapping_add(ticks(since)),
+            None => latest.timestamp.wrapping_sub(ticks(latest.at - now)),
+        })
     }
 }

@@ -131,7 +131,7 @@ impl Sender {
         stream.sent.frames += 1;
         stream.sent.keyframes += u64::from(packetized.keyframe);
         stream.latest = Some(Latest {
-            at: now,
+            at: frame.captured.unwrap_or(now),
             timestamp,
             clock_rate: codec.clock_rate,
             payload_type: codec.payload_type,

@@ -14,6 +14,7 @@ use crate::media::parameters::{MediaKind, RtpCodec, RtpEncodingParameters};
 use crate::state::TransceiverDirection;
 
 mod commands;
+mod negotiated;
 mod parameters;
 
 /// A transceiver of a connection: a sender and a receiver that share a media section (`RTCRtpTransceiver`).
