@@ -6,6 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use peerline_dtls::{Certificate, CryptoProvider};
 use peerline_sctp::CongestionControl;
+use peerline_srtp::Profile;
 
 use crate::media::capabilities::{self, CodecSupport, HeaderExtensionSupport};
 
@@ -49,6 +50,9 @@ pub struct Config {
     pub codecs: Arc<[CodecSupport]>,
     /// The header extensions of RTP to send and receive. Default those of Chromium that are spoken here.
     pub header_extensions: Arc<[HeaderExtensionSupport]>,
+    /// The profiles of SRTP to offer in DTLS and to accept, the preferred first (RFC 5764 §4.1.2). Default
+    /// [`Profile::ALL`], with AES-GCM of 128 bits first.
+    pub srtp_profiles: Arc<[Profile]>,
     /// Layers of simulcast that one section sends or receives (RFC 8853). Default 4; 1 refuses simulcast that is offered.
     pub max_simulcast_layers: usize,
     /// DTLS datagrams kept that arrive before the answer. Default 16: a whole flight.
@@ -76,6 +80,7 @@ impl Config {
             max_media_sections: 256,
             codecs: capabilities::default_codecs(),
             header_extensions: capabilities::default_header_extensions(),
+            srtp_profiles: Arc::new(Profile::ALL),
             max_simulcast_layers: 4,
             max_early_datagrams: 16,
         }

@@ -404,8 +404,10 @@ impl Connection {
     /// Starts DTLS in the negotiated role; what came early is handed over.
     pub(crate) fn start_dtls(&mut self, now: Instant, role: dtls::Role, fingerprints: Vec<dtls::Fingerprint>) {
         debug_assert!(self.upper.dtls.is_none(), "DTLS is started once");
+        let profiles = self.config.srtp_profiles.iter();
         let config = dtls::Config {
             remote_fingerprints: fingerprints,
+            srtp_profiles: profiles.map(|profile| dtls::SrtpProfile(profile.number())).collect(),
             hello_verify_request: self.config.hello_verify_request,
             mtu: self.config.mtu,
             provider: self.config.provider.clone(),

@@ -75,6 +75,7 @@ pub use transceiver::{Track, TrackOrKind, Transceiver, TransceiverId, Transceive
 
 pub use peerline_dtls::{Certificate, CryptoProvider, default_provider};
 pub use peerline_sctp::CongestionControl;
+pub use peerline_srtp::Profile as SrtpProfile;
 
 /// The README's example, compiled.
 #[cfg(doctest)]

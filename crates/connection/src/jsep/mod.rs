@@ -13,7 +13,7 @@ use peerline_dtls as dtls;
 use peerline_ice as ice;
 use peerline_sdp as sdp;
 use peerline_sdp::attribute::{
-    Fingerprint, HashFunction, IceLite, IceOptions, IcePwd, IceUfrag, MaxMessageSize, Mid, Setup,
+    Direction, Fingerprint, HashFunction, IceLite, IceOptions, IcePwd, IceUfrag, MaxMessageSize, Mid, RtpMap, Setup,
 };
 use peerline_sdp::{MediaDescription, Origin, Section as _};
 
@@ -205,13 +205,28 @@ fn fingerprint_to_sdp(fingerprint: dtls::Fingerprint) -> Fingerprint {
 
 /// A media section that says no, in the words of the one that asked (RFC 3264 §6).
 fn rejected(media: &MediaDescription) -> MediaDescription {
-    let line = sdp::MediaLine {
+    let mut line = sdp::MediaLine {
         port: 0,
         port_count: None,
         ..media.media_line()
     };
+    // "It MAY list just a single media format" (RFC 3264 §8.2).
+    line.formats.truncate(1);
     let mut rejected = MediaDescription::new(&line);
     rejected.set_connection(&sdp::Connection::unspecified());
+    if media.is_rtp() {
+        // No direction would mean `sendrecv` (RFC 8866 §6.7), and a format without a map says nothing. It is no matter here, but
+        // there are stacks that refuse such a section; browsers write both.
+        rejected.push(&Direction::Inactive);
+        let map = media.attributes::<RtpMap>().filter_map(Result::ok);
+        for map in map.filter(|map| {
+            line.formats
+                .iter()
+                .any(|format| *format == map.payload_type.to_string())
+        }) {
+            rejected.push(&map);
+        }
+    }
     if let Some(mid) = media.mid() {
         rejected.push(&Mid::new(mid));
     }
