@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::media::{Frame, MediaPlan, Settings};
 use crate::peer::{Channel, ChannelPlan, Message, News, Peer};
 
 /// Who offers, and who is the client of DTLS: peer 0 or peer 1.
@@ -34,6 +35,8 @@ pub struct Seat {
     pub address: SocketAddr,
     /// Whether it will be the client of DTLS. The descriptions say so too; this is for a stack that has to be configured.
     pub dtls_client: bool,
+    /// What it is to send and receive.
+    pub media: Settings,
 }
 
 /// Makes a peer.
@@ -52,6 +55,8 @@ pub struct Lab {
     random: u64,
     /// All that has happened at each.
     pub news: [Vec<News>; 2],
+    /// The media sections of the latest offer, in its order.
+    pub mids: Vec<String>,
 }
 
 /// How long a datagram travels.
@@ -60,21 +65,40 @@ const DELAY: Duration = Duration::from_millis(5);
 /// How long anything may take, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// `a=mid` of each section with media.
+fn mids(sdp: &str) -> Vec<String> {
+    let sections = sdp.split("\r\nm=").skip(1);
+    let media = sections.filter(|section| section.starts_with("audio") || section.starts_with("video"));
+    media
+        .map(|section| {
+            let mid = section.lines().find_map(|line| line.strip_prefix("a=mid:"));
+            mid.expect("sections have names").to_owned()
+        })
+        .collect()
+}
+
 fn address(who: usize) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, [1, 2][who]], 5000))
 }
 
 impl Lab {
     /// Two peers that have not met.
+    #[must_use]
+    pub fn new(way: Way, makers: [Maker; 2]) -> Self {
+        Self::with(way, makers, [Settings::default(); 2])
+    }
+
+    /// Two peers that have not met, with settings for media of their own.
     // The time has to begin somewhere; from there on it is virtual.
     #[allow(clippy::disallowed_methods)]
     #[must_use]
-    pub fn new(way: Way, makers: [Maker; 2]) -> Self {
+    pub fn with(way: Way, makers: [Maker; 2], media: [Settings; 2]) -> Self {
         let now = Instant::now();
         let seat = |who| Seat {
             now,
             address: address(who),
             dtls_client: way.client == who,
+            media: media[who],
         };
         let [zero, one] = makers;
         Self {
@@ -85,6 +109,7 @@ impl Lab {
             network: VecDeque::new(),
             random: 1,
             news: [Vec::new(), Vec::new()],
+            mids: Vec::new(),
         }
     }
 
@@ -104,6 +129,7 @@ impl Lab {
     pub fn negotiate(&mut self) {
         let Way { offerer, client } = self.way;
         let offer = self.peers[offerer].create_offer(self.now);
+        self.mids = mids(&offer);
         assert!(offer.contains("a=setup:actpass"), "{offer}");
         // The offer leaves the choice to the answerer; here it is taken from it, since everybody takes `active` and
         // `passive` in an offer too, and the offerer has to live with either answer (RFC 8842 §5.3).
@@ -120,6 +146,52 @@ impl Lab {
         };
         assert!(answer.contains(expected), "no {expected} in {answer}");
         self.peers[offerer].accept_answer(self.now, &answer);
+    }
+
+    /// Another offer and answer on a connection that is up. It gives the answer.
+    pub fn renegotiate(&mut self, offerer: usize) -> String {
+        self.settle();
+        let offer = self.peers[offerer].create_offer(self.now);
+        self.mids = mids(&offer);
+        let answer = self.peers[1 - offerer].create_answer(self.now, &offer);
+        self.peers[offerer].accept_answer(self.now, &answer);
+        answer
+    }
+
+    /// Negotiates and waits until both can send media.
+    pub fn call(&mut self) {
+        self.negotiate();
+        self.expect("both to be connected", |lab| {
+            lab.peers.iter_mut().all(|peer| peer.is_connected())
+        });
+        // What the last flight of DTLS brings about at the other side takes a moment.
+        self.run_for(Duration::from_millis(200));
+    }
+
+    /// Adds to what a peer has to send or wants to receive.
+    pub fn add_media(&mut self, who: usize, plan: &MediaPlan) {
+        self.peers[who].add_media(self.now, plan);
+    }
+
+    /// Sends a frame in the media section of that place.
+    pub fn send_frame(&mut self, who: usize, section: usize, frame: &Frame) {
+        let mid = self.mids[section].clone();
+        self.peers[who].send_frame(self.now, &mid, frame);
+    }
+
+    /// The frames that have come in the media section of that place.
+    pub fn frames(&self, who: usize, section: usize) -> impl Iterator<Item = &Frame> {
+        let mid = &self.mids[section];
+        self.news[who].iter().filter_map(move |news| match news {
+            News::Frame(on, frame) if on == mid => Some(frame),
+            _ => None,
+        })
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.now
     }
 
     /// One of the peers.

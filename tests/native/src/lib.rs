@@ -1,13 +1,16 @@
 //! Other implementations against this one: OpenSSL over UDP on the loopback interface, other Rust stacks in memory.
 //!
 //! The map: [`openssl`] runs the command line program of that name, [`dtls_over_udp`] our DTLS beside it. [`peer`] is what a
-//! stack with data channels can do, and [`ours`] does it with this one; [`lab`] puts two such peers on a network in virtual
-//! time, and [`scenarios`] is what they have to get through, whoever they are. SCTP alone is tested beside dcsctp, packet by
-//! packet, in `tests/dcsctp.rs`. [`libsrtp`] runs the library of that name for SRTP.
+//! WebRTC stack can do, with [`media`] for its part of it, and [`ours`] does it with this one; [`lab`] puts two such peers on a
+//! network in virtual time. [`scenarios`] with data channels and [`calls`] with media are what they have to get through, whoever
+//! they are; [`scenarios!`] makes tests of them all for a stack. SCTP alone is tested beside dcsctp, packet by packet, in
+//! `tests/dcsctp.rs`. [`libsrtp`] runs the library of that name for SRTP.
 
+pub mod calls;
 pub mod dtls_over_udp;
 pub mod lab;
 pub mod libsrtp;
+pub mod media;
 pub mod openssl;
 pub mod ours;
 pub mod peer;

@@ -7,12 +7,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::BytesMut;
 use peerline_connection::{
-    Certificate, ChannelId, Config, Connection, ConnectionState, DataChannelInit, Error, Event, OfferOptions,
-    SessionDescription, default_provider,
+    Certificate, ChannelId, CodecSupport, Config, Connection, ConnectionState, DataChannelInit, Error, Event,
+    IncomingFrame, MediaKind, OfferOptions, OutgoingFrame, RtpCodecParameters, RtpEncodingParameters,
+    SessionDescription, SrtpProfile, StatsKind, Track, TransceiverDirection, TransceiverId, TransceiverInit,
+    default_provider,
 };
 use peerline_wire::{Datagram, FiveTuple, Transport};
 
 use crate::lab::Seat;
+use crate::media::{Codec, Counts, Direction, Format, Frame, Media, MediaPlan};
 use crate::peer::{Channel, ChannelPlan, Message, News, Peer};
 
 /// What a packet of Ethernet leaves to UDP over IPv6: no datagram may be larger (RFC 8899 finds that the path takes it).
@@ -25,6 +28,7 @@ pub struct Ours {
     channels: Vec<ChannelId>,
     news: VecDeque<News>,
     closed: bool,
+    tracks: usize,
 }
 
 impl Ours {
@@ -35,8 +39,14 @@ impl Ours {
             let day = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
             Arc::new(Certificate::generate(&default_provider(), day).expect("ring makes one"))
         });
+        let srtp = seat.media.srtp.map(|profile| SrtpProfile::from_number(profile as u16));
         let config = Config {
             rng_seed: [7; 32],
+            codecs: seat.media.formats.iter().map(to_support).collect(),
+            srtp_profiles: match srtp {
+                Some(only) => Arc::new([only.expect("we have all")]),
+                None => Arc::new(SrtpProfile::ALL),
+            },
             ..Config::new(certificate.clone())
         };
         Box::new(Self {
@@ -45,6 +55,7 @@ impl Ours {
             channels: Vec::new(),
             news: VecDeque::new(),
             closed: false,
+            tracks: 0,
         })
     }
 
@@ -68,6 +79,16 @@ impl Ours {
                     }
                 }
                 Event::ChannelClosed(id) => self.news.push_back(News::ChannelClosed(self.find(id))),
+                Event::MediaReadable(id) => {
+                    while let Some(frame) = self.connection.recv_frame(id) {
+                        let news = News::Frame(self.mid(id), self.to_frame(id, frame));
+                        self.news.push_back(news);
+                    }
+                }
+                Event::KeyframeRequest(id, rid) => {
+                    let news = News::KeyframeRequest(self.mid(id), rid.map(|rid| rid.to_string()));
+                    self.news.push_back(news);
+                }
                 Event::ChannelError(id) => panic!("the peer broke the rules of {:?}", self.find(id)),
                 // Its own close is no news.
                 Event::ConnectionStateChange(ConnectionState::Closed | ConnectionState::Failed) if !self.closed => {
@@ -87,9 +108,57 @@ impl Ours {
         )
     }
 
+    fn mid(&self, id: TransceiverId) -> String {
+        let transceiver = self.connection.transceiver(id).expect("a transceiver that is known");
+        transceiver.mid().expect("it is bound to a section").to_owned()
+    }
+
+    fn transceiver(&self, mid: &str) -> TransceiverId {
+        let mut all = self.connection.transceivers();
+        let found = all.find(|transceiver| transceiver.mid() == Some(mid));
+        found.unwrap_or_else(|| panic!("no section {mid}")).id()
+    }
+
+    fn to_frame(&self, id: TransceiverId, frame: IncomingFrame) -> Frame {
+        let parameters = self.connection.receive_parameters(id).expect("it receives");
+        let codec = find_codec(&parameters.codecs, |codec| codec.payload_type == frame.payload_type);
+        Frame {
+            codec: Codec::from_mime_type(&codec.codec.mime_type).expect("one that was negotiated"),
+            rid: frame.rid.map(|rid| rid.to_string()),
+            timestamp: frame.timestamp,
+            data: frame.payload.to_vec(),
+        }
+    }
+
     fn local_sdp(&mut self, now: Instant) -> String {
         self.attend(now);
         self.connection.local_description().expect("one was set").sdp
+    }
+}
+
+fn find_codec(codecs: &[RtpCodecParameters], is_it: impl Fn(&RtpCodecParameters) -> bool) -> &RtpCodecParameters {
+    let found = codecs.iter().find(|codec| is_it(codec));
+    found.unwrap_or_else(|| panic!("it is not among {codecs:#?}"))
+}
+
+fn to_support(format: &Format) -> CodecSupport {
+    let Format {
+        codec,
+        payload_type,
+        rtx,
+    } = *format;
+    match codec {
+        Codec::Opus => CodecSupport::new(codec.mime_type(), 48_000, Some(2), codec.fmtp(), payload_type),
+        _ => CodecSupport::video(codec.mime_type(), codec.fmtp(), payload_type, rtx),
+    }
+}
+
+fn to_ours(direction: Direction) -> TransceiverDirection {
+    match direction {
+        Direction::SendRecv => TransceiverDirection::SendRecv,
+        Direction::SendOnly => TransceiverDirection::SendOnly,
+        Direction::RecvOnly => TransceiverDirection::RecvOnly,
+        Direction::Inactive => TransceiverDirection::Inactive,
     }
 }
 
@@ -210,5 +279,128 @@ impl Peer for Ours {
     fn close(&mut self, now: Instant) {
         self.closed = true;
         self.connection.close(now);
+    }
+}
+
+impl Media for Ours {
+    fn add_media(&mut self, now: Instant, plan: &MediaPlan) {
+        let kind = if plan.is_video {
+            MediaKind::Video
+        } else {
+            MediaKind::Audio
+        };
+        self.tracks += 1;
+        let track = Track {
+            id: format!("track-{}", self.tracks),
+            kind,
+        };
+        if plan.direction == Direction::SendRecv && plan.rids.is_empty() {
+            // It may go into a section that is offered.
+            self.connection
+                .add_track(now, track, &["ours".to_owned()])
+                .expect("a track");
+            return;
+        }
+        let encoding = |rid: &&str| RtpEncodingParameters {
+            rid: (*rid).to_owned(),
+            ..RtpEncodingParameters::default()
+        };
+        let init = TransceiverInit {
+            direction: to_ours(plan.direction),
+            streams: vec!["ours".to_owned()],
+            send_encodings: plan.rids.iter().map(encoding).collect(),
+        };
+        if plan.direction == Direction::RecvOnly {
+            self.connection.add_transceiver(now, kind, init).expect("a transceiver");
+        } else {
+            self.connection
+                .add_transceiver(now, track, init)
+                .expect("a transceiver");
+        }
+    }
+
+    fn set_direction(&mut self, now: Instant, mid: &str, direction: Direction) {
+        let id = self.transceiver(mid);
+        self.connection
+            .set_direction(now, id, to_ours(direction))
+            .expect("it runs");
+    }
+
+    fn agree(&mut self, now: Instant, mid: &str, direction: Direction) {
+        self.set_direction(now, mid, direction);
+    }
+
+    fn stop(&mut self, now: Instant, mid: &str) {
+        let id = self.transceiver(mid);
+        self.connection.stop_transceiver(now, id).expect("it runs");
+    }
+
+    fn direction(&mut self, mid: &str) -> Direction {
+        let mut all = self.connection.transceivers();
+        let Some(found) = all.find(|transceiver| transceiver.mid() == Some(mid)) else {
+            return Direction::Inactive;
+        };
+        match found.current_direction() {
+            Some(TransceiverDirection::SendRecv) => Direction::SendRecv,
+            Some(TransceiverDirection::SendOnly) => Direction::SendOnly,
+            Some(TransceiverDirection::RecvOnly) => Direction::RecvOnly,
+            Some(TransceiverDirection::Inactive | TransceiverDirection::Stopped) | None => Direction::Inactive,
+        }
+    }
+
+    fn is_connected(&mut self) -> bool {
+        self.connection.connection_state() == ConnectionState::Connected
+    }
+
+    fn send_frame(&mut self, now: Instant, mid: &str, frame: &Frame) {
+        let id = self.transceiver(mid);
+        let parameters = self.connection.send_parameters(id).expect("it sends");
+        let mime_type = frame.codec.mime_type();
+        let codec = find_codec(&parameters.codecs, |codec| {
+            codec.codec.mime_type.eq_ignore_ascii_case(mime_type)
+        });
+        let frame = OutgoingFrame {
+            payload: frame.data.clone().into(),
+            timestamp: frame.timestamp,
+            rid: frame.rid.as_deref().map(Into::into),
+            payload_type: Some(codec.payload_type),
+            ..OutgoingFrame::default()
+        };
+        self.connection.send_frame(now, id, frame).expect("it is sent");
+    }
+
+    fn request_keyframe(&mut self, now: Instant, mid: &str, rid: Option<&'static str>) {
+        let id = self.transceiver(mid);
+        self.connection.request_keyframe(now, id, rid);
+    }
+
+    fn counts(&mut self, now: Instant, mid: &str) -> Counts {
+        let report = self.connection.stats(now);
+        let mut counts = Counts::default();
+        let mut ssrc = None;
+        for stats in &report.stats {
+            match &stats.kind {
+                StatsKind::OutboundRtp(stats) if stats.mid == mid => {
+                    ssrc = Some(stats.ssrc);
+                    counts.sent = stats.packets_sent;
+                    counts.nacks_received = stats.nack_count;
+                    counts.keyframe_requests_received =
+                        stats.pli_count.unwrap_or_default() + stats.fir_count.unwrap_or_default();
+                }
+                StatsKind::InboundRtp(stats) if stats.mid == mid => {
+                    counts.received = stats.packets_received + stats.retransmitted_packets_received;
+                }
+                _ => {}
+            }
+        }
+        for stats in &report.stats {
+            if let StatsKind::RemoteInboundRtp(stats) = &stats.kind
+                && Some(stats.ssrc) == ssrc
+            {
+                counts.round_trip = stats.round_trip_time;
+                counts.remote_loss = Some(stats.fraction_lost);
+            }
+        }
+        counts
     }
 }

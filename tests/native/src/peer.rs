@@ -1,11 +1,13 @@
-//! What a WebRTC stack with data channels can do, in the least words that all of them share.
+//! What a WebRTC stack can do, in the least words that all of them share.
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use crate::media::{Frame, Media, SrtpProfile};
+
 /// One end of a connection in virtual time. It is driven as our machines are: it is told the time and the datagrams, and asked
 /// for what it has to send and to say. It has one UDP address, known from the start.
-pub trait Peer {
+pub trait Peer: Media {
     /// Creates an offer, with all candidates, and sets it as the local description.
     fn create_offer(&mut self, now: Instant) -> String;
     /// Takes an offer, and creates and sets the answer, with all candidates.
@@ -52,8 +54,32 @@ pub struct Quirks {
     pub reuses_ids_early: bool,
     /// It closes the channels when the other side closes the connection, but says nothing about the connection.
     pub no_news_of_closing: bool,
+    /// It can send only what a track was added with.
+    pub one_codec_a_track: bool,
+    /// A section that either side has stopped goes on in its offers and answers.
+    pub ignores_stops: bool,
+    /// Its statistics have no round trip.
+    pub measures_no_round_trip: bool,
+    /// It lacks AES-CM with tags of 32 bits.
+    pub no_short_tags: bool,
     /// The other way round: when the other side closes the connection, it says nothing about the channels.
     pub closes_channels_silently: bool,
+}
+
+impl Quirks {
+    /// The profiles of SRTP that it has.
+    #[must_use]
+    pub fn srtp_profiles(&self) -> Vec<SrtpProfile> {
+        let mut all = vec![
+            SrtpProfile::AeadAes128Gcm,
+            SrtpProfile::AeadAes256Gcm,
+            SrtpProfile::Aes128CmHmacSha1_80,
+        ];
+        if !self.no_short_tags {
+            all.push(SrtpProfile::Aes128CmHmacSha1_32);
+        }
+        all
+    }
 }
 
 /// A channel of one peer: the how manieth it came to know, from 0.
@@ -126,6 +152,10 @@ pub enum News {
     Message(Channel, Message),
     /// A channel is closed.
     ChannelClosed(Channel),
+    /// A frame has come in a media section.
+    Frame(String, Frame),
+    /// The other side wants a keyframe, of one layer or of the only stream.
+    KeyframeRequest(String, Option<String>),
     /// The other side has closed the connection, or it has failed.
     Closed,
 }

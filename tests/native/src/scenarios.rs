@@ -240,3 +240,49 @@ fn pattern(seed: u64, len: usize) -> Vec<u8> {
     };
     (0..len).map(|_| next()).collect()
 }
+
+/// A test for each scenario: first what the stack gets through with itself, where it does, then with us in all four ways.
+#[macro_export]
+macro_rules! scenarios {
+    ($make:expr) => {
+        $crate::scenarios! { $make,
+            messages_of_every_kind: $crate::scenarios::messages,
+            channels_of_every_kind: $crate::scenarios::channel_kinds,
+            channels_agreed_on_beforehand: $crate::scenarios::negotiated_channels,
+            losses_without_retransmissions: $crate::scenarios::partial_reliability,
+            channels_close_from_either_side: $crate::scenarios::closing_channels,
+            eight_mebibytes_each_way: $crate::scenarios::bulk,
+            much_on_a_lossy_path: $crate::scenarios::bulk_with_losses,
+            the_connection_closes_from_either_side: $crate::scenarios::closing_the_connection,
+            calls_with_sound_and_pictures: $crate::calls::both_ways,
+            calls_one_way: $crate::calls::one_way,
+            a_codec_order_and_numbers_of_its_own: $crate::calls::other_numbers,
+            every_profile_of_srtp: $crate::calls::srtp_profiles,
+            pictures_on_a_lossy_path: $crate::calls::losses,
+            keyframes_are_asked_for: $crate::calls::keyframe_requests,
+            layers_of_simulcast: $crate::calls::simulcast,
+            renegotiation_in_mid_call: $crate::calls::renegotiation,
+            statistics_of_both_ends: $crate::calls::statistics,
+            a_data_channel_beside_media: $crate::calls::data_beside_media,
+            either_side_hangs_up: $crate::calls::hanging_up,
+        }
+    };
+    ($make:expr, $($name:ident: $scenario:path,)*) => {
+        $(
+            #[test]
+            fn $name() {
+                $crate::scenarios::run($scenario, $make);
+            }
+        )*
+    };
+}
+
+/// Runs a scenario as the control, another stack with itself, and with us in all four ways.
+pub fn run(scenario: fn(Way, [Maker; 2]), other: Maker) {
+    println!("with itself");
+    scenario(Way::ALL[0], [other, other]);
+    println!("with us");
+    Way::ALL
+        .into_iter()
+        .for_each(|way| scenario(way, [crate::ours::Ours::make, other]));
+}

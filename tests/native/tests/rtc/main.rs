@@ -1,4 +1,4 @@
-//! Data channels with rtc, the machine inside webrtc-rs: in memory, in virtual time, each side as offerer, as answerer, as
+//! Data channels and media with rtc, the machine inside webrtc-rs: in memory, in virtual time, each side as offerer, as answerer, as
 //! DTLS client and server.
 
 use std::collections::VecDeque;
@@ -6,10 +6,8 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::BytesMut;
-use peerline_native::lab::{Maker, Seat, Way};
-use peerline_native::ours::Ours;
+use peerline_native::lab::Seat;
 use peerline_native::peer::{Channel, ChannelPlan, Message, News, Peer, Quirks};
-use peerline_native::scenarios;
 use rtc::data_channel::{RTCDataChannelId, RTCDataChannelInit, RTCDataChannelState};
 use rtc::peer_connection::configuration::RTCConfigurationBuilder;
 use rtc::peer_connection::configuration::setting_engine::{SctpMaxMessageSize, SettingEngineBuilder};
@@ -22,12 +20,15 @@ use rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
 use rtc::sansio::Protocol;
 use rtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
 
+mod media;
+
 struct Rtc {
     connection: RTCPeerConnection,
     address: SocketAddr,
     channels: Vec<RTCDataChannelId>,
     news: VecDeque<News>,
     closed: bool,
+    media: media::State,
 }
 
 /// What is queued on a channel before we wait: rtc itself knows no limit.
@@ -43,9 +44,13 @@ impl Rtc {
         let settings = SettingEngineBuilder::new()
             // It does not look at what the offer leaves it to choose from.
             .with_answering_dtls_role(role)
+            .with_srtp_protection_profiles(media::profiles(seat.media.srtp))
             .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(256 * 1024))
             .build();
+        let (engine, registry) = media::engine(seat.media.formats);
         let mut connection = RTCPeerConnectionBuilder::new()
+            .with_media_engine(engine)
+            .with_interceptor_registry(registry)
             .with_configuration(RTCConfigurationBuilder::new().build())
             .with_setting_engine(settings)
             .build(seat.now)
@@ -70,6 +75,7 @@ impl Rtc {
             channels: Vec::new(),
             news: VecDeque::new(),
             closed: false,
+            media: media::State::default(),
         })
     }
 
@@ -88,13 +94,30 @@ impl Rtc {
                 RTCPeerConnectionEvent::OnConnectionStateChangeEvent(
                     RTCPeerConnectionState::Closed | RTCPeerConnectionState::Failed,
                 ) if !self.closed => News::Closed,
+                RTCPeerConnectionEvent::OnConnectionStateChangeEvent(RTCPeerConnectionState::Connected) => {
+                    self.media.connected = true;
+                    continue;
+                }
+                RTCPeerConnectionEvent::OnTrack(event) => {
+                    self.on_track_event(event);
+                    continue;
+                }
                 _ => continue,
             };
             self.news.push_back(news);
         }
         while let Some(tagged) = self.connection.poll_read() {
-            let RTCMessage::DataChannelMessage(id, message) = tagged.message else {
-                continue;
+            let (id, message) = match tagged.message {
+                RTCMessage::DataChannelMessage(id, message) => (id, message),
+                RTCMessage::RtpPacket(track, packet) => {
+                    self.on_rtp(tagged.now, &track, packet);
+                    continue;
+                }
+                RTCMessage::RtcpPacket(_, packets) => {
+                    self.on_rtcp(&packets);
+                    continue;
+                }
+                _ => continue,
             };
             let channel = self.find(id);
             let message = if message.is_string {
@@ -228,67 +251,13 @@ impl Peer for Rtc {
         Quirks {
             forgets_reliability: true,
             reuses_ids_early: true,
+            one_codec_a_track: true,
+            ignores_stops: true,
+            measures_no_round_trip: true,
             no_news_of_closing: true,
             ..Quirks::default()
         }
     }
 }
 
-fn with_us(scenario: fn(Way, [Maker; 2])) {
-    Way::ALL
-        .into_iter()
-        .for_each(|way| scenario(way, [Ours::make, Rtc::make]));
-}
-
-/// The control: what rtc gets through with itself.
-fn alone(scenario: fn(Way, [Maker; 2])) {
-    scenario(Way::ALL[0], [Rtc::make, Rtc::make]);
-}
-
-#[test]
-fn messages_of_every_kind() {
-    alone(scenarios::messages);
-    with_us(scenarios::messages);
-}
-
-#[test]
-fn channels_of_every_kind() {
-    alone(scenarios::channel_kinds);
-    with_us(scenarios::channel_kinds);
-}
-
-#[test]
-fn channels_agreed_on_beforehand() {
-    alone(scenarios::negotiated_channels);
-    with_us(scenarios::negotiated_channels);
-}
-
-#[test]
-fn losses_without_retransmissions() {
-    alone(scenarios::partial_reliability);
-    with_us(scenarios::partial_reliability);
-}
-
-#[test]
-fn channels_close_from_either_side() {
-    alone(scenarios::closing_channels);
-    with_us(scenarios::closing_channels);
-}
-
-#[test]
-fn eight_mebibytes_each_way() {
-    alone(scenarios::bulk);
-    with_us(scenarios::bulk);
-}
-
-#[test]
-fn much_on_a_lossy_path() {
-    alone(scenarios::bulk_with_losses);
-    with_us(scenarios::bulk_with_losses);
-}
-
-#[test]
-fn the_connection_closes_from_either_side() {
-    alone(scenarios::closing_the_connection);
-    with_us(scenarios::closing_the_connection);
-}
+peerline_native::scenarios!(Rtc::make);

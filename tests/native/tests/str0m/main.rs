@@ -1,17 +1,18 @@
-//! Data channels with str0m: in memory, in virtual time, each side as offerer, as answerer, as DTLS client and server.
+//! Data channels and media with str0m: in memory, in virtual time, each side as offerer, as answerer, as DTLS client and server.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use peerline_native::lab::{Maker, Seat, Way};
-use peerline_native::ours::Ours;
+use peerline_native::lab::Seat;
+use peerline_native::media::Counts;
 use peerline_native::peer::{Channel, ChannelPlan, Message, News, Peer, Quirks};
-use peerline_native::scenarios;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event, Input, Output, Rtc};
+
+mod media;
 
 struct Str0m {
     rtc: Rtc,
@@ -24,11 +25,16 @@ struct Str0m {
     timeout: Option<Instant>,
     transmits: VecDeque<Vec<u8>>,
     news: VecDeque<News>,
+    changes: Vec<media::Change>,
+    counts: HashMap<String, Counts>,
 }
 
 impl Str0m {
     fn make(seat: Seat) -> Box<dyn Peer> {
-        let mut rtc = Rtc::builder().set_sctp_max_buffered_amount(4 << 20).build(seat.now);
+        let config = Rtc::builder()
+            .set_sctp_max_buffered_amount(4 << 20)
+            .set_stats_interval(Some(Duration::from_secs(1)));
+        let mut rtc = media::configure(config, seat.media.formats).build(seat.now);
         rtc.add_local_candidate(Candidate::host(seat.address, "udp").expect("an address"));
         Box::new(Self {
             rtc,
@@ -40,6 +46,8 @@ impl Str0m {
             timeout: Some(seat.now),
             transmits: VecDeque::new(),
             news: VecDeque::new(),
+            changes: Vec::new(),
+            counts: HashMap::new(),
         })
     }
 
@@ -79,7 +87,7 @@ impl Str0m {
             }
             Event::ChannelClose(id) => News::ChannelClosed(self.find(id)),
             Event::Closed => News::Closed,
-            _ => return,
+            event => return self.on_media_event(event),
         };
         self.news.push_back(news);
     }
@@ -118,7 +126,10 @@ impl Peer for Str0m {
         for (index, config) in self.waiting.drain(..) {
             self.channels[index] = Some(change.add_channel_with_config(config));
         }
-        let (offer, pending) = change.apply().expect("a channel is a change");
+        for wanted in self.changes.drain(..) {
+            wanted.make(&mut change);
+        }
+        let (offer, pending) = change.apply().expect("something has changed");
         self.pending = Some(pending);
         self.pump(now);
         offer.to_sdp_string()
@@ -239,67 +250,11 @@ impl Peer for Str0m {
         Quirks {
             // It gives SCTP the identifier of an empty message, but no byte, and so no message at all.
             no_empty_messages: true,
+            no_short_tags: true,
             closes_channels_silently: true,
             ..Quirks::default()
         }
     }
 }
 
-fn with_us(scenario: fn(Way, [Maker; 2])) {
-    Way::ALL
-        .into_iter()
-        .for_each(|way| scenario(way, [Ours::make, Str0m::make]));
-}
-
-/// The control: what str0m gets through with itself.
-fn alone(scenario: fn(Way, [Maker; 2])) {
-    scenario(Way::ALL[0], [Str0m::make, Str0m::make]);
-}
-
-#[test]
-fn messages_of_every_kind() {
-    alone(scenarios::messages);
-    with_us(scenarios::messages);
-}
-
-#[test]
-fn channels_of_every_kind() {
-    alone(scenarios::channel_kinds);
-    with_us(scenarios::channel_kinds);
-}
-
-#[test]
-fn channels_agreed_on_beforehand() {
-    alone(scenarios::negotiated_channels);
-    with_us(scenarios::negotiated_channels);
-}
-
-#[test]
-fn losses_without_retransmissions() {
-    alone(scenarios::partial_reliability);
-    with_us(scenarios::partial_reliability);
-}
-
-#[test]
-fn channels_close_from_either_side() {
-    alone(scenarios::closing_channels);
-    with_us(scenarios::closing_channels);
-}
-
-#[test]
-fn eight_mebibytes_each_way() {
-    alone(scenarios::bulk);
-    with_us(scenarios::bulk);
-}
-
-#[test]
-fn much_on_a_lossy_path() {
-    alone(scenarios::bulk_with_losses);
-    with_us(scenarios::bulk_with_losses);
-}
-
-#[test]
-fn the_connection_closes_from_either_side() {
-    alone(scenarios::closing_the_connection);
-    with_us(scenarios::closing_the_connection);
-}
+peerline_native::scenarios!(Str0m::make);

@@ -1,0 +1,189 @@
+//! Media of str0m.
+
+use std::num::NonZeroU32;
+use std::time::Instant;
+
+use peerline_native::media::{Codec, Counts, Direction, Format, Frame, Media, MediaPlan};
+use peerline_native::peer::News;
+use str0m::change::SdpApi;
+use str0m::format::{Codec as TheirCodec, FormatParams};
+use str0m::media::{
+    Direction as TheirDirection, Frequency, KeyframeRequestKind, MediaKind, MediaTime, Mid, Rid, Simulcast,
+    SimulcastLayer,
+};
+use str0m::{Event, RtcConfig};
+
+use super::Str0m;
+
+/// What the next offer is to say.
+pub(crate) enum Change {
+    Add(MediaPlan),
+    Direct(String, Direction),
+    Stop(String),
+}
+
+impl Change {
+    pub(crate) fn make(&self, api: &mut SdpApi<'_>) {
+        match self {
+            Self::Add(plan) => {
+                let kind = if plan.is_video {
+                    MediaKind::Video
+                } else {
+                    MediaKind::Audio
+                };
+                let mut simulcast = Simulcast::new();
+                for rid in plan.rids {
+                    simulcast.add_send_layer(SimulcastLayer::new(rid));
+                }
+                let simulcast = Some(simulcast).filter(|simulcast| !simulcast.send.is_empty());
+                api.add_media(kind, to_theirs(plan.direction), None, None, simulcast);
+            }
+            Self::Direct(mid, direction) => api.set_direction(mid[..].into(), to_theirs(*direction)),
+            Self::Stop(mid) => api.stop_media(mid[..].into()),
+        }
+    }
+}
+
+pub(crate) fn configure(mut config: RtcConfig, formats: &[Format]) -> RtcConfig {
+    config = config.clear_codecs();
+    for format in formats {
+        let (codec, channels) = match format.codec {
+            Codec::Opus => (TheirCodec::Opus, Some(2)),
+            Codec::Vp8 => (TheirCodec::Vp8, None),
+            Codec::Vp9 => (TheirCodec::Vp9, None),
+            Codec::H264 => (TheirCodec::H264, None),
+        };
+        config.codec_config().add_config(
+            format.payload_type.into(),
+            format.rtx.map(Into::into),
+            codec,
+            frequency(format.codec),
+            channels,
+            FormatParams::parse_line(format.codec.fmtp()),
+        );
+    }
+    config
+}
+
+fn frequency(codec: Codec) -> Frequency {
+    Frequency::from_nonzero(NonZeroU32::new(codec.clock_rate()).expect("not zero"))
+}
+
+fn from_theirs(codec: TheirCodec) -> Codec {
+    match codec {
+        TheirCodec::Opus => Codec::Opus,
+        TheirCodec::Vp8 => Codec::Vp8,
+        TheirCodec::Vp9 => Codec::Vp9,
+        TheirCodec::H264 => Codec::H264,
+        other => panic!("{other:?} was not negotiated"),
+    }
+}
+
+fn to_theirs(direction: Direction) -> TheirDirection {
+    match direction {
+        Direction::SendRecv => TheirDirection::SendRecv,
+        Direction::SendOnly => TheirDirection::SendOnly,
+        Direction::RecvOnly => TheirDirection::RecvOnly,
+        Direction::Inactive => TheirDirection::Inactive,
+    }
+}
+
+impl Str0m {
+    pub(crate) fn on_media_event(&mut self, event: Event) {
+        match event {
+            // An offered section takes what waits for one.
+            Event::MediaAdded(added) => {
+                let is_it = |change: &Change| match change {
+                    Change::Add(plan) => plan.is_video == (added.kind == MediaKind::Video),
+                    Change::Direct(..) | Change::Stop(_) => false,
+                };
+                if let Some(index) = self.changes.iter().position(is_it) {
+                    self.changes.remove(index);
+                }
+            }
+            Event::MediaData(data) => {
+                let frame = Frame {
+                    codec: from_theirs(data.params.spec().codec),
+                    rid: data.rid.map(|rid| rid.to_string()),
+                    timestamp: data.time.numer() as u32,
+                    data: data.data.to_vec(),
+                };
+                self.news.push_back(News::Frame(data.mid.to_string(), frame));
+            }
+            Event::KeyframeRequest(request) => {
+                let rid = request.rid.map(|rid| rid.to_string());
+                self.news.push_back(News::KeyframeRequest(request.mid.to_string(), rid));
+            }
+            Event::MediaEgressStats(stats) => {
+                let counts = self.counts.entry(stats.mid.to_string()).or_default();
+                counts.sent = stats.packets;
+                counts.nacks_received = stats.nacks;
+                counts.keyframe_requests_received = stats.plis + stats.firs;
+                counts.round_trip = stats.rtt.map(|rtt| rtt.as_secs_f64()).or(counts.round_trip);
+                counts.remote_loss = stats.loss.map(f64::from).or(counts.remote_loss);
+            }
+            Event::MediaIngressStats(stats) => {
+                self.counts.entry(stats.mid.to_string()).or_default().received = stats.packets;
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Media for Str0m {
+    fn add_media(&mut self, _: Instant, plan: &MediaPlan) {
+        self.changes.push(Change::Add(*plan));
+    }
+
+    fn set_direction(&mut self, _: Instant, mid: &str, direction: Direction) {
+        self.changes.push(Change::Direct(mid.to_owned(), direction));
+    }
+
+    fn stop(&mut self, _: Instant, mid: &str) {
+        self.changes.push(Change::Stop(mid.to_owned()));
+    }
+
+    fn direction(&mut self, mid: &str) -> Direction {
+        match self.rtc.media(mid.into()).map(str0m::media::Media::direction) {
+            Some(TheirDirection::SendRecv) => Direction::SendRecv,
+            Some(TheirDirection::SendOnly) => Direction::SendOnly,
+            Some(TheirDirection::RecvOnly) => Direction::RecvOnly,
+            Some(TheirDirection::Inactive) | None => Direction::Inactive,
+        }
+    }
+
+    fn is_connected(&mut self) -> bool {
+        self.rtc.is_connected()
+    }
+
+    fn send_frame(&mut self, now: Instant, mid: &str, frame: &Frame) {
+        let mid = Mid::from(mid);
+        let mut writer = self.rtc.writer(mid).expect("a section that sends");
+        let payload_type = writer
+            .payload_params()
+            .find(|params| from_theirs(params.spec().codec) == frame.codec)
+            .expect("it was negotiated")
+            .pt();
+        if let Some(rid) = &frame.rid {
+            writer = writer.rid(rid[..].into());
+        }
+        let time = MediaTime::new(frame.timestamp.into(), frequency(frame.codec));
+        writer
+            .write(payload_type, now, time, frame.data.clone())
+            .expect("it is sent");
+        self.pump(now);
+    }
+
+    fn request_keyframe(&mut self, now: Instant, mid: &str, rid: Option<&'static str>) {
+        self.rtc
+            .writer(mid.into())
+            .expect("a section that receives")
+            .request_keyframe(rid.map(Rid::from), KeyframeRequestKind::Pli)
+            .expect("it can be asked for");
+        self.pump(now);
+    }
+
+    fn counts(&mut self, _: Instant, mid: &str) -> Counts {
+        self.counts.get(mid).copied().unwrap_or_default()
+    }
+}
