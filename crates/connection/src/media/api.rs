@@ -75,6 +75,14 @@ impl Connection {
         }
     }
 
+    /// Tells the peer how much all that it sends together may take, in bits a second (REMB); `None` to say nothing any more.
+    /// Browsers go by it where they agreed on `goog-remb`.
+    pub fn set_max_receive_bitrate(&mut self, now: Instant, bitrate: Option<u64>) {
+        if let Some(media) = &mut self.upper.media {
+            media.set_max_receive_bitrate(now, bitrate);
+        }
+    }
+
     /// `insertDTMF()`: plays `tones` to the peer in the place of sound, each for `duration` (40 ms to 6 s, commonly 100 ms) and
     /// with `gap` between them (30 ms to 6 s, commonly 70 ms). It replaces what is still to be played; an empty string ends it.
     ///
@@ -231,6 +239,13 @@ impl Media {
                 what: What::First(packet),
             });
         })
+    }
+
+    fn set_max_receive_bitrate(&mut self, now: Instant, bitrate: Option<u64>) {
+        self.max_receive_bitrate = bitrate;
+        if self.srtp.is_some() && bitrate.is_some() {
+            self.report(now);
+        }
     }
 
     fn request_keyframe(&mut self, transceiver: TransceiverId, rid: Option<&str>) {

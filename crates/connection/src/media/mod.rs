@@ -76,6 +76,8 @@ pub(crate) struct Media {
     round_trip: Option<Duration>,
     /// The peer's latest estimate of the bandwidth, in bits a second.
     remb: Option<u64>,
+    /// What the peer is told to send at most, in bits a second.
+    max_receive_bitrate: Option<u64>,
     born: Instant,
     /// The sender of reports while nothing is sent (RFC 3550 §6.4.2).
     reporter: Ssrc,
@@ -143,6 +145,7 @@ impl Media {
             clock: Clock::new(config.wall_clock, now),
             round_trip: None,
             remb: None,
+            max_receive_bitrate: None,
             born: now,
             reporter: Ssrc(rng.random()),
             rng,

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use peerline_rtp::rtcp::{
     ArrivalTime, Bye, DelaySinceLastRr, ExtendedReport, FirEntry, FullIntraRequest, Nack, PictureLossIndication,
-    ReceiverReport, ReportBlock, SenderInfo, SenderReport, SourceDescription, TransportFeedback,
+    ReceiverEstimatedMaxBitrate, ReceiverReport, ReportBlock, SenderInfo, SenderReport, SourceDescription,
+    TransportFeedback,
 };
 use peerline_rtp::{NtpShort, Serial16, Ssrc};
 use rand::RngExt;
@@ -46,6 +47,8 @@ const MAX_SENDERS: usize = 8;
 pub(super) const MAX_REFERENCES: usize = 16;
 /// Sequence numbers in one request.
 const MAX_LOST: usize = 250;
+/// Streams that an estimate of the bandwidth names.
+const MAX_ESTIMATED: usize = 64;
 /// RTCP packets that wait to be sent.
 const MAX_CONTROL: usize = 64;
 /// Streams named in one goodbye.
@@ -258,7 +261,7 @@ impl Media {
     }
 
     /// Writes a report on everything: what each stream of ours has sent, and what came of the peer's.
-    fn report(&mut self, now: Instant) {
+    pub(super) fn report(&mut self, now: Instant) {
         let blocks = self.report_blocks(now);
         let senders = self.sender_infos(now);
         let speaker = self.speaker();
@@ -289,6 +292,7 @@ impl Media {
             }
             if is_first {
                 self.write_extended(now, &mut out, speaker);
+                self.write_estimate(&mut out, speaker);
             }
             is_first = false;
             self.send_control(out);
@@ -314,6 +318,22 @@ impl Media {
                 blocks.dlrr(&replies);
             }
         });
+    }
+
+    /// What the peer may send at most, of all its streams together.
+    fn write_estimate(&self, out: &mut Vec<u8>, speaker: Ssrc) {
+        let Some(bitrate) = self.max_receive_bitrate else {
+            return;
+        };
+        let streams = self
+            .sections
+            .iter()
+            .flatten()
+            .flat_map(|section| &section.receiver.streams);
+        let sources: Vec<_> = streams.map(|stream| Ssrc(stream.ssrc)).take(MAX_ESTIMATED).collect();
+        if !sources.is_empty() {
+            ReceiverEstimatedMaxBitrate::write(out, speaker, bitrate, &sources);
+        }
     }
 
     /// What came of each stream of the peer's since the report before.
