@@ -2,7 +2,8 @@
 //! and tells what to send, when to wake it, and what has happened.
 //!
 //! The map: `connection` is the public type and the path of a packet; `demux` tells protocols apart; `jsep` is offers and
-//! answers; `transceiver` what they are about in audio and video, and `media` its packets; `channels` the data channels;
+//! answers; `transceiver` what they are about in audio and video, and `media` its packets; `channels` the data channels; `upper`
+//! is whether anything but ICE has to be asked; `gathering` our candidates;
 //! `stats` the report; `state`, `description`, `event`, `config` and `error` are the vocabulary. `router` serves a shared
 //! socket: it tells which of many connections a datagram is for. A driver (the package `peerline` is one, on tokio) owns the
 //! sockets and the clock.
@@ -38,6 +39,7 @@ mod error;
 mod event;
 #[doc(hidden)]
 pub mod fuzzing;
+mod gathering;
 mod jsep;
 mod media;
 mod router;
