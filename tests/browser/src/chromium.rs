@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const PROGRAMS: [&str; 2] = ["chromium", "chromium-browser"];
 
 /// Headless, as root, in a machine without GPU, sound or a way out.
-const FLAGS: [&str; 16] = [
+const FLAGS: [&str; 17] = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -25,6 +25,7 @@ const FLAGS: [&str; 16] = [
     "--disable-component-update",
     "--disable-sync",
     "--disable-crash-reporter",
+    "--autoplay-policy=no-user-gesture-required",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
     "--remote-debugging-pipe",
 ];

@@ -16,7 +16,7 @@ const PROGRAMS: [&str; 2] = ["firefox-esr", "firefox"];
 
 /// No first-run pages, no updates, no reports: nothing that would look for a network. Port 0: Firefox writes the one it
 /// got to a file of the profile.
-const PREFERENCES: [(&str, &str); 17] = [
+const PREFERENCES: [(&str, &str); 19] = [
     ("marionette.port", "0"),
     ("app.normandy.enabled", "false"),
     ("app.update.disabledForTesting", "true"),
@@ -34,6 +34,8 @@ const PREFERENCES: [(&str, &str); 17] = [
     ("toolkit.telemetry.server", "\"data:,\""),
     ("media.gmp-manager.updateEnabled", "false"),
     ("dom.ipc.processPrelaunch.enabled", "false"),
+    ("media.autoplay.default", "0"),
+    ("media.autoplay.blocking_policy", "0"),
 ];
 
 /// With the permission to use a microphone, Firefox offers real addresses and loopback ones.

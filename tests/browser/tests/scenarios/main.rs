@@ -9,7 +9,9 @@ mod bulk;
 mod channels;
 mod closing;
 mod connecting;
+mod media;
 mod messages;
+mod relay;
 mod renegotiation;
 mod session;
 mod statistics;
@@ -19,11 +21,12 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio::time::{sleep, timeout};
 
-/// Makes two tests of each scenario.
+/// Makes two tests of each scenario; after `; only chromium:`, one.
 macro_rules! scenarios {
-    ($($name:ident)*) => {
+    ($($name:ident)* $(; only chromium: $($lone:ident)*)?) => {
         mod chromium {
             $(#[test] fn $name() { $crate::run(super::$name(peerline_browser_tests::Browser::Chromium)); })*
+            $($(#[test] fn $lone() { $crate::run(super::$lone(peerline_browser_tests::Browser::Chromium)); })*)?
         }
         mod firefox {
             $(#[test] fn $name() { $crate::run(super::$name(peerline_browser_tests::Browser::Firefox)); })*

@@ -1,12 +1,14 @@
 //! A page and a Rust peer, and the signalling between them.
 
+use crate::relay::Relay;
 use peerline::{
-    Configuration, ConnectionState, DataChannel, DataChannelInit, IceCandidate, PeerConnection, PeerEvent,
-    SessionDescription,
+    AddressFilter, Configuration, ConnectionState, DataChannel, DataChannelInit, DtmfTone, IceCandidate,
+    PeerConnection, PeerEvent, SessionDescription, TrackEvent,
 };
 use peerline_browser_tests::{Browser, Page, Setup};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
@@ -33,6 +35,14 @@ pub(crate) struct Session {
     trickle: Trickle,
     /// Channels that the page opened and nobody asked for yet.
     incoming: Vec<DataChannel>,
+    /// Tracks of the page, in order.
+    pub(crate) tracks: Vec<TrackEvent>,
+    /// Keys that were pressed at the page, in order.
+    pub(crate) tones: Vec<DtmfTone>,
+    /// An offer of Rust's is due.
+    pub(crate) negotiation_needed: bool,
+    /// What all datagrams pass, if they do not go straight.
+    pub(crate) relay: Option<Relay>,
     /// Connection states of the Rust peer, in order.
     pub(crate) states: Vec<ConnectionState>,
 }
@@ -47,12 +57,29 @@ impl Session {
     }
 
     pub(crate) async fn open_with(browser: Browser, setup: Setup, trickle: Trickle, name: &str) -> Self {
-        let page = Page::open(browser, setup, name);
-        page.eval("lab.start()");
         let configuration = Configuration {
             loopback: true,
             ..Configuration::default()
         };
+        let page = Page::open(browser, setup, name);
+        Self::open_on(page, trickle, configuration).await
+    }
+
+    /// Opens a page that reaches Rust only through `relay`.
+    pub(crate) async fn open_behind(relay: Relay, browser: Browser, name: &str) -> Self {
+        let configuration = Configuration {
+            loopback: true,
+            address_filter: Some(AddressFilter::only([Ipv4Addr::LOCALHOST.into()])),
+            ..Configuration::default()
+        };
+        let page = Page::open(browser, Setup::OpenAddresses, name);
+        let mut session = Self::open_on(page, Trickle::Yes, configuration).await;
+        session.relay = Some(relay);
+        session
+    }
+
+    async fn open_on(page: Page, trickle: Trickle, configuration: Configuration) -> Self {
+        page.eval("lab.start()");
         let pc = PeerConnection::new(configuration)
             .await
             .expect("this system can make keys");
@@ -61,6 +88,10 @@ impl Session {
             pc,
             trickle,
             incoming: Vec::new(),
+            tracks: Vec::new(),
+            tones: Vec::new(),
+            negotiation_needed: false,
+            relay: None,
             states: Vec::new(),
         }
     }
@@ -98,8 +129,13 @@ impl Session {
 
     /// Negotiates, and waits until both sides say `connected`.
     pub(crate) async fn connect(&mut self, offerer: Side) {
+        self.connect_with(offerer, "lab.answer", |_| ()).await;
+    }
+
+    /// [`negotiate_with`](Self::negotiate_with), and the same wait.
+    pub(crate) async fn connect_with(&mut self, offerer: Side, answer: &str, before_answer: impl FnOnce(&Self)) {
         let start = Instant::now();
-        self.negotiate(offerer).await;
+        self.negotiate_with(offerer, answer, before_answer).await;
         self.pump("both sides to be connected", |session| {
             session.pc.connection_state() == ConnectionState::Connected
                 && session.page.eval("lab.pc.connectionState") == "connected"
@@ -110,6 +146,11 @@ impl Session {
 
     /// One offer and one answer.
     pub(crate) async fn negotiate(&mut self, offerer: Side) {
+        self.negotiate_with(offerer, "lab.answer", |_| ()).await;
+    }
+
+    /// One offer and one answer, made by the page's function `answer`, or by Rust once it has done `before_answer`.
+    pub(crate) async fn negotiate_with(&mut self, offerer: Side, answer: &str, before_answer: impl FnOnce(&Self)) {
         if self.pc.remote_description().is_some() {
             // A candidate that comes after its generation has ended is rightly refused.
             self.page.eval("lab.gathered()");
@@ -119,6 +160,7 @@ impl Session {
             Side::Page => {
                 let offer = self.page_description("lab.offer()").await;
                 self.apply(offer);
+                before_answer(self);
                 self.pc
                     .set_local_description(None)
                     .expect("there is an offer to answer");
@@ -128,13 +170,13 @@ impl Session {
             Side::Rust => {
                 self.pc.set_local_description(None).expect("an offer fits");
                 let offer = self.rust_description().await;
-                let answer = self.page_description(&format!("lab.answer({offer})")).await;
+                let answer = self.page_description(&format!("{answer}({offer})")).await;
                 self.apply(answer);
             }
         }
     }
 
-    fn apply(&self, description: SessionDescription) {
+    pub(crate) fn apply(&self, description: SessionDescription) {
         let text = description.sdp.clone();
         self.pc
             .set_remote_description(description)
@@ -154,7 +196,12 @@ impl Session {
         if self.trickle == Trickle::No {
             within("gathering", self.pc.gathering_complete()).await;
         }
-        to_json(self.pc.local_description().expect("it was set"))
+        let mut description = self.pc.local_description().expect("it was set");
+        if self.relay.is_some() {
+            let lines = description.sdp.split_inclusive('\n');
+            description.sdp = lines.filter(|line| !line.starts_with("a=candidate:")).collect();
+        }
+        to_json(description)
     }
 
     /// Carries candidates both ways, and notes events, until `done`.
@@ -178,7 +225,7 @@ impl Session {
     async fn carry_candidates(&mut self) {
         let candidates: Vec<Option<IceCandidate>> = from_json(&self.page.eval("lab.take()"));
         for candidate in candidates {
-            if self.trickle == Trickle::Yes {
+            if self.trickle == Trickle::Yes && self.relay.is_none() {
                 match self.pc.add_ice_candidate(candidate) {
                     // Candidates and the page's goodbye take different ways here: some come after it.
                     Ok(()) | Err(peerline::Error::Refused(peerline::Refusal::Closed)) => {}
@@ -195,9 +242,16 @@ impl Session {
             wait = Duration::from_millis(1);
             match event {
                 PeerEvent::IceCandidate(candidate) if self.trickle == Trickle::Yes => {
-                    self.page.call("lab.add", &[to_json(candidate)]);
+                    let mut candidate = to_json(candidate);
+                    if let Some(relay) = &self.relay {
+                        candidate = relay.replace(candidate).await;
+                    }
+                    self.page.call("lab.add", &[candidate]);
                 }
                 PeerEvent::DataChannel(channel) => self.incoming.push(channel),
+                PeerEvent::Track(track) => self.tracks.push(track),
+                PeerEvent::DtmfTone { tone, .. } => self.tones.push(tone),
+                PeerEvent::NegotiationNeeded => self.negotiation_needed = true,
                 PeerEvent::ConnectionState(state) => self.states.push(state),
                 _ => {}
             }
@@ -237,11 +291,11 @@ pub(crate) async fn receive(channel: &DataChannel) -> peerline::Message {
         .expect("the channel is not closed")
 }
 
-fn to_json(value: impl serde::Serialize) -> Value {
+pub(crate) fn to_json(value: impl serde::Serialize) -> Value {
     serde_json::to_value(value).expect("it is JSON")
 }
 
-fn from_json<T: DeserializeOwned>(value: &Value) -> T {
+pub(crate) fn from_json<T: DeserializeOwned>(value: &Value) -> T {
     T::deserialize(value).unwrap_or_else(|error| panic!("{error}: {value}"))
 }
 
