@@ -46,6 +46,7 @@ mod router;
 mod state;
 mod stats;
 mod transceiver;
+mod transports;
 mod upper;
 
 pub use channels::{ChannelId, DataChannel, DataChannelInit, Message};
@@ -65,8 +66,8 @@ pub use media::parameters::{
 };
 pub use router::{RouteId, Router, RouterDrops, may_teach};
 pub use state::{
-    ConnectionState, DataChannelState, DtlsTransportState, IceConnectionState, IceGatheringState, SignalingState,
-    TransceiverDirection,
+    ConnectionState, DataChannelState, DtlsTransportState, IceConnectionState, IceGatheringState, IceRole,
+    SctpTransportState, SignalingState, TransceiverDirection,
 };
 pub use stats::{
     CandidatePairStats, CandidateStats, CertificateStats, CodecStats, DataChannelStats, InboundRtpStats,
@@ -74,6 +75,7 @@ pub use stats::{
     StatsKind, StatsReport, TransportStats,
 };
 pub use transceiver::{Track, TrackOrKind, Transceiver, TransceiverId, TransceiverInit};
+pub use transports::{IceCandidatePair, IceParameters};
 
 pub use peerline_dtls::{Certificate, CryptoProvider, default_provider};
 pub use peerline_sctp::CongestionControl;

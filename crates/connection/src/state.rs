@@ -146,6 +146,28 @@ state! {
 }
 
 state! {
+    /// Who chooses the path (`RTCIceRole`).
+    IceRole {
+        /// We do.
+        Controlling = "controlling",
+        /// The peer does.
+        Controlled = "controlled",
+    }
+}
+
+state! {
+    /// The state of SCTP (`RTCSctpTransportState`).
+    SctpTransportState {
+        /// The association is being set up, or waits for DTLS.
+        Connecting = "connecting",
+        /// Data channels can be opened.
+        Connected = "connected",
+        /// The association is closed.
+        Closed = "closed",
+    }
+}
+
+state! {
     /// The life of a data channel (`RTCDataChannelState`).
     DataChannelState {
         /// The transport is not up yet.

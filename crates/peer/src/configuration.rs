@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use peerline_connection::{Config, CongestionControl};
+use peerline_connection::{CodecSupport, Config, CongestionControl, HeaderExtensionSupport};
 use peerline_dtls::default_provider;
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -45,6 +45,11 @@ pub struct Configuration {
     pub send_buffer: usize,
     /// The most bytes that the other peer may have us hold unreceived, all channels together; it waits beyond. Default 5 MiB.
     pub receive_window: u32,
+    /// The codecs to send and receive, the preferred first. Default [`CodecSupport::defaults`]: those of Chromium that are spoken
+    /// here.
+    pub codecs: Arc<[CodecSupport]>,
+    /// The header extensions of RTP to send and receive. Default [`HeaderExtensionSupport::defaults`].
+    pub header_extensions: Arc<[HeaderExtensionSupport]>,
     /// What decides how fast data channels send. Default [`CongestionControl::ModelBased`].
     pub congestion_control: CongestionControl,
     /// [`DataChannel::send`](crate::DataChannel::send) waits while the channel buffers more than this many bytes. Default
@@ -67,6 +72,8 @@ impl Default for Configuration {
             max_message_size: 256 * 1024,
             send_buffer: 16 << 20,
             receive_window: 5 << 20,
+            codecs: CodecSupport::defaults(),
+            header_extensions: HeaderExtensionSupport::defaults(),
             congestion_control: CongestionControl::default(),
             buffered_amount_high_water_mark: 1 << 20,
         }
@@ -91,6 +98,8 @@ impl Configuration {
         config.max_message_size = self.max_message_size;
         config.send_buffer = self.send_buffer;
         config.receive_window = self.receive_window;
+        config.codecs = Arc::clone(&self.codecs);
+        config.header_extensions = Arc::clone(&self.header_extensions);
         config.congestion_control = self.congestion_control;
         Ok(config)
     }

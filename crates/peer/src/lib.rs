@@ -1,4 +1,4 @@
-//! WebRTC in Rust: peer connections and data channels on tokio, over protocols written from scratch.
+//! WebRTC in Rust: peer connections, audio, video and data channels on tokio, over protocols written from scratch.
 //!
 //! The names are the W3C's without `RTC`: who knows `RTCPeerConnection` knows [`PeerConnection`]. Signalling, the
 //! exchange of [`SessionDescription`]s and [`IceCandidate`]s, is yours; here two peers in one process do it by calls:
@@ -30,9 +30,14 @@
 //! # }
 //! ```
 //!
-//! Each connection is one tokio task, which owns its sockets and timers; [`PeerConnection`] and [`DataChannel`] are handles.
+//! Audio and video are encoded frames, or RTP packets: a [`TrackSource`] feeds the [`RtpSender`]s of its track, on any number of
+//! connections, and an [`RtpReceiver`] gives what arrives. [`PeerConnection::add_track`] and [`PeerEvent::Track`] are where to
+//! begin.
+//!
+//! Each connection is one tokio task, which owns its sockets and timers; [`PeerConnection`], [`DataChannel`], [`RtpTransceiver`]
+//! and the like are handles.
 //! Many connections can share one UDP port, an [`Endpoint`].
-//! Not receiving is back-pressure, down to the other peer's `send`. Dropping the last handle closes the connection and
+//! Not receiving messages is back-pressure, down to the other peer's `send`; of media the oldest is dropped. Dropping the last handle closes the connection and
 //! frees everything it held.
 //!
 //! The machine without I/O is [`peerline_connection`], for other runtimes, simulations and tests.
@@ -53,6 +58,7 @@ mod media;
 mod peer_connection;
 mod shared;
 mod sockets;
+mod transports;
 
 pub use configuration::{AddressFilter, Configuration};
 pub use data_channel::DataChannel;
@@ -67,18 +73,20 @@ pub use media::source::{LocalTrack, MediaFrame, SourceEvent, TrackSource};
 pub use media::track::Demand;
 pub use media::transceiver::RtpTransceiver;
 pub use peer_connection::{PeerConnection, PeerEvent, TrackEvent};
+pub use transports::{DtlsTransport, IceTransport, SctpTransport};
 
 pub use bytes::Bytes;
 pub use peerline_connection::{
     CandidatePairStats, CandidateStats, CertificateStats, ChannelFault, CodecStats, CodecSupport, CongestionControl,
     ConnectionState, DataChannelInit, DataChannelState, DataChannelStats, DtlsTransportState, DtmfError, DtmfTone,
-    Error as Refusal, ExtensionKind, Extensions, HeaderExtensionSupport, IceCandidate, IceConnectionState,
-    IceGatheringState, InboundRtpStats, IncomingFrame, IncomingPacket, MediaFault, MediaKind, MediaSourceStats,
-    Message, OfferOptions, OutboundRtpStats, OutgoingFrame, OutgoingPacket, PeerConnectionStats, ReceiveMode,
-    RemoteInboundRtpStats, RemoteOutboundRtpStats, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodec,
-    RtpCodecParameters, RtpEncodingParameters, RtpHeaderExtensionParameters, RtpReceiveParameters, RtpSendParameters,
-    SdpFault, SdpType, SendMediaError, SessionDescription, SignalingState, Stats, StatsKind, StatsReport,
-    TransceiverDirection, TransceiverId, TransceiverInit, TransportStats,
+    Error as Refusal, ExtensionKind, Extensions, HeaderExtensionSupport, IceCandidate, IceCandidatePair,
+    IceConnectionState, IceGatheringState, IceParameters, IceRole, InboundRtpStats, IncomingFrame, IncomingPacket,
+    MediaFault, MediaKind, MediaSourceStats, Message, OfferOptions, OutboundRtpStats, OutgoingFrame, OutgoingPacket,
+    PeerConnectionStats, ReceiveMode, RemoteInboundRtpStats, RemoteOutboundRtpStats, RtcpFeedback, RtcpParameters,
+    RtpCapabilities, RtpCodec, RtpCodecParameters, RtpEncodingParameters, RtpHeaderExtensionParameters,
+    RtpReceiveParameters, RtpSendParameters, SctpTransportState, SdpFault, SdpType, SendMediaError, SessionDescription,
+    SignalingState, Stats, StatsKind, StatsReport, TransceiverDirection, TransceiverId, TransceiverInit,
+    TransportStats,
 };
 pub use peerline_dtls::{Certificate, CertificateError, CryptoProvider};
 

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::media::place::Place;
 use crate::media::receiver::RtpReceiver;
 use crate::media::transceiver::RtpTransceiver;
-use crate::shared::{Anchor, Facts, MediaNews, News, Phase, Shared, Signals, State, wait_for_state};
+use crate::shared::{Anchor, MediaNews, News, Phase, Shared, wait_for_state};
 
 /// A connection to another peer (`RTCPeerConnection`).
 ///
@@ -83,13 +83,6 @@ pub struct TrackEvent {
     pub receiver: RtpReceiver,
     /// The streams that the track belongs to, by their ids. Tracks of one stream are to be played in sync.
     pub streams: Vec<String>,
-}
-
-/// News with what a handle on their subject needs.
-enum Told {
-    State(PeerEvent),
-    Channel(Box<Facts>, Arc<Signals>),
-    Media(MediaNews, Place),
 }
 
 impl PeerConnection {
@@ -198,28 +191,19 @@ impl PeerConnection {
     /// also when several tasks wait.
     pub async fn next_event(&self) -> Option<PeerEvent> {
         let shared = self.shared();
-        let told = wait_for_state(shared, &shared.news, |state| {
-            while let Some(news) = state.next_news() {
-                // What tells of a transceiver that is gone is history.
-                if let Some(told) = self.find_subject(state, news) {
-                    return Some(Some(told));
-                }
-            }
-            (state.phase == Phase::Ended).then_some(None)
+        let (news, signals) = wait_for_state(shared, &shared.news, |state| {
+            let Some(news) = state.next_news() else {
+                return (state.phase == Phase::Ended).then_some(None);
+            };
+            let signals = match &news {
+                News::DataChannel(facts) => Arc::clone(state.channels.entry(facts.id).or_default()),
+                _ => Arc::default(),
+            };
+            Some(Some((news, signals)))
         })
         .await?;
         // Handles are made when the state is not locked: to drop one locks it.
-        Some(match told {
-            Told::State(event) => event,
-            Told::Channel(facts, signals) => {
-                PeerEvent::DataChannel(DataChannel::new(Arc::clone(&self.0.anchor), *facts, signals))
-            }
-            Told::Media(news, place) => media_event(news, place),
-        })
-    }
-
-    fn find_subject(&self, state: &mut State, news: News) -> Option<Told> {
-        Some(Told::State(match news {
+        Some(match news {
             News::NegotiationNeeded => PeerEvent::NegotiationNeeded,
             News::SignalingState(state) => PeerEvent::SignalingState(state),
             News::IceGatheringState(state) => PeerEvent::IceGatheringState(state),
@@ -228,11 +212,10 @@ impl PeerConnection {
             News::IceCandidate(candidate) => PeerEvent::IceCandidate(candidate.map(|candidate| *candidate)),
             News::BandwidthEstimate(estimate) => PeerEvent::BandwidthEstimate(estimate),
             News::DataChannel(facts) => {
-                let signals = Arc::clone(state.channels.entry(facts.id).or_default());
-                return Some(Told::Channel(facts, signals));
+                PeerEvent::DataChannel(DataChannel::new(Arc::clone(&self.0.anchor), *facts, signals))
             }
-            News::Media(id, news) => return Some(Told::Media(news, Place::find(&self.0.anchor, state, id)?)),
-        }))
+            News::Media(subject, news) => media_event(news, Place::of(&self.0.anchor, subject)),
+        })
     }
 
     /// Waits until all local candidates are known, so that [`local_description`](Self::local_description) has them all: for
@@ -381,7 +364,7 @@ impl Drop for Listener {
                             state.connection.close_channel(now, facts.id);
                         }
                     }
-                    News::Media(id, MediaNews::Track(_)) => state.remove_reader(id),
+                    News::Media(subject, MediaNews::Track(_)) => state.remove_reader(subject.id),
                     _ => {}
                 }
             }

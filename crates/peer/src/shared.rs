@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use peerline_connection::{
     ChannelId, Connection, ConnectionState, DataChannelState, DtmfTone, Event, IceCandidate, IceConnectionState,
-    IceGatheringState, SignalingState, TransceiverId,
+    IceGatheringState, MediaKind, SignalingState, TransceiverId,
 };
 use tokio::sync::Notify;
 
@@ -95,8 +95,15 @@ pub(crate) enum News {
     ConnectionState(ConnectionState),
     IceCandidate(Option<Box<IceCandidate>>),
     DataChannel(Box<Facts>),
-    Media(TransceiverId, MediaNews),
+    Media(Subject, MediaNews),
     BandwidthEstimate(u64),
+}
+
+/// Which transceiver news is of. It may be gone when they are read.
+pub(crate) struct Subject {
+    pub(crate) id: TransceiverId,
+    pub(crate) kind: MediaKind,
+    pub(crate) signals: Arc<MediaSignals>,
 }
 
 /// News of one transceiver.
@@ -315,24 +322,24 @@ impl State {
                 Event::ResolveName(name) => self.names.push(name),
                 Event::Track { transceiver, streams } => self.welcome_track(transceiver, streams, wakes),
                 Event::TrackRemoved { transceiver, streams } => {
-                    self.tell(News::Media(transceiver, MediaNews::TrackRemoved(streams)), wakes);
+                    self.tell_media(transceiver, MediaNews::TrackRemoved(streams), wakes);
                 }
                 Event::TrackMuted(id) => {
                     self.on_track_muted(id, wakes);
-                    self.tell(News::Media(id, MediaNews::Muted), wakes);
+                    self.tell_media(id, MediaNews::Muted, wakes);
                 }
                 Event::TrackEnded(id) => {
                     self.on_track_ended(id, wakes);
-                    self.tell(News::Media(id, MediaNews::Ended), wakes);
+                    self.tell_media(id, MediaNews::Ended, wakes);
                 }
                 Event::MediaReadable(id) => {
                     if self.on_media_readable(id, wakes) {
-                        self.tell(News::Media(id, MediaNews::Unmuted), wakes);
+                        self.tell_media(id, MediaNews::Unmuted, wakes);
                     }
                 }
                 Event::KeyframeRequest(id, rid) => self.on_keyframe_request(id, rid, wakes),
                 Event::BandwidthEstimate(estimate) => self.tell(News::BandwidthEstimate(estimate), wakes),
-                Event::DtmfTone(id, tone) => self.tell(News::Media(id, MediaNews::DtmfTone(tone)), wakes),
+                Event::DtmfTone(id, tone) => self.tell_media(id, MediaNews::DtmfTone(tone), wakes),
                 Event::ToneChange(id, tone) => self.on_tone_change(id, tone, wakes),
                 Event::DataChannel(id) => self.welcome(id, wakes),
                 Event::ChannelReadable(id) => wakes.readable.extend(self.channels.get(&id).cloned()),
@@ -459,7 +466,13 @@ impl State {
     fn welcome_track(&mut self, id: TransceiverId, streams: Vec<String>, wakes: &mut Wakes) {
         if self.listening {
             self.add_reader(id);
-            self.tell(News::Media(id, MediaNews::Track(streams)), wakes);
+            self.tell_media(id, MediaNews::Track(streams), wakes);
+        }
+    }
+
+    fn tell_media(&mut self, id: TransceiverId, news: MediaNews, wakes: &mut Wakes) {
+        if let Some((kind, signals)) = self.transceiver_signals(id) {
+            self.tell(News::Media(Subject { id, kind, signals }, news), wakes);
         }
     }
 

@@ -4,89 +4,12 @@ mod common;
 
 use std::time::Duration;
 
+use common::media::{camera, listened_to, microphone, next_track, picture, play, sound, watch};
 use common::{negotiate, peer, soon};
 use peerline::{
-    Bytes, IncomingFrame, MediaFrame, MediaKind, OutgoingPacket, PeerConnection, PeerEvent, ReceiveMode, RtpReceiver,
-    SourceEvent, TrackEvent, TrackSource, TransceiverDirection, TransceiverInit,
+    Bytes, MediaFrame, MediaKind, OutgoingPacket, PeerConnection, ReceiveMode, SourceEvent, TransceiverDirection,
+    TransceiverInit,
 };
-
-/// A VP8 frame with its number in it; every thirtieth is a keyframe (RFC 6386 §9.1).
-fn picture(number: u32) -> Bytes {
-    let mut frame = vec![
-        u8::from(!number.is_multiple_of(30)) | 0x10,
-        0,
-        0,
-        0x9d,
-        0x01,
-        0x2a,
-        64,
-        0,
-        64,
-        0,
-    ];
-    frame.extend(number.to_be_bytes());
-    frame.extend(common::noise(3000, number.into()));
-    frame.into()
-}
-
-fn sound(number: u32) -> Bytes {
-    common::noise(80, number.into()).into()
-}
-
-fn camera() -> TrackSource {
-    TrackSource::new(MediaKind::Video).with_mime_type("video/VP8")
-}
-
-fn microphone() -> TrackSource {
-    TrackSource::new(MediaKind::Audio).with_mime_type("audio/opus")
-}
-
-async fn next_track(peer: &PeerConnection) -> TrackEvent {
-    let track = async {
-        loop {
-            match peer.next_event().await.expect("the connection lives") {
-                PeerEvent::Track(track) => return track,
-                _ => continue,
-            }
-        }
-    };
-    soon("a track from the other peer", track).await
-}
-
-/// Waits until somebody listens.
-async fn listened_to(source: &TrackSource) {
-    let listened_to = async {
-        while source.demand().senders == 0 {
-            source.next_event().await;
-        }
-    };
-    soon("somebody listens", listened_to).await;
-}
-
-/// Sends frames until `received` of them have come, and gives those.
-async fn play(
-    source: &TrackSource,
-    receiver: &RtpReceiver,
-    frame: impl Fn(u32) -> Bytes,
-    interval: Duration,
-    count: u32,
-) -> Vec<IncomingFrame> {
-    let send = async {
-        for number in 0..count {
-            let time = source.clock().elapsed().max(interval * number);
-            assert_eq!(source.write_frame(&MediaFrame::at(time, frame(number))), 1);
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    let receive = async {
-        let mut frames = Vec::new();
-        while frames.len() < count as usize {
-            frames.push(receiver.recv_frame().await.expect("the track goes on"));
-        }
-        frames
-    };
-    soon("all frames", async { tokio::join!(send, receive) }).await.1
-}
 
 #[tokio::test]
 async fn sound_and_pictures_go_both_ways() {
@@ -150,16 +73,6 @@ async fn negotiate_with(offerer: &PeerConnection, answerer: &PeerConnection, bef
     offerer
         .set_remote_description(answerer.local_description().unwrap())
         .unwrap();
-}
-
-/// Alice sends a camera, bob receives it.
-async fn watch(camera: &TrackSource) -> (PeerConnection, PeerConnection, TrackEvent) {
-    let (alice, bob) = (peer().await, peer().await);
-    alice.add_track(&camera.track(), &["home"]).unwrap();
-    negotiate(&alice, &bob).await;
-    let track = next_track(&bob).await;
-    listened_to(camera).await;
-    (alice, bob, track)
 }
 
 #[tokio::test]

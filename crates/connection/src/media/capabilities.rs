@@ -30,7 +30,21 @@ pub struct HeaderExtensionSupport {
     pub offered: bool,
 }
 
+impl HeaderExtensionSupport {
+    /// The header extensions of [`Config::new`](crate::Config::new): to choose from, or to add to.
+    #[must_use]
+    pub fn defaults() -> Arc<[Self]> {
+        default_header_extensions()
+    }
+}
+
 impl CodecSupport {
+    /// The codecs of [`Config::new`](crate::Config::new), the preferred first: to choose from, or to add to.
+    #[must_use]
+    pub fn defaults() -> Arc<[Self]> {
+        default_codecs()
+    }
+
     /// A codec without feedback or retransmissions.
     #[must_use]
     pub fn new(mime_type: &str, clock_rate: u32, channels: Option<u16>, fmtp: &str, payload_type: u8) -> Self {

@@ -12,5 +12,6 @@ pub(crate) mod receiver;
 pub(crate) mod sender;
 pub(crate) mod slots;
 pub(crate) mod source;
+mod stats;
 pub(crate) mod track;
 pub(crate) mod transceiver;

@@ -7,7 +7,7 @@ use std::time::Instant;
 use peerline_connection::{MediaKind, Transceiver, TransceiverId};
 
 use super::slots::MediaSignals;
-use crate::shared::{Anchor, State, Wakes, wake_driver};
+use crate::shared::{Anchor, State, Subject, Wakes, wake_driver};
 
 /// A transceiver of a connection.
 #[derive(Clone)]
@@ -28,6 +28,17 @@ impl Place {
             kind,
             signals,
         })
+    }
+
+    /// The place that news tell of.
+    pub(crate) fn of(anchor: &Arc<Anchor>, subject: Subject) -> Self {
+        let Subject { id, kind, signals } = subject;
+        Self {
+            anchor: Arc::clone(anchor),
+            id,
+            kind,
+            signals,
+        }
     }
 
     /// Looks at the transceiver; `None` once it is stopped for both sides.

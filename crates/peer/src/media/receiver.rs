@@ -3,11 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use peerline_connection::{IncomingFrame, IncomingPacket, MediaKind, ReceiveMode, RtpReceiveParameters};
+use peerline_connection::{
+    IncomingFrame, IncomingPacket, MediaKind, ReceiveMode, RtpReceiveParameters, StatsKind, StatsReport,
+};
 
 use super::place::Place;
+use super::stats;
 use crate::error::Error;
 use crate::shared::{State, wait_for_state};
+use crate::transports::DtlsTransport;
 
 /// Receives one track of the peer (`RTCRtpReceiver`).
 ///
@@ -65,6 +69,21 @@ impl RtpReceiver {
     pub fn parameters(&self) -> Result<RtpReceiveParameters, Error> {
         let place = self.place();
         Ok(place.anchor.lock().connection.receive_parameters(place.id)?)
+    }
+
+    /// The transport that it receives from, once negotiated.
+    #[must_use]
+    pub fn transport(&self) -> Option<DtlsTransport> {
+        DtlsTransport::of(self.place())
+    }
+
+    /// Statistics of what it receives, and all objects that those refer to, under their W3C names.
+    #[must_use]
+    pub fn stats(&self) -> StatsReport {
+        stats::of(
+            self.place(),
+            |kind, mid| matches!(kind, StatsKind::InboundRtp(stats) if stats.mid == mid),
+        )
     }
 
     /// Sets how what is received is given; frames at first. What waits in another form is dropped.

@@ -4,14 +4,17 @@ use std::fmt;
 use std::sync::Arc;
 
 use peerline_connection::{
-    MediaKind, OutgoingFrame, OutgoingPacket, RtpCodecParameters, RtpSendParameters, SendMediaError,
+    MediaKind, OutgoingFrame, OutgoingPacket, RtpCodecParameters, RtpSendParameters, SendMediaError, StatsKind,
+    StatsReport,
 };
 
 use super::dtmf::DtmfSender;
 use super::place::Place;
 use super::source::LocalTrack;
+use super::stats;
 use crate::error::Error;
 use crate::shared::{Phase, wait_for_state};
+use crate::transports::DtlsTransport;
 
 /// Sends one track to the peer (`RTCRtpSender`).
 ///
@@ -92,6 +95,21 @@ impl RtpSender {
     #[must_use]
     pub fn codecs(&self) -> Vec<RtpCodecParameters> {
         self.0.anchor.lock().connection.send_codecs(self.0.id).to_vec()
+    }
+
+    /// The transport that it sends over, once negotiated.
+    #[must_use]
+    pub fn transport(&self) -> Option<DtlsTransport> {
+        DtlsTransport::of(&self.0)
+    }
+
+    /// Statistics of what it sends, and all objects that those refer to, under their W3C names.
+    #[must_use]
+    pub fn stats(&self) -> StatsReport {
+        stats::of(
+            &self.0,
+            |kind, mid| matches!(kind, StatsKind::OutboundRtp(stats) if stats.mid == mid),
+        )
     }
 
     /// Sends tones of keys; `None` for video.

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses some of it")]
 
+pub(crate) mod media;
+
 use std::future::Future;
 use std::time::Duration;
 
