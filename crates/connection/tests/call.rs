@@ -283,3 +283,46 @@ fn packets_are_forwarded_as_they_came() {
             .all(|packet| packet.timestamp == 1234 && packet.payload[0] == 0x10)
     );
 }
+
+#[test]
+fn sound_and_pictures_are_in_sync_however_long_they_took_to_encode() {
+    let (mut lab, [camera, voice], [picture_in, sound_in]) = call(7, 0.0);
+    let start = lab.now();
+    // Pictures leave 200 ms after they were captured, sound 20 ms after.
+    let ways = [(camera, 200, 90_000), (voice, 20, 48_000)];
+    let mut sampled = [None, None];
+    for number in 0..150u32 {
+        lab.with_peer(0, |peer, now| {
+            for (sender, late, clock_rate) in ways {
+                let captured = now - Duration::from_millis(late);
+                let since = captured + Duration::from_secs(1) - start;
+                let frame = OutgoingFrame {
+                    payload: picture(number),
+                    timestamp: (since.as_micros() * clock_rate / 1_000_000) as u32,
+                    captured: Some(captured),
+                    ..OutgoingFrame::default()
+                };
+                // Opus frames of that size do not fit into a packet.
+                let payload = frame.payload.slice(..frame.payload.len().min(1000));
+                let frame = if sender == voice {
+                    OutgoingFrame { payload, ..frame }
+                } else {
+                    frame
+                };
+                peer.send_frame(now, sender, frame).expect("it is sent");
+            }
+        });
+        lab.run_for(Duration::from_millis(100));
+        lab.with_peer(1, |peer, _| {
+            for (sampled, receiver) in sampled.iter_mut().zip([picture_in, sound_in]) {
+                let latest = std::iter::from_fn(|| peer.recv_frame(receiver)).last();
+                *sampled = latest.and_then(|frame| frame.sampled).or(*sampled);
+            }
+        });
+    }
+    let [Some(pictures), Some(sounds)] = sampled else {
+        panic!("no sender report came: {sampled:?}");
+    };
+    let apart = sounds.as_secs_f64() - pictures.as_secs_f64();
+    assert!((apart - 0.18).abs() < 0.002, "{apart}");
+}
