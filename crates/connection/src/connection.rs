@@ -317,6 +317,9 @@ impl Connection {
             return;
         }
         self.closing = Closing::Sctp;
+        if let Some(media) = &mut self.upper.media {
+            media.close();
+        }
         self.upper.channels.abort(now, "Close called");
         self.end();
     }

@@ -240,6 +240,26 @@ impl Media {
         self.schedule.begin(now, &mut self.rng);
     }
 
+    /// The connection closes: what waits is dropped, and the streams that have begun end with a goodbye. "When a participant
+    /// wishes to leave a session, a BYE packet is transmitted to inform the other participants of the event"
+    /// (RFC 3550 §6.3.7); those that never sent anything must not.
+    pub(crate) fn close(&mut self) {
+        self.queue.clear();
+        self.queued = 0;
+        let streams = self
+            .sections
+            .iter()
+            .flatten()
+            .flat_map(|section| &section.sender.streams);
+        let begun: Vec<_> = streams
+            .filter(|stream| stream.sent.packets > 0)
+            .map(|stream| stream.encoding.ssrc)
+            .collect();
+        if self.srtp.is_some() {
+            self.say_goodbye(&begun);
+        }
+    }
+
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }

@@ -238,6 +238,20 @@ fn frames_arrive_whole_and_in_order() {
 }
 
 #[test]
+fn who_closes_says_goodbye() {
+    let mut path = Path::new(true, Profile::AeadAes128Gcm, |_, _, _| false);
+    path.play(3);
+    let streams = |path: &mut Path| path.ends[1].section_of(VIDEO).unwrap().1.receiver.streams.len();
+    assert_eq!(streams(&mut path), 1);
+    path.send(3, picture(3));
+    path.ends[0].close();
+    path.run(Duration::from_millis(100));
+    assert_eq!(streams(&mut path), 0);
+    // What waited is not sent any more.
+    assert_eq!(path.frames.len(), 3);
+}
+
+#[test]
 fn what_is_lost_comes_again() {
     for profile in [Profile::AeadAes128Gcm, Profile::Aes128CmHmacSha1_80] {
         for rtx in [true, false] {
