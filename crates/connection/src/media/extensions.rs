@@ -97,7 +97,11 @@ impl Extensions {
         }
         let mut values = Vec::new();
         for element in packet.extensions() {
-            if let Some((kind, _)) = ids.media.iter().find(|(_, id)| *id == element.id) {
+            // Each once: elements of no length are cheap to send, and not to keep.
+            let is_new = |kind| values.iter().all(|(other, _)| *other != kind);
+            if let Some((kind, _)) = ids.media.iter().find(|(_, id)| *id == element.id)
+                && is_new(*kind)
+            {
                 values.push((*kind, bytes.slice_ref(element.value)));
             }
         }
@@ -162,7 +166,8 @@ impl ExtensionIds {
             TRANSPORT_NUMBER => self.transport_number = Some(id),
             uri => {
                 let kind = ExtensionKind::ALL.into_iter().find(|kind| kind.uri() == uri);
-                self.media.extend(kind.map(|kind| (kind, id)));
+                let added = kind.map(|kind| (kind, id));
+                self.media.extend(added.filter(|added| !self.media.contains(added)));
             }
         }
     }
@@ -176,5 +181,25 @@ impl ExtensionIds {
     /// A name in a packet: of its media section, or of its layer.
     pub(super) fn read_name<B: AsRef<[u8]>>(packet: &Packet<B>, id: Option<ExtensionId>) -> Option<&str> {
         std::str::from_utf8(packet.extension(id?)?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_has_one_value_of_a_kind() {
+        let ids = ExtensionIds::new(&[RtpHeaderExtensionParameters {
+            uri: ExtensionKind::AudioLevel.uri().into(),
+            id: 4,
+        }]);
+        // 100 elements of no length (RFC 8285 §4.3).
+        let mut bytes = vec![0x90, 96, 0, 1, 0, 0, 0, 0, 0, 0, 0, 7, 0x10, 0, 0, 50];
+        bytes.extend([4, 0].repeat(100));
+        let bytes = Bytes::from(bytes);
+        let packet = Packet::parse(&*bytes).unwrap();
+        assert_eq!(packet.extensions().count(), 100);
+        assert_eq!(Extensions::read(&packet, &bytes, &ids).0.len(), 1);
     }
 }

@@ -12,8 +12,8 @@ pub(super) struct Reception {
     received_prior: u64,
     /// "An estimate of the statistical variance of the RTP data packet interarrival time, measured in timestamp units": in 16ths.
     jitter: u64,
-    /// When the latest packet came, and its timestamp.
-    latest: Option<(Instant, u32)>,
+    /// When the latest packet came, its timestamp, and how fast its clock is.
+    latest: Option<(Instant, u32, u32)>,
 }
 
 /// One interval's loss.
@@ -34,8 +34,10 @@ impl Reception {
             self.highest = number;
         }
         // Packets of one frame share a timestamp and leave together: only the first of them tells of jitter.
-        if let Some((before, previous)) = self.latest
+        if let Some((before, previous, rate)) = self.latest
             && previous != timestamp
+            // Between two clocks there is nothing to measure.
+            && rate == clock_rate
             && number > self.highest
         {
             let passed = now.saturating_duration_since(before).as_secs_f64() * f64::from(clock_rate);
@@ -46,7 +48,7 @@ impl Reception {
         }
         if number >= self.highest {
             self.highest = number;
-            self.latest = Some((now, timestamp));
+            self.latest = Some((now, timestamp, clock_rate));
         }
     }
 
@@ -95,7 +97,7 @@ impl Reception {
 
     /// How long ago the latest packet came.
     pub(super) fn latest(&self) -> Option<Instant> {
-        self.latest.map(|(at, _)| at)
+        self.latest.map(|(at, ..)| at)
     }
 }
 
