@@ -92,6 +92,9 @@ enum Closing {
     Done,
 }
 
+/// Events beyond which keyframe requests and tones are not told.
+const MAX_REQUESTS: usize = 1024;
+
 /// One DTLS record holds a packet: 2^14 bytes of it (RFC 6347 §4.1).
 const MAX_RECORD: usize = 1 << 14;
 
@@ -317,9 +320,6 @@ impl Connection {
             return;
         }
         self.closing = Closing::Sctp;
-        if let Some(media) = &mut self.upper.media {
-            media.close();
-        }
         self.upper.channels.abort(now, "Close called");
         self.end();
     }
@@ -427,7 +427,7 @@ impl Connection {
         }
         while let Some(event) = self.upper.media.as_mut().and_then(|media| media.poll_event()) {
             any = true;
-            self.events.push_back(event);
+            self.on_media_event(event);
         }
         while let Some(event) = self.upper.channels.poll_event() {
             any = true;
@@ -495,6 +495,19 @@ impl Connection {
         self.events.push_back(event);
     }
 
+    /// Tells the application what media tell. What the peer can repeat as often as it likes is no more than so much.
+    fn on_media_event(&mut self, event: Event) {
+        if matches!(event, Event::BandwidthEstimate(_)) {
+            // It says what the one before said, and better.
+            self.events
+                .retain(|before| !matches!(before, Event::BandwidthEstimate(_)));
+        }
+        let is_request = matches!(event, Event::KeyframeRequest(..) | Event::DtmfTone(..));
+        if !is_request || self.events.len() < MAX_REQUESTS {
+            self.events.push_back(event);
+        }
+    }
+
     fn on_channel_open(&mut self, id: ChannelId) {
         self.counters.channels_opened += 1;
         self.open_channels.insert(id);
@@ -518,6 +531,9 @@ impl Connection {
     fn end(&mut self) {
         while let Some(event) = self.upper.channels.poll_event() {
             self.on_channel_event(&event);
+        }
+        if let Some(media) = &mut self.upper.media {
+            media.close();
         }
         self.negotiation.close();
         self.dtls_state = DtlsTransportState::Closed;
@@ -603,6 +619,26 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_peer_repeats_is_bounded() {
+        let certificate = dtls::Certificate::generate(
+            &dtls::default_provider(),
+            std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30),
+        );
+        let config = Config::new(std::sync::Arc::new(certificate.unwrap()));
+        let mut connection = Connection::new(crate::media::tests::start(), config);
+        let camera = crate::transceiver::TransceiverId(1);
+        for estimate in 0..5_000 {
+            connection.on_media_event(Event::BandwidthEstimate(estimate));
+            connection.on_media_event(Event::KeyframeRequest(camera, None));
+        }
+        connection.on_media_event(Event::MediaReadable(camera));
+        let events: Vec<_> = std::iter::from_fn(|| connection.poll_event()).collect();
+        assert!(events.len() <= MAX_REQUESTS + 2, "{}", events.len());
+        assert!(events.contains(&Event::BandwidthEstimate(4_999)));
+        assert!(events.contains(&Event::MediaReadable(camera)));
+    }
 
     #[test]
     fn packets_are_whole_blocks_and_fit_their_datagram() {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::Lab;
 use peerline_connection::{
-    Event, IncomingFrame, MediaKind, OfferOptions, OutgoingFrame, OutgoingPacket, ReceiveMode, RtpEncodingParameters,
-    StatsKind, Track, TransceiverId, TransceiverInit,
+    Connection, ConnectionState, Event, IncomingFrame, MediaKind, OfferOptions, OutgoingFrame, OutgoingPacket,
+    ReceiveMode, RtpEncodingParameters, StatsKind, Track, TransceiverId, TransceiverInit,
 };
 use peerline_sim::Link;
 
@@ -325,4 +325,37 @@ fn sound_and_pictures_are_in_sync_however_long_they_took_to_encode() {
     };
     let apart = sounds.as_secs_f64() - pictures.as_secs_f64();
     assert!((apart - 0.18).abs() < 0.002, "{apart}");
+}
+
+#[test]
+fn nothing_follows_the_end() {
+    let (mut lab, [camera, voice], [receiver, _]) = call(7, 0.0);
+    play(&mut lab, camera, receiver, 5);
+    lab.with_peer(0, |peer, now| {
+        let long = Duration::from_millis(500);
+        peer.insert_dtmf(now, voice, "123", long, long).expect("it plays");
+        for number in 5..10 {
+            let frame = OutgoingFrame {
+                payload: picture(number),
+                timestamp: number * 3000,
+                ..OutgoingFrame::default()
+            };
+            peer.send_frame(now, camera, frame).expect("it is sent");
+        }
+    });
+    // What was sent is on its way to one who has closed.
+    lab.with_peer(1, Connection::close);
+    lab.run_for(Duration::from_secs(10));
+    for who in [0, 1] {
+        let end = Event::ConnectionStateChange(ConnectionState::Closed);
+        assert_eq!(lab.events[who].last(), Some(&end), "{:?}", lab.events[who]);
+        let now = lab.now();
+        assert!(
+            lab.with_peer(who, |peer, _| peer.poll_timeout())
+                .is_none_or(|due| due > now)
+        );
+        let frame = OutgoingFrame::default();
+        lab.with_peer(who, |peer, now| peer.send_frame(now, camera, frame))
+            .expect_err("it is closed");
+    }
 }

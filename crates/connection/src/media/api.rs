@@ -96,10 +96,11 @@ impl Connection {
         duration: Duration,
         gap: Duration,
     ) -> Result<(), DtmfError> {
-        let media = self.upper.media.as_mut().ok_or(DtmfError::CannotInsert)?;
+        let media = self.upper.media.as_mut().filter(|media| !media.closed);
+        let media = media.ok_or(DtmfError::CannotInsert)?;
         let found = media.section_of(transceiver);
         let (_, section) = found
-            .filter(|(_, section)| section.agreed.send.is_some())
+            .filter(|(_, section)| section.agreed.send.is_some() && !section.sender.streams.is_empty())
             .ok_or(DtmfError::CannotInsert)?;
         section.sender.insert_dtmf(now, tones, duration, gap)?;
         media.handle_timeout(now);
@@ -212,7 +213,7 @@ impl Media {
         transceiver: TransceiverId,
         make: impl FnOnce(&mut super::Section, &mut dyn FnMut(usize, super::Outgoing)) -> Result<(), SendMediaError>,
     ) -> Result<(), SendMediaError> {
-        if self.srtp.is_none() {
+        if self.srtp.is_none() || self.closed {
             return Err(SendMediaError::NotConnected);
         }
         if self.queued > MAX_QUEUED {
@@ -252,9 +253,13 @@ impl Media {
         let Some((_, section)) = self.section_of(transceiver) else {
             return;
         };
+        if section.agreed.receive.is_none() {
+            return;
+        }
         for stream in &mut section.receiver.streams {
             if rid.is_none() || stream.rid.as_deref() == rid {
                 stream.want_keyframe();
+                stream.keyframe_request.insists = true;
             }
         }
     }

@@ -61,7 +61,12 @@ impl Routes {
         }
     }
 
-    fn forget(&mut self, ssrc: u32) {
+    /// The section at this index has ended.
+    pub(super) fn forget_section(&mut self, section: usize) {
+        self.by_ssrc.retain(|_, route| route.section != section);
+    }
+
+    pub(super) fn forget(&mut self, ssrc: u32) {
         self.by_ssrc.remove(&ssrc);
     }
 }
@@ -69,7 +74,7 @@ impl Routes {
 impl Media {
     /// Takes an SRTP packet. What is not authentic, or belongs nowhere, is counted and dropped.
     pub(crate) fn handle_rtp(&mut self, now: Instant, mut datagram: BytesMut) {
-        let Some(srtp) = &mut self.srtp else {
+        let Some(srtp) = self.srtp.as_mut().filter(|_| !self.closed) else {
             self.counters.unprotect_failures += 1;
             return;
         };
@@ -157,6 +162,10 @@ impl Media {
             stream
         });
         let stream_state = &mut receiver.streams[stream];
+        if stream_state.rid.is_none() && !receiver.agreed.rids.is_empty() {
+            // The packet that said it may be late, or lost.
+            stream_state.rid = ExtensionIds::read_name(packet, routes.ids.rid).map(Into::into);
+        }
         let payload = bytes.slice(packet.payload_range());
         stream_state.got.bytes += payload.len() as u64;
         stream_state.got.header_bytes += (bytes.len() - payload.len()) as u64;

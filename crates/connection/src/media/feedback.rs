@@ -11,7 +11,7 @@ use super::history::Again;
 use super::receive_stream::SenderReport as Remembered;
 use super::report::{MAX_REFERENCES, Reference};
 use super::send_stream::SendStream;
-use super::{Media, Queued, What};
+use super::{MAX_QUEUED, Media, Queued, What};
 use crate::event::Event;
 
 /// A stream's keyframe requests within this are one.
@@ -23,7 +23,7 @@ const MIN_REPEAT_PAUSE: Duration = Duration::from_millis(10);
 impl Media {
     /// Takes an SRTCP packet. What is not authentic, or makes no sense, is counted and dropped.
     pub(crate) fn handle_rtcp(&mut self, now: Instant, mut datagram: BytesMut) {
-        let Some(srtp) = &mut self.srtp else {
+        let Some(srtp) = self.srtp.as_mut().filter(|_| !self.closed) else {
             self.counters.unprotect_failures += 1;
             return;
         };
@@ -32,6 +32,8 @@ impl Media {
             return;
         }
         let mut estimate = None;
+        // A run of thousands is told in two bytes: no more is looked at in one datagram than is remembered.
+        let mut statuses = departures::CAPACITY;
         for packet in packets(&datagram).flatten() {
             match packet {
                 Packet::SenderReport(report) => {
@@ -61,7 +63,10 @@ impl Media {
                         self.on_fir(now, entry.ssrc, entry.sequence_number);
                     }
                 }
-                Packet::TransportFeedback(feedback) => self.on_transport_feedback(&feedback),
+                Packet::TransportFeedback(feedback) => {
+                    self.on_transport_feedback(&feedback, statuses);
+                    statuses = statuses.saturating_sub(feedback.packet_status_count.into());
+                }
                 Packet::ReceiverEstimatedMaxBitrate(remb) => estimate = Some(remb.bitrate),
                 Packet::Bye(bye) => bye.sources.iter().for_each(|ssrc| self.on_bye(ssrc)),
                 Packet::SourceDescription(_) | Packet::App(_) | Packet::CongestionFeedback(_) | Packet::Unknown(_) => {}
@@ -136,11 +141,15 @@ impl Media {
     /// Puts what is asked for in line again, if it is still there.
     fn on_nack(&mut self, now: Instant, nack: &Nack<'_>) {
         let pause = self.round_trip.unwrap_or_default().max(MIN_REPEAT_PAUSE);
+        let is_full = self.queued > MAX_QUEUED;
         let mut again = Vec::new();
-        let Some((section, index, stream)) = self.send_stream(nack.media) else {
+        let Some((section, index, stream)) = self.active_stream(nack.media) else {
             return;
         };
         stream.sent.nacks += 1;
+        if is_full {
+            return;
+        }
         for number in nack.lost() {
             again.extend(stream.history.repeat(now, number.0, pause).cloned());
         }
@@ -150,14 +159,14 @@ impl Media {
                 stream: index,
                 what: match packet {
                     Again::Packet(packet) => What::Rtx(packet),
-                    Again::Datagram(datagram) => What::Repeat(datagram),
+                    Again::Datagram(repeat) => What::Repeat(repeat),
                 },
             });
         }
     }
 
     fn on_fir(&mut self, now: Instant, ssrc: Ssrc, command: u8) {
-        let Some((.., stream)) = self.send_stream(ssrc) else {
+        let Some((.., stream)) = self.active_stream(ssrc) else {
             return;
         };
         // "The sequence number … used to detect and ignore repetitions" (RFC 5104 §4.3.1.1).
@@ -168,7 +177,7 @@ impl Media {
     }
 
     fn on_keyframe_request(&mut self, now: Instant, ssrc: Ssrc, count: impl FnOnce(&mut SendStream)) {
-        let Some((section, _, stream)) = self.send_stream(ssrc) else {
+        let Some((section, _, stream)) = self.active_stream(ssrc) else {
             return;
         };
         count(stream);
@@ -184,21 +193,17 @@ impl Media {
         }
     }
 
-    fn on_transport_feedback(&mut self, feedback: &TransportFeedback<'_>) {
+    fn on_transport_feedback(&mut self, feedback: &TransportFeedback<'_>, most: usize) {
         let reference = feedback.reference_time();
-        // A run of thousands is told in two bytes: no more is looked at than is remembered.
-        let arrivals = feedback
-            .packets()
-            .take(departures::CAPACITY)
-            .map(|(_, reception)| match reception {
-                Reception::NotReceived => Arrival::Lost,
-                Reception::Untimed => Arrival::Untimed,
-                // A little may lie before the reference; a second is plenty.
-                Reception::At(time) => {
-                    let micros = time.micros_since(reference).saturating_add(1_000_000);
-                    Arrival::At(Duration::from_micros(micros.max(0).unsigned_abs()))
-                }
-            });
+        let arrivals = feedback.packets().take(most).map(|(_, reception)| match reception {
+            Reception::NotReceived => Arrival::Lost,
+            Reception::Untimed => Arrival::Untimed,
+            // A little may lie before the reference; a second is plenty.
+            Reception::At(time) => {
+                let micros = time.micros_since(reference).saturating_add(1_000_000);
+                Arrival::At(Duration::from_micros(micros.max(0).unsigned_abs()))
+            }
+        });
         self.departures.on_feedback(feedback.base_sequence_number, arrivals);
     }
 
@@ -207,6 +212,15 @@ impl Media {
         for section in self.sections.iter_mut().flatten() {
             section.receiver.end_stream(ssrc.0);
         }
+        self.routes.forget(ssrc.0);
+    }
+
+    /// The same, if it is to send: what asks for more of one that has stopped came late.
+    fn active_stream(&mut self, ssrc: Ssrc) -> Option<(usize, usize, &mut SendStream)> {
+        let (section, ..) = self.send_stream(ssrc)?;
+        let sends = |section: &super::Section| section.agreed.send.is_some();
+        self.sections[section].as_ref().filter(|section| sends(section))?;
+        self.send_stream(ssrc).filter(|(.., stream)| stream.encoding.active)
     }
 
     /// A stream of ours, with the index of its section and its own.

@@ -9,6 +9,9 @@ use super::outgoing::Outgoing;
 /// Packets kept for a stream; a power of two. At 1,200 bytes a packet and 10 Mbit/s it is two seconds.
 const CAPACITY: usize = 2048;
 
+/// How often one packet is sent again: requests are short, and what they ask for is not.
+const MAX_REPEATS: u32 = 10;
+
 /// Older packets are of no use to anybody who watches live.
 const LIFETIME: Duration = Duration::from_secs(3);
 
@@ -26,7 +29,15 @@ pub(super) enum Again {
     Packet(Outgoing),
     /// What left then, to the last bit: the stream sends it again itself. SRTP takes the sequence number for its nonce, and two
     /// packets of one nonce that differ, were it in their headers alone, betray the key (RFC 7714 §8.4).
-    Datagram(Bytes),
+    Datagram(Repeat),
+}
+
+/// A datagram that left before.
+#[derive(Clone, Debug)]
+pub(super) struct Repeat {
+    pub(super) datagram: Bytes,
+    /// Bytes of payload in it.
+    pub(super) payload_len: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -36,6 +47,7 @@ struct Kept {
     sent: Instant,
     /// When it was last sent again.
     repeated: Option<Instant>,
+    repeats: u32,
 }
 
 impl History {
@@ -51,6 +63,7 @@ impl History {
             again,
             sent: now,
             repeated: None,
+            repeats: 0,
         });
     }
 
@@ -61,11 +74,13 @@ impl History {
         let is_recent = |at: Instant, span| now.saturating_duration_since(at) < span;
         if kept.number != number
             || !is_recent(kept.sent, LIFETIME)
+            || kept.repeats >= MAX_REPEATS
             || kept.repeated.is_some_and(|at| is_recent(at, pause))
         {
             return None;
         }
         kept.repeated = Some(now);
+        kept.repeats += 1;
         Some(&kept.again)
     }
 }

@@ -20,7 +20,7 @@ use arrivals::Arrivals;
 use clock::Clock;
 use demux::Routes;
 use departures::Departures;
-use history::Again;
+use history::{Again, Repeat};
 use outgoing::{Hop, Names, Outgoing, Rtx};
 use receiver::Receiver;
 use sender::Sender;
@@ -79,6 +79,8 @@ pub(crate) struct Media {
     /// What the peer is told to send at most, in bits a second.
     max_receive_bitrate: Option<u64>,
     born: Instant,
+    /// Nothing more is received or sent but goodbyes.
+    closed: bool,
     /// The sender of reports while nothing is sent (RFC 3550 §6.4.2).
     reporter: Ssrc,
     rng: StdRng,
@@ -112,7 +114,7 @@ enum What {
     /// A packet again, in the stream of retransmissions.
     Rtx(Outgoing),
     /// A datagram again, as it was.
-    Repeat(bytes::Bytes),
+    Repeat(Repeat),
 }
 
 /// What was dropped, and why.
@@ -147,6 +149,7 @@ impl Media {
             remb: None,
             max_receive_bitrate: None,
             born: now,
+            closed: false,
             reporter: Ssrc(rng.random()),
             rng,
             events: VecDeque::new(),
@@ -164,6 +167,8 @@ impl Media {
             {
                 ended.extend(section.sender.streams.iter().map(|stream| stream.encoding.ssrc));
                 self.queue.retain(|queued| queued.section != index);
+                // Another section may take its place.
+                self.routes.forget_section(index);
             }
         }
         for agreed in agreed {
@@ -212,10 +217,14 @@ impl Media {
         let ended = match &agreed.send {
             Some(sending) => section.sender.configure(sending, &mut self.rng),
             // It may send again: its streams keep their numbers, and say nothing meanwhile.
-            None => Vec::new(),
+            None => {
+                section.sender.pause();
+                Vec::new()
+            }
         };
-        if let Some(receiving) = &agreed.receive {
-            section.receiver.configure(receiving);
+        match &agreed.receive {
+            Some(receiving) => section.receiver.configure(receiving),
+            None => section.receiver.pause(),
         }
         section.agreed = agreed;
         let after: Vec<_> = section
@@ -224,10 +233,16 @@ impl Media {
             .iter()
             .map(|stream| stream.encoding.ssrc)
             .collect();
-        if before != after {
-            // Streams have other places now.
-            self.queue.retain(|queued| queued.section != index);
-        }
+        let Section { agreed, sender, .. } = section;
+        let sends = agreed.send.is_some();
+        self.queue.retain(|queued| {
+            let is_agreed = match &queued.what {
+                What::First(packet) => sender.codecs.get(packet.payload_type).is_some(),
+                What::Rtx(_) | What::Repeat(_) => true,
+            };
+            // Streams have other places if there are others.
+            queued.section != index || (sends && before == after && is_agreed)
+        });
         ended
     }
 
@@ -240,23 +255,23 @@ impl Media {
         self.schedule.begin(now, &mut self.rng);
     }
 
-    /// The connection closes: what waits is dropped, and the streams that have begun end with a goodbye. "When a participant
-    /// wishes to leave a session, a BYE packet is transmitted to inform the other participants of the event"
+    /// The connection closes: what waits is dropped, the streams that have begun end with a goodbye, and nothing follows. "When a
+    /// participant wishes to leave a session, a BYE packet is transmitted to inform the other participants of the event"
     /// (RFC 3550 §6.3.7); those that never sent anything must not.
     pub(crate) fn close(&mut self) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
         self.queue.clear();
         self.queued = 0;
-        let streams = self
-            .sections
-            .iter()
-            .flatten()
-            .flat_map(|section| &section.sender.streams);
-        let begun: Vec<_> = streams
-            .filter(|stream| stream.sent.packets > 0)
-            .map(|stream| stream.encoding.ssrc)
-            .collect();
+        self.control.clear();
+        self.events.clear();
+        let sections = self.sections.iter().flatten();
+        let streams = sections.flat_map(|section| &section.sender.streams);
+        let sent = streams.filter(|stream| stream.sent.packets > 0);
+        let ended: Vec<_> = sent.map(|stream| stream.encoding.ssrc).collect();
         if self.srtp.is_some() {
-            self.say_goodbye(&begun);
+            self.say_goodbye(&ended);
         }
     }
 
@@ -321,10 +336,13 @@ impl Media {
             transport_number: self.departures.next(),
         };
         let payload_len = match queued.what {
-            What::Repeat(datagram) => {
+            What::Repeat(Repeat { datagram, payload_len }) => {
                 // It has its number in the transport from before.
+                stream.sent.packets += 1;
+                stream.sent.bytes += payload_len as u64;
+                stream.sent.header_bytes += (datagram.len() - payload_len) as u64;
                 stream.sent.retransmitted_packets += 1;
-                stream.sent.retransmitted_bytes += datagram.len() as u64;
+                stream.sent.retransmitted_bytes += payload_len as u64;
                 out.extend_from_slice(&datagram);
                 return true;
             }
@@ -345,6 +363,8 @@ impl Media {
                 }
                 stream.sent.retransmitted_packets += 1;
                 stream.sent.retransmitted_bytes += packet.payload.len() as u64;
+                stream.sent.rtx_packets += 1;
+                stream.sent.rtx_bytes += packet.payload.len() as u64;
                 packet.payload.len()
             }
             What::First(packet) => {
@@ -359,7 +379,10 @@ impl Media {
                     let again = if has_rtx {
                         Again::Packet(packet)
                     } else {
-                        Again::Datagram(bytes::Bytes::copy_from_slice(&out[start..]))
+                        Again::Datagram(Repeat {
+                            datagram: bytes::Bytes::copy_from_slice(&out[start..]),
+                            payload_len: len,
+                        })
                     };
                     stream.history.keep(now, number, again);
                 }
@@ -387,7 +410,7 @@ impl Queued {
     fn len(&self) -> usize {
         match &self.what {
             What::First(packet) | What::Rtx(packet) => packet.payload.len(),
-            What::Repeat(datagram) => datagram.len(),
+            What::Repeat(repeat) => repeat.datagram.len(),
         }
     }
 }

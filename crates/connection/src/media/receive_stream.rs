@@ -37,8 +37,10 @@ pub(super) struct ReceiveStream {
     /// What a redundant packet has just given.
     recovered: VecDeque<Recovered>,
     events: EventReceiver,
-    /// Packets were lost, but the next may repeat them.
-    lost: bool,
+    /// So many packets were lost, but the next may repeat them.
+    lost: u64,
+    /// Frames were dropped that nobody fetched: the next follows a gap.
+    pub(super) dropped: bool,
     /// What the depacketizer has just completed.
     completed: VecDeque<Frame>,
     /// The payload type of the latest packet.
@@ -81,8 +83,10 @@ impl SenderReport {
 pub(super) struct KeyframeRequest {
     /// One is wanted, and none has come since.
     pub(super) wanted: bool,
-    /// When the latest request was sent.
+    /// When the latest request was sent; at first, when the stream began.
     pub(super) sent: Option<Instant>,
+    /// The application wants it, though the sender may be silent.
+    pub(super) insists: bool,
     /// The number of the latest FIR command (RFC 5104 §4.3.1.1).
     pub(super) fir_command: u8,
 }
@@ -112,6 +116,9 @@ const PATIENCE: Duration = Duration::from_millis(60);
 /// A keyframe that was asked for is asked for again after so long.
 const KEYFRAME_INTERVAL: Duration = Duration::from_millis(500);
 
+/// A sender that has been silent for so long has stopped: it is not asked.
+const SILENCE: Duration = Duration::from_secs(10);
+
 impl ReceiveStream {
     pub(super) fn new(now: Instant, ssrc: u32, rid: Option<Arc<str>>, kind: MediaKind) -> Self {
         Self {
@@ -128,7 +135,8 @@ impl ReceiveStream {
             red: RedDepacketizer::new(),
             recovered: VecDeque::new(),
             events: EventReceiver::new(),
-            lost: false,
+            lost: 0,
+            dropped: false,
             completed: VecDeque::new(),
             payload_type: 0,
             sender_report: None,
@@ -136,6 +144,7 @@ impl ReceiveStream {
             keyframe_request: KeyframeRequest {
                 wanted: kind == MediaKind::Video,
                 sent: Some(now),
+                insists: false,
                 fir_command: 0,
             },
             got: Got::default(),
@@ -161,9 +170,16 @@ impl ReceiveStream {
         if codec.nack && self.missing.on_packet(now, packet.sequence_number) == Arrival::TooMany {
             self.want_keyframe();
             self.reorder.restart();
-            self.lost = true;
+            self.lost = u64::MAX;
         }
         true
+    }
+
+    /// Begins anew with the next packet: nothing before it is waited for or asked for.
+    pub(super) fn restart(&mut self) {
+        self.reorder.restart();
+        self.missing = Missing::default();
+        self.lost = u64::MAX;
     }
 
     /// Takes an admitted packet to make frames of it, and appends those that are complete.
@@ -183,8 +199,8 @@ impl ReceiveStream {
         while let Some(ordered) = self.reorder.pop(now, self.patience(codecs)) {
             match ordered {
                 Ordered::Packet(packet) => self.depacketize(&packet, codecs, out),
-                Ordered::Gap => {
-                    self.lost = true;
+                Ordered::Gap(packets) => {
+                    self.lost = self.lost.saturating_add(packets);
                     self.want_keyframe();
                 }
             }
@@ -202,6 +218,10 @@ impl ReceiveStream {
     }
 
     fn depacketize(&mut self, packet: &IncomingPacket, codecs: &Codecs, out: &mut VecDeque<IncomingFrame>) {
+        // Nothing but padding: it probes the bandwidth.
+        if packet.payload.is_empty() {
+            return;
+        }
         match codecs.get(packet.payload_type).map(|codec| codec.purpose) {
             Some(Purpose::Media(format)) => {
                 self.on_payload(
@@ -235,7 +255,7 @@ impl ReceiveStream {
                 rid: self.rid.clone(),
                 payload_type,
                 keyframe: frame.keyframe,
-                follows_gap: frame.follows_gap,
+                follows_gap: frame.follows_gap | std::mem::take(&mut self.dropped),
                 extensions: if is_last {
                     packet.extensions.clone()
                 } else {
@@ -253,8 +273,9 @@ impl ReceiveStream {
     fn on_redundant(&mut self, packet: &IncomingPacket, codecs: &Codecs) {
         let mut recovered = std::mem::take(&mut self.recovered);
         let _ = self.red.push(&packet.payload, packet.timestamp, &mut recovered);
-        if recovered.iter().any(|payload| payload.redundant) {
-            self.lost = false;
+        let again = recovered.iter().filter(|payload| payload.redundant).count() as u64;
+        if self.lost <= again {
+            self.lost = 0;
         }
         for Recovered {
             payload_type,
@@ -281,7 +302,7 @@ impl ReceiveStream {
         let Some((_, depacketizer)) = &mut self.depacketizer else {
             return;
         };
-        if std::mem::take(&mut self.lost) {
+        if std::mem::take(&mut self.lost) > 0 {
             depacketizer.gap();
         }
         if depacketizer
@@ -331,13 +352,9 @@ impl ReceiveStream {
     /// When a keyframe is to be asked for (again); a time long past for at once.
     fn keyframe_due(&self) -> Option<Instant> {
         let request = self.keyframe_request;
-        if !request.wanted {
-            return None;
-        }
-        match request.sent {
-            None => self.reception.latest(),
-            Some(sent) => Some(sent + KEYFRAME_INTERVAL),
-        }
+        let latest = self.reception.latest()?;
+        let due = request.sent.map_or(latest, |sent| sent + KEYFRAME_INTERVAL);
+        (request.wanted && (request.insists || due < latest + SILENCE)).then_some(due)
     }
 
     /// True if a keyframe is to be asked for now; then it counts as asked for.
@@ -345,6 +362,7 @@ impl ReceiveStream {
         let is_due = self.keyframe_due().is_some_and(|due| due <= now);
         if is_due {
             self.keyframe_request.sent = Some(now);
+            self.keyframe_request.insists = false;
         }
         is_due
     }

@@ -22,6 +22,8 @@ pub(super) struct Receiver {
     packets: VecDeque<IncomingPacket>,
     /// Bytes of payload in both.
     held: usize,
+    /// It was agreed that nothing comes.
+    paused: bool,
     /// The application has been told that there is something to receive, and has not seen the end of it.
     told: bool,
 }
@@ -45,13 +47,26 @@ impl Receiver {
             frames: VecDeque::new(),
             packets: VecDeque::new(),
             held: 0,
+            paused: false,
             told: false,
         }
     }
 
     pub(super) fn configure(&mut self, agreed: &Receiving) {
+        if std::mem::take(&mut self.paused) {
+            self.streams.iter_mut().for_each(ReceiveStream::want_keyframe);
+        }
         self.codecs = Codecs::new(&agreed.codecs);
         self.agreed = agreed.clone();
+    }
+
+    /// Nothing is received any more, or not yet again: nothing is asked for. What has come can still be fetched.
+    pub(super) fn pause(&mut self) {
+        self.paused = true;
+        for stream in &mut self.streams {
+            stream.restart();
+            stream.keyframe_request.wanted = false;
+        }
     }
 
     /// The stream `ssrc`, by its index.
@@ -140,6 +155,12 @@ impl Receiver {
     pub(super) fn set_mode(&mut self, mode: ReceiveMode) {
         if self.mode != mode {
             self.mode = mode;
+            for stream in &mut self.streams {
+                stream.restart();
+                if mode == ReceiveMode::Frames {
+                    stream.want_keyframe();
+                }
+            }
             self.frames.clear();
             self.packets.clear();
             self.held = 0;
@@ -176,15 +197,55 @@ impl Receiver {
     /// Drops the oldest of what nobody fetches.
     fn bound(&mut self) {
         while self.frames.len() > MAX_FRAMES || (self.held > MAX_HELD && !self.frames.is_empty()) {
-            let dropped = self.frames.pop_front().map_or(0, |frame| frame.payload.len());
-            self.held -= dropped;
-            if let Some(next) = self.frames.front_mut() {
+            let Some(dropped) = self.frames.pop_front() else { break };
+            self.held -= dropped.payload.len();
+            let next = self.frames.iter_mut().find(|frame| frame.ssrc == dropped.ssrc);
+            if let Some(next) = next {
                 next.follows_gap = true;
+            } else if let Some(stream) = self.streams.iter_mut().find(|stream| stream.ssrc == dropped.ssrc) {
+                stream.dropped = true;
             }
         }
         while self.packets.len() > MAX_PACKETS || (self.held > MAX_HELD && !self.packets.is_empty()) {
             let dropped = self.packets.pop_front().map_or(0, |packet| packet.payload.len());
             self.held -= dropped;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_dropped_is_missed_in_its_own_stream() {
+        let now = crate::media::tests::start();
+        let frame = |ssrc| IncomingFrame {
+            payload: vec![0; 10].into(),
+            timestamp: 0,
+            ssrc,
+            rid: None,
+            payload_type: 96,
+            keyframe: false,
+            follows_gap: false,
+            extensions: super::super::extensions::Extensions::new(),
+            received: now,
+            sampled: None,
+        };
+        let mut receiver = Receiver::new(MediaKind::Video);
+        receiver.begin_stream(now, 1, None);
+        receiver.begin_stream(now, 2, None);
+        receiver.frames.push_back(frame(1));
+        receiver.frames.push_back(frame(2));
+        receiver.frames.extend((0..MAX_FRAMES - 1).map(|_| frame(2)));
+        receiver.held = receiver.frames.len() * 10;
+        receiver.bound();
+        assert!(receiver.streams[0].dropped && !receiver.streams[1].dropped);
+        assert!(receiver.frames.iter().all(|frame| !frame.follows_gap));
+        receiver.frames.push_back(frame(2));
+        receiver.held += 10;
+        receiver.bound();
+        assert!(receiver.frames[0].follows_gap);
+        assert_eq!(receiver.held, MAX_FRAMES * 10);
     }
 }

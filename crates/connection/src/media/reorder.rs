@@ -36,8 +36,8 @@ impl<P> Default for Reorder<P> {
 pub(super) enum Ordered<P> {
     /// The packet after the one before.
     Packet(P),
-    /// Packets are missing for good; the next one follows a gap.
-    Gap,
+    /// So many packets are missing for good; the next one follows a gap.
+    Gap(u64),
 }
 
 impl<P> Reorder<P> {
@@ -61,8 +61,10 @@ impl<P> Reorder<P> {
             if !is_late && !is_full {
                 return None;
             }
-            self.next = Some(*first.key());
-            return Some(Ordered::Gap);
+            let number = *first.key();
+            let missing = self.next.map_or(0, |next| number - next);
+            self.next = Some(number);
+            return Some(Ordered::Gap(missing));
         }
         let (number, waiting) = first.remove_entry();
         self.next = Some(number + 1);
@@ -98,7 +100,7 @@ mod tests {
         std::iter::from_fn(|| reorder.pop(now, PATIENCE))
             .map(|ordered| match ordered {
                 Ordered::Packet(packet) => packet,
-                Ordered::Gap => '|',
+                Ordered::Gap(_) => '|',
             })
             .collect()
     }
@@ -135,6 +137,6 @@ mod tests {
         for number in 2..3 + MAX_WAITING as u64 {
             reorder.push(start, number, ());
         }
-        assert_eq!(reorder.pop(start, PATIENCE), Some(Ordered::Gap));
+        assert_eq!(reorder.pop(start, PATIENCE), Some(Ordered::Gap(1)));
     }
 }

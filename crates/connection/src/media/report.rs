@@ -40,6 +40,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// What is taken for the round-trip time until one was measured.
 const DEFAULT_ROUND_TRIP: Duration = Duration::from_millis(100);
 
+/// Nobody waits longer for a packet to come again: what was measured may be nonsense.
+const MAX_ROUND_TRIP: Duration = Duration::from_secs(1);
+
 /// Blocks in one report, and senders in one datagram: so that both fit.
 const MAX_BLOCKS: usize = 20;
 const MAX_SENDERS: usize = 8;
@@ -74,7 +77,7 @@ impl Schedule {
 impl Media {
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.srtp.as_ref()?;
+        self.srtp.as_ref().filter(|_| !self.closed)?;
         let receivers = self.sections.iter().flatten();
         receivers
             .flat_map(|section| {
@@ -89,7 +92,7 @@ impl Media {
 
     /// Gives up what has been waited for long enough, and writes the RTCP that is due.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        if self.srtp.is_none() {
+        if self.srtp.is_none() || self.closed {
             return;
         }
         for index in 0..self.sections.len() {
@@ -165,7 +168,9 @@ impl Media {
     /// Asks for what a section's streams miss: packets, and keyframes.
     fn request(&mut self, now: Instant, index: usize) {
         let sender = self.speaker();
-        let round_trip = self.round_trip.unwrap_or(DEFAULT_ROUND_TRIP);
+        let round_trip = self
+            .round_trip
+            .map_or(DEFAULT_ROUND_TRIP, |time| time.min(MAX_ROUND_TRIP));
         let mut written = Vec::new();
         let Some(section) = self.sections.get_mut(index).and_then(Option::as_mut) else {
             return;
@@ -360,19 +365,28 @@ impl Media {
     }
 
     /// What each stream of ours has sent.
-    fn sender_infos(&self, now: Instant) -> Vec<(Ssrc, SenderInfo)> {
-        let sections = self.sections.iter().flatten();
+    fn sender_infos(&mut self, now: Instant) -> Vec<(Ssrc, SenderInfo)> {
+        let sections = self.sections.iter_mut().flatten();
         let streams = sections
             .filter(|section| section.agreed.send.is_some())
-            .flat_map(|section| &section.sender.streams);
+            .flat_map(|section| &mut section.sender.streams);
         let ntp_time = self.clock.ntp(now);
         streams
             .filter_map(|stream| {
+                // "The SR is issued if a site has sent any data packets during the interval since issuing the last report or the
+                // previous one, otherwise the RR is issued" (RFC 3550 §6.4).
+                let sent = stream.sent.packets;
+                let [last, previous] = stream.reported;
+                stream.reported = [sent, last];
+                if sent == previous {
+                    return None;
+                }
                 let info = SenderInfo {
                     ntp_time,
                     rtp_timestamp: stream.timestamp_at(now)?,
-                    packet_count: stream.sent.packets as u32,
-                    octet_count: stream.sent.bytes as u32,
+                    // The stream of retransmissions is another.
+                    packet_count: (sent - stream.sent.rtx_packets) as u32,
+                    octet_count: (stream.sent.bytes - stream.sent.rtx_bytes) as u32,
                 };
                 Some((Ssrc(stream.encoding.ssrc), info))
             })

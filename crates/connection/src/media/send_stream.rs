@@ -33,6 +33,8 @@ pub(super) struct SendStream {
     /// The command number of the latest FIR (RFC 5104 §4.3.1.1).
     pub(super) fir_command: Option<u8>,
     pub(super) sent: Sent,
+    /// How many packets the two latest sender reports counted, the newer first.
+    pub(super) reported: [u64; 2],
     pub(super) remote: RemoteReport,
 }
 
@@ -64,6 +66,9 @@ pub(super) struct Sent {
     pub(super) keyframes: u64,
     pub(super) retransmitted_packets: u64,
     pub(super) retransmitted_bytes: u64,
+    /// Of those, what went in the stream of retransmissions.
+    pub(super) rtx_packets: u64,
+    pub(super) rtx_bytes: u64,
     pub(super) nacks: u64,
     pub(super) plis: u64,
     pub(super) firs: u64,
@@ -107,6 +112,7 @@ impl SendStream {
             keyframe_asked: None,
             fir_command: None,
             sent: Sent::default(),
+            reported: [0; 2],
             remote: RemoteReport::default(),
         }
     }
@@ -153,6 +159,18 @@ impl SendStream {
             numbers.next = number.next();
         }
         Some(number)
+    }
+
+    /// True if no later number was taken.
+    pub(super) fn is_newest(&self, number: Serial16) -> bool {
+        self.numbers.next == number.next()
+    }
+
+    /// It is not sent any more, or not yet again: nothing is repeated, and the peer may forget whose it is.
+    pub(super) fn pause(&mut self) {
+        self.history = History::default();
+        self.is_known = false;
+        self.keyframe_asked = None;
     }
 
     /// The timestamp that the stream has at `now`, extrapolated (RFC 3550 §6.4.1).

@@ -22,6 +22,9 @@ pub(super) struct Sender {
     pub(super) codecs: Codecs,
     pub(super) ids: ExtensionIds,
     pub(super) streams: Vec<SendStream>,
+    /// Those that are not sent at present, such as layers that the peer no longer takes: should one come back, its numbers go on
+    /// from where they were. SRTP lets none be used again.
+    retired: Vec<SendStream>,
     pub(super) dtmf: Option<Dtmf>,
     /// What the packetizer has just made; kept for its memory.
     payloads: VecDeque<Payload>,
@@ -46,6 +49,7 @@ impl Sender {
             codecs: Codecs::default(),
             ids: ExtensionIds::default(),
             streams: Vec::new(),
+            retired: Vec::new(),
             dtmf: None,
             payloads: VecDeque::new(),
         }
@@ -58,8 +62,11 @@ impl Sender {
         self.ids = ExtensionIds::new(&sending.extensions);
         let mut before = std::mem::take(&mut self.streams);
         for encoding in &sending.encodings {
-            let known = before.iter().position(|stream| stream.encoding.ssrc == encoding.ssrc);
-            let stream = match known.map(|index| before.swap_remove(index)) {
+            let take = |streams: &mut Vec<SendStream>| {
+                let known = streams.iter().position(|stream| stream.encoding.ssrc == encoding.ssrc);
+                known.map(|index| streams.swap_remove(index))
+            };
+            let stream = match take(&mut before).or_else(|| take(&mut self.retired)) {
                 Some(mut stream) => {
                     stream.encoding = encoding.clone();
                     stream
@@ -68,7 +75,21 @@ impl Sender {
             };
             self.streams.push(stream);
         }
-        before.iter().map(|stream| stream.encoding.ssrc).collect()
+        let ended = before.iter().map(|stream| stream.encoding.ssrc).collect();
+        before.iter_mut().for_each(SendStream::pause);
+        self.retired.append(&mut before);
+        let plays = |dtmf: &Dtmf| {
+            let codec = self.codecs.get(dtmf.payload_type);
+            codec.is_some_and(|codec| codec.purpose == Purpose::TelephoneEvent) && !self.streams.is_empty()
+        };
+        self.dtmf = self.dtmf.take().filter(plays);
+        ended
+    }
+
+    /// Nothing is sent any more, or not yet again.
+    pub(super) fn pause(&mut self) {
+        self.streams.iter_mut().for_each(SendStream::pause);
+        self.dtmf = None;
     }
 
     /// The encoding called `rid`, or the first.
@@ -124,9 +145,12 @@ impl Sender {
         };
         let around = header_len(&self.ids, names, &frame.extensions) + MAX_TRAILER;
         let room = room.datagram.saturating_sub(around);
+        // "The last (final) block comprises only a zero F bit, and the block payload type" (RFC 2198 §3): one byte.
+        let inner = room.saturating_sub(usize::from(inside != codec.payload_type));
+        self.payloads.clear();
         let packetized = stream
             .packetizer(inside, format)
-            .packetize(&frame.payload, room, &mut self.payloads)
+            .packetize(&frame.payload, inner, &mut self.payloads)
             .map_err(|_| SendMediaError::NotAFrame)?;
         stream.sent.frames += 1;
         stream.sent.keyframes += u64::from(packetized.keyframe);
@@ -181,7 +205,9 @@ impl Sender {
         let sequence_number = stream
             .take_number(packet.sequence_number)
             .ok_or(SendMediaError::RepeatedSequenceNumber)?;
-        if packet.marker || stream.latest.is_none() {
+        // Packets of one picture share a timestamp: the first of them tells best when that was. Late ones say nothing.
+        let is_later = |latest: Latest| latest.timestamp != packet.timestamp && stream.is_newest(sequence_number);
+        if stream.latest.is_none_or(is_later) {
             stream.latest = Some(Latest {
                 at: now,
                 timestamp: packet.timestamp,

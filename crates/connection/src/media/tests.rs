@@ -14,6 +14,9 @@ use super::parameters::{MediaKind, RtcpFeedback, RtpCodec, RtpCodecParameters, R
 use crate::Event;
 use crate::transceiver::TransceiverId;
 
+mod changes;
+mod hostile;
+
 /// Some instant to begin at.
 #[expect(clippy::disallowed_methods, reason = "tests are in virtual time from here on")]
 pub(crate) fn start() -> Instant {
