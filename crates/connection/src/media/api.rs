@@ -244,7 +244,7 @@ impl Media {
 
     fn set_max_receive_bitrate(&mut self, now: Instant, bitrate: Option<u64>) {
         self.max_receive_bitrate = bitrate;
-        if self.srtp.is_some() && bitrate.is_some() {
+        if self.srtp.is_some() && !self.closed && bitrate.is_some() {
             self.report(now);
         }
     }

@@ -45,7 +45,7 @@ const MAX_ROUND_TRIP: Duration = Duration::from_secs(1);
 
 /// Blocks in one report, and senders in one datagram: so that both fit.
 const MAX_BLOCKS: usize = 20;
-const MAX_SENDERS: usize = 8;
+const MAX_SENDERS: usize = 4;
 /// References replied to: more would be the work of one who makes up SSRCs.
 pub(super) const MAX_REFERENCES: usize = 16;
 /// Sequence numbers in one request.
@@ -297,7 +297,7 @@ impl Media {
             }
             if is_first {
                 self.write_extended(now, &mut out, speaker);
-                self.write_estimate(&mut out, speaker);
+                self.tell_estimate(&mut out, speaker);
             }
             is_first = false;
             self.send_control(out);
@@ -325,8 +325,8 @@ impl Media {
         });
     }
 
-    /// What the peer may send at most, of all its streams together.
-    fn write_estimate(&self, out: &mut Vec<u8>, speaker: Ssrc) {
+    /// What the peer may send at most, of all its streams together: in the report `out`, or, if that is too long, beside it.
+    fn tell_estimate(&mut self, out: &mut Vec<u8>, speaker: Ssrc) {
         let Some(bitrate) = self.max_receive_bitrate else {
             return;
         };
@@ -336,8 +336,16 @@ impl Media {
             .flatten()
             .flat_map(|section| &section.receiver.streams);
         let sources: Vec<_> = streams.map(|stream| Ssrc(stream.ssrc)).take(MAX_ESTIMATED).collect();
-        if !sources.is_empty() {
-            ReceiverEstimatedMaxBitrate::write(out, speaker, bitrate, &sources);
+        if sources.is_empty() {
+            return;
+        }
+        let report_len = out.len();
+        ReceiverEstimatedMaxBitrate::write(out, speaker, bitrate, &sources);
+        if out.len() + MAX_RTCP_TRAILER > self.mtu {
+            let estimate = out.split_off(report_len);
+            let mut beside = self.begin_feedback(false);
+            beside.extend_from_slice(&estimate);
+            self.send_control(beside);
         }
     }
 

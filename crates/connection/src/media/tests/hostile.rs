@@ -35,7 +35,7 @@ fn what_waits_to_be_sent_again_is_bounded() {
     let next = path.ends[0].section_of(VIDEO).unwrap().1.sender.streams[0].take_number(None);
     path.ends[0].queued = super::super::MAX_QUEUED + 1;
     let mut request = Vec::new();
-    Nack::write(&mut request, Ssrc(200), Ssrc(100), [next.unwrap().sub(1)].into_iter());
+    Nack::write(&mut request, Ssrc(200), Ssrc(100), [next.unwrap().sub(1)]);
     let srtp = path.ends[1].srtp.as_mut().unwrap();
     srtp.outbound.protect_rtcp(&mut request, 0).unwrap();
     path.ends[0].handle_rtcp(path.now, request.as_slice().into());
@@ -134,4 +134,61 @@ fn numbers_wrap_everywhere() {
     assert!((1 << 16..(1 << 16) + 400).contains(&stream.reception.extended_highest()));
     assert!(path.ends[0].departures.totals.packets_arrived > 200);
     assert!(path.ends[0].departures.totals.packets_lost > 5);
+}
+
+#[test]
+fn the_longest_report_fits() {
+    use peerline_rtp::NtpTime;
+    use peerline_rtp::rtcp::ExtendedReport;
+
+    let mut path = Path::new(true, Profile::AeadAes128Gcm, |_, _, _| false);
+    let now = path.now;
+    let [alice, bob] = &mut path.ends;
+    let sections = (0..30).map(|id| Agreed {
+        transceiver: TransceiverId(id),
+        mid: id.to_string(),
+        ..video(1000 + 2 * id, true)
+    });
+    let mut sections: Vec<_> = sections.collect();
+    for section in &mut sections {
+        section.send.as_mut().unwrap().cname = "4a1c3f52-8e0b-4d6f-9a77-0123456789ab".into();
+        section.receive.as_mut().unwrap().extensions.truncate(1);
+    }
+    alice.configure(sections);
+    for id in 0..30 {
+        let frame = OutgoingFrame {
+            payload: picture(0),
+            ..OutgoingFrame::default()
+        };
+        alice.send_frame(now, TransceiverId(id), frame).unwrap();
+    }
+    let mut out = Vec::new();
+    while alice.poll_transmit(now, &mut out).is_some() {}
+    let bob = bob.srtp.as_mut().unwrap();
+    for ssrc in 5000..5090u32 {
+        let mut packet = vec![0x90, 96, 0, 1, 0, 0, 0, 0];
+        packet.extend(ssrc.to_be_bytes());
+        let mid = (ssrc % 30).to_string();
+        packet.extend([0xbe, 0xde, 0, 1, 0x10 | (mid.len() as u8 - 1)]);
+        packet.extend(mid.as_bytes());
+        packet.resize(20, 0);
+        packet.extend([0x10, 0, 0, 0]);
+        bob.outbound.protect_rtp(&mut packet, 0).unwrap();
+        alice.handle_rtp(now, packet.as_slice().into());
+        let mut reference = Vec::new();
+        ExtendedReport::write(&mut reference, Ssrc(ssrc), |blocks| {
+            blocks.receiver_reference_time(NtpTime(1 << 40));
+        });
+        bob.outbound.protect_rtcp(&mut reference, 0).unwrap();
+        alice.handle_rtcp(now, reference.as_slice().into());
+    }
+    assert_eq!(alice.counters.unknown_streams, 0);
+    alice.max_receive_bitrate = Some(1_000_000);
+    alice.handle_timeout(now + Duration::from_secs(1));
+    let mut longest = 0;
+    out.clear();
+    while let Some(len) = alice.poll_transmit(now, &mut out) {
+        longest = longest.max(len);
+    }
+    assert!((1000..=1200).contains(&longest), "{longest}");
 }
