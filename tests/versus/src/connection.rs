@@ -13,7 +13,7 @@ pub(crate) use self::{rtc::Rtc, str0m::Str0m};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The first and the second peer's, which nobody binds.
-const ADDRESSES: [SocketAddr; 2] = [
+pub(crate) const ADDRESSES: [SocketAddr; 2] = [
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 5000),
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)), 5000),
 ];

@@ -40,6 +40,62 @@ const BATCH: usize = 64;
 /// search what is in flight would search more than they ever have on a network.
 const RUN: usize = 64;
 
+/// A machine of media, whose messages are RTP packets.
+pub(crate) trait Forward: Machine {
+    /// Gives what this one has received to each of the viewers.
+    fn forward(&mut self, now: Instant, viewers: &mut [Self]) -> Result<()>;
+}
+
+/// As many as are fed by one publisher.
+const VIEWERS: usize = 50;
+
+/// CPU µs for each packet that leaves (`each`): a server forwards what one publisher sends to 50 viewers. The publisher's part,
+/// a packet made and taken in for 50, is in it; the viewers' is not: what they would get is thrown away.
+pub(crate) fn forward<M: Forward>(size: usize, effort: Effort) -> Result<Vec<Figure>> {
+    let mut publisher = Pair::<M>::connected(SETUP_SEND_BUFFER)?;
+    let mut viewers = Vec::with_capacity(VIEWERS);
+    for _ in 0..VIEWERS {
+        let [server, _] = Pair::<M>::connected(SETUP_SEND_BUFFER)?.machines;
+        viewers.push(server);
+    }
+    let payload = Bytes::from(vec![0x5a; size]);
+    let mut out = Vec::new();
+    let mut run_for = |window: Duration| -> Result<usize> {
+        let end = now() + window;
+        let mut count = 0;
+        loop {
+            let now = now();
+            if now >= end {
+                return Ok(count);
+            }
+            // As many as a frame has.
+            for _ in 0..FRAME {
+                publisher.machines[0].send(now, &payload)?;
+            }
+            publisher.carry(0, now)?;
+            publisher.machines[1].forward(now, &mut viewers)?;
+            publisher.carry(1, now)?;
+            for viewer in &mut viewers {
+                out.clear();
+                while viewer.poll_transmit(now, &mut out).is_some() {
+                    count += 1;
+                }
+                if viewer.poll_timeout().is_some_and(|at| at <= now) {
+                    viewer.handle_timeout(now)?;
+                }
+            }
+            publisher.fire(now)?;
+        }
+    };
+    run_for(effort.warm_up)?;
+    let stopwatch = Stopwatch::start();
+    let packets = run_for(effort.window)? as f64;
+    Ok(vec![("each", stopwatch.cpu().as_secs_f64() * 1e6 / packets)])
+}
+
+/// Packets of one frame: 3 Mbit/s at 30 frames a second.
+const FRAME: usize = 10;
+
 /// Two connected machines and what is under way between their users.
 struct Pair<M> {
     machines: [M; 2],

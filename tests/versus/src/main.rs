@@ -24,6 +24,7 @@ mod memory;
 mod messages;
 mod micro;
 mod process;
+mod rtp;
 mod run;
 mod sdp;
 mod setup;

@@ -58,6 +58,10 @@ enum Task {
         size: usize,
     },
     ConnectionSetup,
+    /// RTP through a whole peer, in memory.
+    Rtp,
+    RtpAesCm,
+    Forward,
     /// SCTP alone, in memory.
     Associations {
         size: usize,
@@ -225,6 +229,42 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         rows: &[row("cpu", "set-up in memory, both sides", "CPU ms", Less, Value(0.5))],
         who: &[StackName::Peerline, StackName::Str0m, StackName::Rtc, StackName::Floor],
         task: Task::ConnectionSetup,
+    },
+    Measurement {
+        name: "rtp",
+        rows: &[row(
+            "each",
+            "RTP of 1,200 bytes in memory, both sides",
+            "CPU µs each",
+            Less,
+            Value(1.3),
+        )],
+        who: &[StackName::Peerline, StackName::Str0m, StackName::Rtc, StackName::Floor],
+        task: Task::Rtp,
+    },
+    Measurement {
+        name: "rtp-aes-cm",
+        rows: &[row(
+            "each",
+            "RTP of 1,200 bytes in memory, AES-CM, both sides",
+            "CPU µs each",
+            Less,
+            Target::None,
+        )],
+        who: &[StackName::Peerline, StackName::Rtc],
+        task: Task::RtpAesCm,
+    },
+    Measurement {
+        name: "forward",
+        rows: &[row(
+            "each",
+            "RTP forwarded in memory, 1 to 50, a packet out",
+            "CPU µs each",
+            Less,
+            TimesBest(4.0),
+        )],
+        who: &[StackName::Peerline, StackName::Str0m, StackName::Floor],
+        task: Task::Forward,
     },
     Measurement {
         name: "sctp-bulk",
@@ -425,6 +465,26 @@ impl Measurement {
                 StackName::Rtc => self.in_memory::<crate::connection::Rtc>(effort),
                 _ => Err(NOT_HERE.into()),
             },
+            Task::Rtp => match stack {
+                StackName::Peerline => self.in_memory::<crate::rtp::Peerline>(effort),
+                #[cfg(feature = "peers")]
+                StackName::Str0m => self.in_memory::<crate::rtp::Str0m>(effort),
+                #[cfg(feature = "peers")]
+                StackName::Rtc => self.in_memory::<crate::rtp::Rtc>(effort),
+                _ => Err(NOT_HERE.into()),
+            },
+            Task::RtpAesCm => match stack {
+                StackName::Peerline => self.in_memory::<crate::rtp::Peerline<true>>(effort),
+                #[cfg(feature = "peers")]
+                StackName::Rtc => self.in_memory::<crate::rtp::Rtc<true>>(effort),
+                _ => Err(NOT_HERE.into()),
+            },
+            Task::Forward => match stack {
+                StackName::Peerline => machine::forward::<crate::rtp::Peerline>(crate::rtp::PAYLOAD, effort),
+                #[cfg(feature = "peers")]
+                StackName::Str0m => machine::forward::<crate::rtp::Str0m>(crate::rtp::PAYLOAD, effort),
+                _ => Err(NOT_HERE.into()),
+            },
             Task::Associations { .. } | Task::Goodput { .. } => match stack {
                 StackName::Peerline => self.in_memory::<crate::association::Peerline>(effort),
                 #[cfg(feature = "peers")]
@@ -463,6 +523,7 @@ impl Measurement {
             Task::Connections { size } | Task::Associations { size } | Task::ZeroChecksum { size } => {
                 machine::transfer::<M>(IN_MEMORY_SEND_BUFFER, size, effort)
             }
+            Task::Rtp | Task::RtpAesCm => machine::transfer::<M>(IN_MEMORY_SEND_BUFFER, crate::rtp::PAYLOAD, effort),
             Task::ConnectionSetup => machine::setup::<M>(effort),
             Task::Goodput { loss } => machine::goodput::<M>(loss, effort.quick),
             _ => Err(NOT_HERE.into()),
@@ -483,6 +544,8 @@ impl Measurement {
             Task::Setup => floor::handshakes(effort),
             Task::Connections { .. } => floor::records(effort),
             Task::ConnectionSetup => floor::handshakes(effort),
+            Task::Rtp => floor::packet(effort),
+            Task::Forward => floor::packet_out(effort),
             Task::Handshake => floor::key_exchange(effort),
             Task::Record => floor::record(effort),
             Task::Stun => stun::measure(StackName::Floor, effort),

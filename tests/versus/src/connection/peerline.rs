@@ -17,24 +17,45 @@ use crate::machine::Machine;
 use crate::process::today;
 
 pub(crate) struct Peerline {
-    connection: Connection,
+    pub(crate) connection: Connection,
     /// Of what arrives.
     path: FiveTuple,
     channel: Option<ChannelId>,
 }
 
 impl Peerline {
-    fn new(now: Instant, who: usize) -> Result<Self> {
+    pub(crate) fn config(who: usize) -> Result<Config> {
         let certificate = Arc::new(Certificate::generate(&default_provider(), today())?);
-        let config = Config {
+        Ok(Config {
             rng_seed: [who as u8; 32],
             ..Config::new(certificate)
-        };
-        Ok(Self {
+        })
+    }
+
+    pub(crate) fn new(now: Instant, who: usize, config: Config) -> Self {
+        Self {
             connection: Connection::new(now, config),
             path: FiveTuple::udp(ADDRESSES[who], ADDRESSES[1 - who]),
             channel: None,
-        })
+        }
+    }
+
+    /// Offer, answer and candidates.
+    pub(crate) fn negotiate(now: Instant, offerer: &mut Self, answerer: &mut Self) -> Result<()> {
+        let offer = offerer.connection.create_offer(OfferOptions::default())?;
+        offerer.connection.set_local_description(now, offer.clone())?;
+        answerer.connection.set_remote_description(now, offer)?;
+        for candidate in offerer.gather(now) {
+            answerer.connection.add_ice_candidate(now, candidate)?;
+        }
+
+        let answer = answerer.connection.create_answer()?;
+        answerer.connection.set_local_description(now, answer.clone())?;
+        offerer.connection.set_remote_description(now, answer)?;
+        for candidate in answerer.gather(now) {
+            offerer.connection.add_ice_candidate(now, candidate)?;
+        }
+        Ok(())
     }
 
     /// Its candidates, all of them.
@@ -57,23 +78,11 @@ impl Peerline {
 
 impl Machine for Peerline {
     fn pair(now: Instant, _: usize) -> Result<[Self; 2]> {
-        let (mut offerer, mut answerer) = (Self::new(now, 0)?, Self::new(now, 1)?);
+        let mut offerer = Self::new(now, 0, Self::config(0)?);
+        let mut answerer = Self::new(now, 1, Self::config(1)?);
         let init = DataChannelInit::default();
         offerer.channel = Some(offerer.connection.create_data_channel(now, "bench", init)?);
-
-        let offer = offerer.connection.create_offer(OfferOptions::default())?;
-        offerer.connection.set_local_description(now, offer.clone())?;
-        answerer.connection.set_remote_description(now, offer)?;
-        for candidate in offerer.gather(now) {
-            answerer.connection.add_ice_candidate(now, candidate)?;
-        }
-
-        let answer = answerer.connection.create_answer()?;
-        answerer.connection.set_local_description(now, answer.clone())?;
-        offerer.connection.set_remote_description(now, answer)?;
-        for candidate in answerer.gather(now) {
-            offerer.connection.add_ice_candidate(now, candidate)?;
-        }
+        Self::negotiate(now, &mut offerer, &mut answerer)?;
         Ok([offerer, answerer])
     }
 
