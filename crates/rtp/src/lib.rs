@@ -31,11 +31,13 @@
 //! | [`rtcp`] | reports and feedback, a module a kind |
 //! | [`payload`] | payload formats: frames to payloads and back |
 //! | [`mod@file`] | media files, read and written |
+//! | [`forward`] | one continuous stream of several, for forwarders |
 
 mod bits;
 mod error;
 pub mod extension;
 pub mod file;
+pub mod forward;
 #[doc(hidden)]
 pub mod fuzzing;
 mod header;
