@@ -236,7 +236,7 @@ async fn whip_errors() {
     let media = offer.find("m=").unwrap();
     let audio = format!(
         "{}m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=rtcp-mux\r\na=sendonly\r\n\
-         a=rtpmap:111 opus/48000/2\r\na=setup:actpass\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n\
+         a=rtpmap:111 unheard-of/48000\r\na=setup:actpass\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n\
          a=fingerprint:{}\r\n",
         &offer[..media],
         value(&offer, "a=fingerprint:")
@@ -268,7 +268,7 @@ async fn whip_errors() {
             "fingerprint",
         ),
         (413, vec![sdp], large.as_bytes(), "262144"),
-        (422, vec![sdp], audio.as_bytes(), "data channels"),
+        (422, vec![sdp], audio.as_bytes(), "nothing in the offer"),
     ] {
         let reply = server.request("POST", "/whip/echo", &headers, body).await;
         assert_eq!(reply.status, status, "{reply:?}");

@@ -1,4 +1,6 @@
-// The page's side of the conversation: signalling over a WebSocket, a chat channel, and a channel per file.
+// The page's side of the conversation: signalling over a WebSocket, audio and video, a chat channel, and a channel per file.
+import { nextCamera, open } from './media.js';
+import { Meter, Plot } from './plot.js';
 import { Sha256 } from './sha256.js';
 
 const $ = (id) => document.getElementById(id);
@@ -10,6 +12,17 @@ const MAX_TRACE = 500;
 // The call under way, if any: { socket, pc, chat, started, over }, where `over` is the signal that it has ended.
 let call;
 let transferring = false;
+// What is sent, if anything: { stream, kind, stop }.
+let source;
+// What the peer behind the page is for: 'echo', 'play' or 'record'.
+let role = 'echo';
+
+const kbits = (value) => value >= 1000 ? `${(value / 1000).toFixed(2)} Mbit/s` : `${value.toFixed(0)} kbit/s`;
+const plots = {
+  bitrate: new Plot($('plot-bitrate'), 'Received', 100, kbits),
+  loss: new Plot($('plot-loss'), 'Packets lost', 2, (value) => `${value.toFixed(1)} %`),
+  rtt: new Plot($('plot-rtt'), 'Round trip', 5, (value) => `${value < 1 ? '< 1' : value.toFixed(1)} ms`),
+};
 
 /** Tells what happened, with the milliseconds since Start. */
 function trace(text, kind = '') {
@@ -38,20 +51,73 @@ function showStates(pc) {
 /** Enables what can be used now. */
 function showTools() {
   const open = call?.chat.readyState === 'open';
-  $('start').disabled = !!call;
+  $('call').disabled = !!call;
   $('hangup').disabled = !call;
+  $('start').textContent = source ? 'Stop' : 'Start';
+  const [sound] = source?.stream.getAudioTracks() ?? [], [picture] = source?.stream.getVideoTracks() ?? [];
+  toggle('mute', sound, sound && !sound.enabled);
+  toggle('picture', picture, picture && !picture.enabled);
+  $('switch').disabled = source?.kind !== 'camera' || !picture;
+  const keys = !!dtmf()?.canInsertDTMF;
+  for (const key of $('keys').children) key.disabled = !keys;
   $('chat-input').disabled = $('chat-send').disabled = !open;
   $('file').disabled = !open || transferring;
   $('drop').classList.toggle('off', $('file').disabled);
 }
 
-function start() {
+function toggle(id, usable, pressed) {
+  $(id).disabled = !usable;
+  $(id).setAttribute('aria-pressed', !!pressed);
+}
+
+const dtmf = () => call?.pc.getSenders().find((sender) => sender.track?.kind === 'audio')?.dtmf;
+
+/** Gets what is to be sent; a call under way has it from then on. */
+async function start() {
+  $('start').disabled = true;
+  try {
+    const opened = await open($('source').value);
+    stop();
+    source = opened;
+    $('media-status').textContent = source.reason ? `${source.reason}. A synthetic picture and tone take its place.` : '';
+    if (source.reason) $('source').value = 'synthetic';
+    $('local').srcObject = source.stream;
+    // A screen that the user stops sharing.
+    for (const track of source.stream.getTracks()) track.addEventListener('ended', () => { if (source === opened) stop(); });
+    if (call) sendSource(call.pc);
+  } finally {
+    $('start').disabled = false;
+    showTools();
+  }
+}
+
+/** Sends what there is; where something was sent before, in its place. */
+function sendSource(pc) {
+  for (const track of source.stream.getTracks()) {
+    const used = pc.getTransceivers().find(({ receiver, sender, direction }) =>
+      direction !== 'stopped' && receiver.track.kind === track.kind && (!sender.track || sender.track.readyState === 'ended'));
+    if (used?.mid && used.direction === 'sendrecv') used.sender.replaceTrack(track).catch((error) => trace(error.message, 'bad'));
+    else pc.addTrack(track, source.stream);
+  }
+}
+
+function stop() {
+  source?.stop();
+  source = undefined;
+  $('local').srcObject = null;
+  $('local-info').textContent = '';
+  showTools();
+}
+
+function connect() {
   hangUp();
   $('trace').replaceChildren();
   for (const id of ['setup-ms', 'pair', 'rtt', 'dtls']) $(id).textContent = '–';
   const socket = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws`);
   const pc = new RTCPeerConnection();
   const chat = pc.createDataChannel('chat');
+  // The Rust peer's own statistics come once a second in a channel of this protocol.
+  const remoteStats = pc.createDataChannel('statistics', { protocol: 'stats' });
   const over = new AbortController();
   const mine = call = { socket, pc, chat, started: performance.now(), over: over.signal, end: () => over.abort() };
   // Nothing of a call may touch the page once it is over: another one may be under way by then.
@@ -110,6 +176,18 @@ function start() {
   chat.addEventListener('message', ({ data }) => addChat('received', data), { signal });
   chat.addEventListener('close', () => hangUp('the Rust peer hung up', 'bad'), { signal });
 
+  const remote = new MediaStream();
+  pc.addEventListener('track', ({ track }) => {
+    remote.addTrack(track);
+    $('remote').srcObject = remote;
+    trace(`${track.kind} comes`, 'good');
+    track.addEventListener('unmute', () => $('remote').play().catch(() => {}), { signal });
+  }, { signal });
+  const theirs = new Meter();
+  remoteStats.addEventListener('message', ({ data }) => { mine.theirs = theirs.measure(JSON.parse(data)); }, { signal });
+
+  if (source) sendSource(pc);
+  else if (role === 'play') for (const kind of ['audio', 'video']) pc.addTransceiver(kind, { direction: 'recvonly' });
   trace('started');
   showStates(pc);
   showTools();
@@ -123,12 +201,16 @@ function hangUp(reason = 'hung up', kind = '') {
   end();
   pc.close();
   socket.close();
+  $('remote').srcObject = null;
+  $('remote-info').textContent = '';
   showStates(pc);
   showTools();
 }
 
-/** Shows which way the datagrams take, once a second. */
+/** Shows which way the datagrams take and how many there are, once a second. */
 async function showPair(mine) {
+  const meter = new Meter();
+  for (const plot of Object.values(plots)) plot.clear();
   while (call === mine && mine.pc.connectionState === 'connected') {
     const stats = await mine.pc.getStats();
     if (call !== mine) return;
@@ -144,10 +226,22 @@ async function showPair(mine) {
       const rtt = pair.currentRoundTripTime;
       if (rtt !== undefined) $('rtt').textContent = rtt > 0 ? (rtt * 1000).toFixed(1) : '< 1';
     }
+    showMedia(meter.measure(all), mine.theirs ?? {});
     const version = transport?.tlsVersion?.toUpperCase();
     if (version) $('dtls').textContent = { FEFD: '1.2', FEFC: '1.3' }[version] ?? version;
     await new Promise((resolve) => setTimeout(resolve, pair ? 1000 : 100));
   }
+}
+
+/** One more second of both sides' statistics. */
+function showMedia(ours, theirs) {
+  for (const [name, plot] of Object.entries(plots)) plot.add({ browser: ours[name], rust: theirs[name] });
+  const { videoWidth: width, videoHeight: height } = $('remote');
+  const about = [width && `${width} × ${height}`, ours.codec, ours.frames > 0 && `${ours.frames.toFixed(0)} /s`];
+  $('remote-info').textContent = about.filter(Boolean).join(' · ');
+  const settings = source?.stream.getVideoTracks()[0]?.getSettings();
+  $('local-info').textContent = settings?.width ? `${settings.width} × ${settings.height}` : '';
+  showTools();
 }
 
 function describeEnd(candidate) {
@@ -248,7 +342,39 @@ async function sendFile(file) {
   }
 }
 
-$('start').onclick = start;
+$('start').onclick = () => source ? stop() : start();
+$('source').onchange = () => { if (source) start(); };
+$('call').onclick = connect;
+for (const [id, kind] of [['mute', 'Audio'], ['picture', 'Video']]) {
+  $(id).onclick = () => {
+    for (const track of source.stream[`get${kind}Tracks`]()) track.enabled = !track.enabled;
+    showTools();
+  };
+}
+$('switch').onclick = async () => {
+  const [before] = source.stream.getVideoTracks();
+  try {
+    const next = await nextCamera(before);
+    await call?.pc.getSenders().find(({ track }) => track === before)?.replaceTrack(next);
+    source.stream.removeTrack(before);
+    source.stream.addTrack(next);
+    before.stop();
+  } catch (error) {
+    $('media-status').textContent = `The camera was not switched: ${error.message}.`;
+  }
+};
+$('sound').onclick = () => {
+  $('remote').muted = !$('remote').muted;
+  $('sound').setAttribute('aria-pressed', !$('remote').muted);
+};
+for (const key of '123456789*0#') {
+  const button = Object.assign(document.createElement('button'), { type: 'button', className: 'quiet', textContent: key, disabled: true });
+  button.onclick = () => {
+    dtmf()?.insertDTMF(dtmf().toneBuffer + key);
+    trace(`key ${key}`);
+  };
+  $('keys').append(button);
+}
 $('hangup').onclick = () => hangUp();
 $('chat-form').onsubmit = (event) => {
   event.preventDefault();
@@ -272,5 +398,9 @@ for (const event of ['dragover', 'dragleave', 'drop']) {
   });
 }
 addEventListener('pagehide', () => hangUp());
-addEventListener('pageshow', (event) => { if (event.persisted) start(); });
-start();
+addEventListener('pageshow', (event) => { if (event.persisted) connect(); });
+if (!navigator.mediaDevices?.getDisplayMedia) $('source').querySelector('[value=screen]').disabled = true;
+fetch('/about.json').then((response) => response.json()).then((about) => {
+  role = about.role;
+  $('media-hint').textContent = about.text;
+}).catch(() => {}).finally(connect);

@@ -1,183 +1,80 @@
-//! The echo peer: answers an offer, and sends each message back on its channel with the same type.
-//!
-//! [`Visitors`] admits a limited number; each [`Visitor`] owns one connection and closes it in the end, whatever the end is.
+//! The echo peer: sends back each message on its channel with the same type, and each track on its transceiver.
 
-use std::fmt;
-use std::pin::Pin;
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::time::Duration;
 
 use peerline::{
-    Configuration, ConnectionState, DataChannel, Endpoint, Error, PeerConnection, PeerEvent, SessionDescription,
+    DataChannel, Error, PeerConnection, PeerEvent, ReceiveMode, SenderEvent, TrackEvent, TransceiverDirection,
+    TransceiverId,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, Sleep, timeout};
 
-/// Visitors served at once: each may have sockets of its own.
-const MAX_VISITORS: u32 = 1_000;
-/// How long a visitor may be anything but connected, so that abandoned offers and idle signalling cost nothing.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How long goodbyes may take.
-const GOODBYE: Duration = Duration::from_secs(2);
+use super::forward::{Intake, Outlet, now};
+use super::visitors::Attendant;
 
-/// Admits visitors, and sends them all away in the end.
-#[derive(Clone)]
-pub(super) struct Visitors {
-    places: Arc<Semaphore>,
-    /// True once the program ends.
-    ending: watch::Sender<bool>,
-    /// The port for all of them, if there is one.
-    endpoint: Option<Endpoint>,
+/// The protocol of a channel for statistics.
+const STATS: &str = "stats";
+const STATS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What one visitor is echoed.
+#[derive(Default)]
+pub(super) struct EchoPeer {
+    /// Tracks are told of again when they come back: one task each is enough.
+    echoed: HashSet<TransceiverId>,
 }
 
-impl Visitors {
-    pub(super) fn new(endpoint: Option<Endpoint>) -> Self {
-        Self {
-            endpoint,
-            places: Arc::new(Semaphore::new(MAX_VISITORS as usize)),
-            ending: watch::Sender::new(false),
-        }
-    }
-
-    /// A connection for one more visitor. Loopback addresses are offered too: the visitor is often on this machine.
-    pub(super) async fn admit(&self) -> Result<Visitor, Refusal> {
-        let place = Arc::clone(&self.places)
-            .try_acquire_owned()
-            .map_err(|_| Refusal::Full)?;
-        let configuration = Configuration {
-            loopback: true,
-            endpoint: self.endpoint.clone(),
-            ..Configuration::default()
-        };
-        let pc = PeerConnection::new(configuration).await.map_err(Refusal::NoPeer)?;
-        Ok(Visitor {
-            pc,
-            deadline: Box::pin(tokio::time::sleep(PATIENCE)),
-            ending: self.ending.subscribe(),
-            _place: place,
-        })
-    }
-
-    /// Says goodbye to everyone, and waits until they are gone.
-    pub(super) async fn dismiss(&self) {
-        self.ending.send_replace(true);
-        let _ = timeout(GOODBYE, self.places.acquire_many(MAX_VISITORS)).await;
-    }
-}
-
-/// Why nobody could be admitted; neither is the visitor's fault.
-#[derive(Debug)]
-pub(super) enum Refusal {
-    Full,
-    NoPeer(Error),
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full => write!(f, "{MAX_VISITORS} peers are served already: try again later"),
-            Self::NoPeer(error) => write!(f, "no peer could be made: {error}"),
-        }
-    }
-}
-
-/// Why a visitor is served no longer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    Closed,
-    Failed,
-    NotConnected,
-    ProgramEnds,
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Closed => "the connection was closed",
-            Self::Failed => "the connection failed: no datagram of its two ends reaches the other",
-            Self::NotConnected => "no connection was made for a minute",
-            Self::ProgramEnds => "the program ends",
-        })
-    }
-}
-
-/// One echo peer and its place among the visitors.
-pub(super) struct Visitor {
-    pub(super) pc: PeerConnection,
-    deadline: Pin<Box<Sleep>>,
-    ending: watch::Receiver<bool>,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Visitor {
-    /// The next event for signalling; channels are echoed, and the end is noticed. Dropping the future loses nothing.
-    pub(super) async fn next(&mut self) -> Result<PeerEvent, End> {
-        loop {
-            let event = tokio::select! {
-                event = self.pc.next_event() => event.ok_or(End::Closed)?,
-                () = wait_until_true(&mut self.ending) => return Err(End::ProgramEnds),
-                () = self.deadline.as_mut() => {
-                    // Once connected, ICE's consent decides when the other side is gone.
-                    if self.pc.connection_state() != ConnectionState::Connected {
-                        return Err(End::NotConnected);
-                    }
-                    self.be_patient();
-                    continue;
-                }
-            };
-            match event {
-                PeerEvent::DataChannel(channel) => {
-                    tokio::spawn(echo(channel));
-                }
-                PeerEvent::ConnectionState(ConnectionState::Failed) => return Err(End::Failed),
-                PeerEvent::ConnectionState(ConnectionState::Closed) => return Err(End::Closed),
-                PeerEvent::ConnectionState(_) => self.be_patient(),
-                event => return Ok(event),
+impl Attendant for EchoPeer {
+    /// What is offered to be sent is sent back: both directions are wanted.
+    fn prepare(&mut self, pc: &PeerConnection) -> Result<(), Error> {
+        for transceiver in pc.transceivers() {
+            if transceiver.direction() == TransceiverDirection::RecvOnly {
+                transceiver.set_direction(TransceiverDirection::SendRecv)?;
+                let streams = transceiver.receiver().track().streams();
+                let streams: Vec<&str> = streams.iter().map(String::as_str).collect();
+                transceiver.sender().set_streams(&streams)?;
             }
         }
+        Ok(())
     }
 
-    /// Serves a peer whose signalling has ended, until it ends itself.
-    pub(super) async fn serve_alone(mut self) {
-        while self.next().await.is_ok() {}
-        self.leave().await;
-    }
-
-    /// Closes the connection, waits until the other side was told, and only then gives the place away.
-    pub(super) async fn leave(self) {
-        self.pc.close();
-        let _ = timeout(GOODBYE, self.pc.closed()).await;
-    }
-
-    fn be_patient(&mut self) {
-        self.deadline.as_mut().reset(Instant::now() + PATIENCE);
+    fn attend(&mut self, pc: &PeerConnection, event: PeerEvent) {
+        match event {
+            PeerEvent::DataChannel(channel) => serve_channel(pc, channel),
+            PeerEvent::Track(track) if self.echoed.insert(track.transceiver.id()) => {
+                tokio::spawn(echo_track(track));
+            }
+            _ => {}
+        }
     }
 }
 
-impl Drop for Visitor {
-    /// The tasks that echo hold the connection as well: it has to be told.
-    fn drop(&mut self) {
-        self.pc.close();
+/// Echoes a channel; one with the protocol `stats` gets our statistics instead.
+pub(super) fn serve_channel(pc: &PeerConnection, channel: DataChannel) {
+    if channel.protocol() == STATS {
+        tokio::spawn(tell_statistics(pc.clone(), channel));
+    } else {
+        tokio::spawn(echo_messages(channel));
     }
 }
 
-async fn wait_until_true(flag: &mut watch::Receiver<bool>) {
-    if flag.wait_for(|flag| *flag).await.is_err() {
-        // Nobody is left who could set it.
-        std::future::pending::<()>().await;
+/// Sends our statistics once a second, as JSON, until the channel closes.
+async fn tell_statistics(pc: PeerConnection, channel: DataChannel) {
+    loop {
+        let Ok(report) = serde_json::to_string(&pc.stats()) else {
+            return;
+        };
+        if channel.send(report).await.is_err() {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(STATS_INTERVAL) => {}
+            // Whatever is said there is not listened to.
+            message = channel.recv() => if message.is_none() { return },
+        }
     }
-}
-
-/// Applies an offer and returns the answer to it, with the candidates that are known so far.
-pub(super) fn answer(pc: &PeerConnection, offer: SessionDescription) -> Result<SessionDescription, Error> {
-    pc.set_remote_description(offer)?;
-    let answer = pc.create_answer()?;
-    pc.set_local_description(answer.clone())?;
-    Ok(pc.local_description().unwrap_or(answer))
 }
 
 /// Sends back what comes until the channel closes. Not reading while a send waits is the back-pressure.
-async fn echo(channel: DataChannel) {
+async fn echo_messages(channel: DataChannel) {
     while let Some(message) = channel.recv().await {
         if let Err(error) = channel.send(message).await {
             tracing::debug!("channel {:?} is echoed no more: {error}", channel.label());
@@ -186,40 +83,35 @@ async fn echo(channel: DataChannel) {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Time passes as soon as nobody has anything else to do.
-    #[tokio::test(start_paused = true)]
-    async fn who_never_connects_is_not_waited_for() {
-        let visitors = Visitors::new(None);
-        let mut visitor = visitors.admit().await.unwrap();
-        let begun = Instant::now();
-        assert!(matches!(visitor.next().await, Err(End::NotConnected)));
-        assert_eq!(begun.elapsed().as_secs(), PATIENCE.as_secs());
-        visitor.leave().await;
-        assert_eq!(visitors.places.available_permits(), MAX_VISITORS as usize);
-    }
-
-    #[tokio::test]
-    async fn only_so_many_are_admitted() {
-        let visitors = Visitors::new(None);
-        let mut admitted = Vec::new();
-        for _ in 0..MAX_VISITORS {
-            admitted.push(visitors.admit().await.unwrap());
-        }
-        assert!(matches!(visitors.admit().await, Err(Refusal::Full)));
-        admitted.pop();
-        assert!(visitors.admit().await.is_ok());
-
-        // At the end everyone is sent away.
-        let everyone = admitted.into_iter().map(|visitor| tokio::spawn(visitor.serve_alone()));
-        let everyone: Vec<_> = everyone.collect();
-        visitors.dismiss().await;
-        assert_eq!(visitors.places.available_permits(), MAX_VISITORS as usize);
-        for task in everyone {
-            task.await.unwrap();
+/// Sends back the packets that come until the track ends; of simulcast the highest layer. Who sees the echo asks its own sender
+/// for keyframes, by way of us.
+async fn echo_track(track: TrackEvent) {
+    let TrackEvent {
+        transceiver, receiver, ..
+    } = track;
+    receiver.set_mode(ReceiveMode::Packets);
+    let sender = transceiver.sender();
+    let mut intake = Intake::new(&receiver);
+    let mut outlet = Outlet::new(sender.clone());
+    let mut packets = Vec::new();
+    loop {
+        tokio::select! {
+            received = receiver.recv_packets(&mut packets) => {
+                if received == 0 {
+                    return;
+                }
+                let now = now();
+                intake.receive(now, &packets);
+                if let Some(wish) = outlet.forward(now, &intake, &packets) {
+                    receiver.request_keyframe(wish.rid.as_deref());
+                }
+                packets.clear();
+            }
+            event = sender.next_event() => match event {
+                Some(SenderEvent::KeyframeRequest { .. }) => receiver.request_keyframe(outlet.rid()),
+                Some(_) => {}
+                None => return,
+            },
         }
     }
 }

@@ -9,11 +9,13 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 use peerline::{Endpoint, Error};
 
-use echo::Visitors;
+use visitors::Visitors;
 
 mod echo;
+mod forward;
 mod page;
 mod reply;
+mod visitors;
 mod whip;
 mod ws;
 
@@ -21,6 +23,9 @@ mod ws;
 const MAX_BODY: usize = 256 * 1024;
 /// What is read nevertheless: a client that is still sending would not see the error.
 const MAX_READ: usize = 1024 * 1024;
+
+/// What the page says about the peer behind it.
+const ECHO: &str = "Start sends your camera, your screen or a synthetic picture to the Rust peer, which sends it back packet by packet.";
 
 /// How long requests under way may take when the program ends.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -62,17 +67,7 @@ fn endpoint(port: u16) -> Result<Endpoint, Error> {
 
 /// Every interface of the program, as documented in the README.
 fn router(visitors: &Visitors) -> Router {
-    Router::new()
-        .route("/", get(|| page::file(page::INDEX, "text/html; charset=utf-8")))
-        .route("/style.css", get(|| page::file(page::STYLE, "text/css; charset=utf-8")))
-        .route(
-            "/app.js",
-            get(|| page::file(page::APP, "text/javascript; charset=utf-8")),
-        )
-        .route(
-            "/sha256.js",
-            get(|| page::file(page::SHA256, "text/javascript; charset=utf-8")),
-        )
+    page::router("echo", ECHO)
         .route("/ws", get(ws::upgrade).with_state(visitors.clone()))
         .method_not_allowed_fallback(reply::method_not_allowed)
         .merge(whip::router(visitors.clone()))

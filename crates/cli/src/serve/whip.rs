@@ -18,8 +18,9 @@ use peerline::{ConnectionState, Error, PeerConnection, SessionDescription};
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 use super::MAX_BODY;
-use super::echo::{self, Visitor, Visitors};
+use super::echo::EchoPeer;
 use super::reply::{self, Refused};
+use super::visitors::{Visitor, Visitors};
 
 mod fragment;
 
@@ -123,16 +124,17 @@ async fn create(
     body: Result<String, StringRejection>,
 ) -> Result<Response, Refused> {
     let offer = text(&headers, SDP, body)?;
-    let visitor = whip
+    let mut visitor = whip
         .visitors
-        .admit()
+        .admit(EchoPeer::default())
         .await
         .map_err(|refusal| Refused::unavailable(refusal.to_string()))?;
-    echo::answer(&visitor.pc, SessionDescription::offer(offer)).map_err(|error| refusal(&visitor.pc, &error))?;
+    let answered = visitor.answer(SessionDescription::offer(offer));
+    answered.map_err(|error| refusal(&visitor.pc, &error))?;
     let answer = complete_answer(&visitor.pc).await?;
     let parsed = parse(&answer)?;
     let Some(media) = parsed.media.iter().find(|media| !media.is_rejected()) else {
-        let text = "nothing in the offer can be served: the echo peer takes data channels (m=application)";
+        let text = "nothing in the offer can be served: the codecs are unknown, or the media descriptions are rejected";
         return Err(Refused::new(StatusCode::UNPROCESSABLE_ENTITY, text));
     };
     if media.candidates().next().is_none() {
@@ -185,7 +187,7 @@ async fn update(
         add_candidates(pc, &update);
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
-    echo::answer(pc, SessionDescription::offer(restarted.to_string())).map_err(|error| refusal(pc, &error))?;
+    restart(pc, SessionDescription::offer(restarted.to_string())).map_err(|error| refusal(pc, &error))?;
     add_candidates(pc, &update);
     let answer = parse(&complete_answer(pc).await?)?;
     let headers = [
@@ -193,6 +195,12 @@ async fn update(
         (header::ETAG, fragment::etag(&answer)),
     ];
     Ok((StatusCode::OK, headers, fragment::describe(&answer)).into_response())
+}
+
+/// Answers an offer that has changed nothing but ICE.
+fn restart(pc: &PeerConnection, offer: SessionDescription) -> Result<(), Error> {
+    pc.set_remote_description(offer)?;
+    pc.set_local_description(pc.create_answer()?)
 }
 
 /// "A '428 Precondition Required' response for a missing entity tag, and a '412 Precondition Failed' response for a

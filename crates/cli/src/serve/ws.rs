@@ -13,8 +13,9 @@ use peerline::{ConnectionState, IceCandidate, PeerConnection, PeerEvent, SdpType
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::echo::{self, End, Visitor, Visitors};
+use super::echo::EchoPeer;
 use super::reply::{self, Refused};
+use super::visitors::{End, Visitor, Visitors};
 use super::{MAX_BODY, MAX_READ};
 
 /// A visitor that does not read for this long is not there any more.
@@ -29,7 +30,7 @@ pub(super) async fn upgrade(
         let text = format!("this is a WebSocket: {}", rejection.body_text());
         Refused::new(rejection.status(), text)
     })?;
-    let visitor = visitors.admit().await;
+    let visitor = visitors.admit(EchoPeer::default()).await;
     let visitor = visitor.map_err(|refusal| Refused::unavailable(refusal.to_string()))?;
     let upgrade = upgrade.max_message_size(MAX_READ).max_frame_size(MAX_READ);
     Ok(upgrade.on_upgrade(|socket| serve(socket, visitor)))
@@ -72,7 +73,7 @@ async fn converse(socket: &mut WebSocket, visitor: &mut Visitor) -> Leaving {
                 Err(end) => return Leaving::Peer(end),
             },
             message = socket.recv() => match message {
-                Some(Ok(Message::Text(text))) => match handle(&visitor.pc, &text) {
+                Some(Ok(Message::Text(text))) => match handle(visitor, &text) {
                     Ok(reply) => reply,
                     Err(text) => Some(reply::error_json(&text)),
                 },
@@ -109,7 +110,7 @@ async fn say_goodbye(socket: &mut WebSocket, end: End) -> Result<(), axum::Error
 }
 
 /// One message of the visitor: the reply to it, if it wants one, or what was wrong with it.
-fn handle(pc: &PeerConnection, text: &str) -> Result<Option<Value>, String> {
+fn handle(visitor: &mut Visitor, text: &str) -> Result<Option<Value>, String> {
     if text.len() > MAX_BODY {
         return Err(format!("the message is larger than {MAX_BODY} bytes"));
     }
@@ -118,22 +119,26 @@ fn handle(pc: &PeerConnection, text: &str) -> Result<Option<Value>, String> {
         return Err("expected an object with \"description\" or \"candidate\"".into());
     };
     match (message.remove("description"), message.remove("candidate")) {
-        (Some(description), None) => describe(pc, description),
-        (None, Some(candidate)) => add_candidate(pc, candidate).map(|()| None),
+        (Some(description), None) => describe(visitor, description),
+        (None, Some(candidate)) => add_candidate(&visitor.pc, candidate).map(|()| None),
         (Some(_), Some(_)) => Err("send \"description\" and \"candidate\" one after the other".into()),
         (None, None) => Err("expected \"description\" or \"candidate\"".into()),
     }
 }
 
 /// `{"description": …}`: an offer is answered.
-fn describe(pc: &PeerConnection, description: Value) -> Result<Option<Value>, String> {
+fn describe(visitor: &mut Visitor, description: Value) -> Result<Option<Value>, String> {
     let description: SessionDescription = serde_json::from_value(description)
         .map_err(|error| format!("\"description\" is no RTCSessionDescriptionInit: {error}"))?;
     if description.kind == SdpType::Offer {
-        let answer = echo::answer(pc, description).map_err(|error| error.to_string())?;
+        let answer = visitor
+            .answer(description)
+            .map_err(|error| error.to_string())?;
         return Ok(Some(json!({ "description": answer })));
     }
-    pc.set_remote_description(description)
+    visitor
+        .pc
+        .set_remote_description(description)
         .map_err(|error| error.to_string())?;
     Ok(None)
 }

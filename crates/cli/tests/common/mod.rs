@@ -1,5 +1,7 @@
 //! A running `peerline serve`, an HTTP client for it, and peers that connect to it.
 
+#![allow(dead_code)] // Each test uses some of it.
+
 use std::net::SocketAddr;
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -11,6 +13,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+pub(crate) mod media;
 
 pub(crate) const SDP: &str = "application/sdp";
 pub(crate) const SDP_FRAGMENT: &str = "application/trickle-ice-sdpfrag";

@@ -1,0 +1,128 @@
+//! Sources of audio and video that need no encoder, and what is expected of a receiver.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use peerline::{Bytes, LocalTrack, MediaFrame, MediaKind, RtpReceiver, SourceEvent, TrackSource};
+
+use super::soon;
+
+/// A film of numbered VP8 pictures, with a keyframe when one is asked for. Dropping it ends it.
+pub(crate) struct Camera {
+    source: TrackSource,
+    requests: Arc<AtomicU32>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Camera {
+    pub(crate) fn start() -> Self {
+        let source = TrackSource::new(MediaKind::Video).with_mime_type("video/VP8");
+        let requests = Arc::new(AtomicU32::new(0));
+        let wanted = Arc::new(AtomicBool::new(true));
+        let task = tokio::spawn({
+            let (source, requests, wanted) = (source.clone(), Arc::clone(&requests), Arc::clone(&wanted));
+            async move {
+                let mut ticks = tokio::time::interval(Duration::from_millis(20));
+                for number in 0u32.. {
+                    tokio::select! {
+                        _ = ticks.tick() => {}
+                        event = source.next_event() => if let SourceEvent::KeyframeRequest { .. } = event {
+                            requests.fetch_add(1, Ordering::Relaxed);
+                            wanted.store(true, Ordering::Relaxed);
+                        },
+                    }
+                    let sent = source.write_frame(&MediaFrame::new(picture(number, wanted.load(Ordering::Relaxed))));
+                    if sent > 0 {
+                        wanted.store(false, Ordering::Relaxed);
+                    }
+                }
+            }
+        });
+        Self { source, requests, task }
+    }
+
+    pub(crate) fn track(&self) -> LocalTrack {
+        self.source.track()
+    }
+
+    /// How often it was asked for a keyframe.
+    pub(crate) fn requests(&self) -> u32 {
+        self.requests.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Camera {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Numbered packets of what could be Opus. Dropping it ends it.
+pub(crate) struct Microphone {
+    source: TrackSource,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Microphone {
+    pub(crate) fn start() -> Self {
+        let source = TrackSource::new(MediaKind::Audio).with_mime_type("audio/opus");
+        let task = tokio::spawn({
+            let source = source.clone();
+            async move {
+                let mut ticks = tokio::time::interval(Duration::from_millis(20));
+                for number in 0u32.. {
+                    ticks.tick().await;
+                    let mut packet = vec![0xf8];
+                    packet.extend(number.to_be_bytes());
+                    source.write_frame(&MediaFrame::new(packet));
+                }
+            }
+        });
+        Self { source, task }
+    }
+
+    pub(crate) fn track(&self) -> LocalTrack {
+        self.source.track()
+    }
+}
+
+impl Drop for Microphone {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A VP8 frame (RFC 6386 §9.1) of three packets, with its number at the end.
+fn picture(number: u32, keyframe: bool) -> Bytes {
+    let mut frame = vec![u8::from(!keyframe) | 0x10, 0, 0, 0x9d, 0x01, 0x2a, 64, 0, 64, 0];
+    frame.resize(2500, number as u8);
+    frame.extend(number.to_be_bytes());
+    frame.into()
+}
+
+/// Receives frames: they are whole, in order, and of video the first is a keyframe.
+pub(crate) async fn expect_frames(receiver: &RtpReceiver, count: usize) -> Vec<peerline::IncomingFrame> {
+    let mut frames: Vec<peerline::IncomingFrame> = Vec::new();
+    while frames.len() < count {
+        let what = format!("frame {} of {}", frames.len(), receiver.kind());
+        let frame = soon(&what, receiver.recv_frame()).await.expect("the track goes on");
+        let number = |frame: &peerline::IncomingFrame| {
+            let (_, last) = frame.payload.split_last_chunk().expect("a number");
+            u32::from_be_bytes(*last)
+        };
+        if receiver.kind() == MediaKind::Video {
+            assert_eq!(frame.payload.len(), 2504, "whole");
+        }
+        match frames.last() {
+            None => assert!(frame.keyframe, "decoding can begin"),
+            Some(before) => {
+                assert!(number(&frame) > number(before), "in order");
+                let later = frame.timestamp.wrapping_sub(before.timestamp);
+                assert!((1..90_000 * 20).contains(&later), "{later} ticks later");
+            }
+        }
+        frames.push(frame);
+    }
+    frames
+}
