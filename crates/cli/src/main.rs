@@ -1,6 +1,5 @@
 //! The `peerline` program: see WebRTC in Rust work, in a browser or in a terminal.
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -20,14 +19,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Serve a page that connects a browser to an echo peer in this process.
-    Serve {
-        /// The address to listen on for HTTP.
-        #[arg(long, default_value = "127.0.0.1:8080")]
-        listen: SocketAddr,
-        /// One UDP port for all peers, as for a firewall; 0 takes any free one. Without it each peer has sockets of its own.
-        #[arg(long, value_name = "PORT")]
-        udp_port: Option<u16>,
-    },
+    Serve(serve::Options),
     /// Connect two peers in this process over real UDP sockets, with a trace of each step.
     Loopback {
         /// How long to measure throughput, in seconds.
@@ -53,7 +45,7 @@ fn main() -> ExitCode {
     };
     let outcome = runtime.block_on(async {
         match arguments.command {
-            Command::Serve { listen, udp_port } => serve::run(listen, udp_port).await,
+            Command::Serve(options) => serve::run(options).await,
             Command::Loopback { seconds } => loopback::run(seconds).await,
         }
     });

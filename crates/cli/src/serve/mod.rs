@@ -15,6 +15,7 @@ mod echo;
 mod forward;
 mod page;
 mod reply;
+mod stream;
 mod visitors;
 mod whip;
 mod ws;
@@ -30,16 +31,31 @@ const ECHO: &str = "Start sends your camera, your screen or a synthetic picture 
 /// How long requests under way may take when the program ends.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// Where and for whom to serve.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// The address to listen on for HTTP.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// One UDP port for all peers, as for a firewall; 0 takes any free one. Without it each peer has sockets of its own.
+    #[arg(long, value_name = "PORT")]
+    udp_port: Option<u16>,
+    /// What publishing and playing streams takes: `Authorization: Bearer TOKEN`. Without it anybody may.
+    #[arg(long, env = "PEERLINE_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
 /// Serves until interrupted.
-pub(crate) async fn run(listen: SocketAddr, udp_port: Option<u16>) -> Result<(), Box<dyn std::error::Error>> {
-    let endpoint = udp_port.map(endpoint).transpose()?;
+pub(crate) async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
+    let listen = options.listen;
+    let endpoint = options.udp_port.map(endpoint).transpose()?;
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .map_err(|error| cannot_listen(listen, &error))?;
     announce(listener.local_addr()?);
     let visitors = Visitors::new(endpoint);
     let (over, is_over) = tokio::sync::oneshot::channel();
-    let server = axum::serve(listener, router(&visitors)).with_graceful_shutdown({
+    let server = axum::serve(listener, router(&visitors, options.token.as_deref())).with_graceful_shutdown({
         let visitors = visitors.clone();
         async move {
             interrupted().await;
@@ -66,11 +82,11 @@ fn endpoint(port: u16) -> Result<Endpoint, Error> {
 }
 
 /// Every interface of the program, as documented in the README.
-fn router(visitors: &Visitors) -> Router {
+fn router(visitors: &Visitors, token: Option<&str>) -> Router {
     page::router("echo", ECHO)
         .route("/ws", get(ws::upgrade).with_state(visitors.clone()))
         .method_not_allowed_fallback(reply::method_not_allowed)
-        .merge(whip::router(visitors.clone()))
+        .merge(whip::router(visitors.clone(), token))
         .fallback(reply::not_found)
         .layer(DefaultBodyLimit::max(MAX_READ))
 }

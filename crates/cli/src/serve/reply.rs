@@ -17,12 +17,26 @@ pub(super) fn error_json(text: &str) -> Value {
 pub(super) struct Refused {
     status: StatusCode,
     text: String,
+    /// When to try again, in seconds.
+    retry_after: Option<u32>,
 }
 
 impl Refused {
     pub(super) fn new(status: StatusCode, text: impl Into<String>) -> Self {
         let text = text.into();
-        Self { status, text }
+        Self {
+            status,
+            text,
+            retry_after: None,
+        }
+    }
+
+    /// Says when to try again, in seconds.
+    pub(super) fn retry_after(self, seconds: u32) -> Self {
+        Self {
+            retry_after: Some(seconds),
+            ..self
+        }
     }
 
     /// `413`: more than anybody needs.
@@ -33,7 +47,7 @@ impl Refused {
 
     /// `503`: the server's trouble, which may pass.
     pub(super) fn unavailable(text: impl Into<String>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, text)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, text).retry_after(30)
     }
 
     /// A body that is no text, or was not read.
@@ -49,9 +63,12 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let headers = [(header::CONTENT_TYPE, "application/json")];
         let mut response = (self.status, headers, error_json(&self.text).to_string()).into_response();
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            let seconds = HeaderValue::from_static("30");
-            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
         response
     }

@@ -1,7 +1,7 @@
 //! Sources of audio and video that need no encoder, and what is expected of a receiver.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use peerline::{Bytes, LocalTrack, MediaFrame, MediaKind, RtpReceiver, SourceEvent, TrackSource};
@@ -19,23 +19,23 @@ impl Camera {
     pub(crate) fn start() -> Self {
         let source = TrackSource::new(MediaKind::Video).with_mime_type("video/VP8");
         let requests = Arc::new(AtomicU32::new(0));
-        let wanted = Arc::new(AtomicBool::new(true));
         let task = tokio::spawn({
-            let (source, requests, wanted) = (source.clone(), Arc::clone(&requests), Arc::clone(&wanted));
+            let (source, requests) = (source.clone(), Arc::clone(&requests));
             async move {
+                let mut wanted = true;
                 let mut ticks = tokio::time::interval(Duration::from_millis(20));
+                ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
                 for number in 0u32.. {
                     tokio::select! {
                         _ = ticks.tick() => {}
                         event = source.next_event() => if let SourceEvent::KeyframeRequest { .. } = event {
                             requests.fetch_add(1, Ordering::Relaxed);
-                            wanted.store(true, Ordering::Relaxed);
+                            wanted = true;
+                            continue;
                         },
                     }
-                    let sent = source.write_frame(&MediaFrame::new(picture(number, wanted.load(Ordering::Relaxed))));
-                    if sent > 0 {
-                        wanted.store(false, Ordering::Relaxed);
-                    }
+                    let sent = source.write_frame(&MediaFrame::new(picture(number, wanted)));
+                    wanted &= sent == 0;
                 }
             }
         });
