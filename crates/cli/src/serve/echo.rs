@@ -109,7 +109,6 @@ async fn echo_track(track: TrackEvent) {
             }
             event = sender.next_event() => match event {
                 Some(SenderEvent::KeyframeRequest { .. }) => receiver.request_keyframe(outlet.rid()),
-                Some(_) => {}
                 None => return,
             },
         }

@@ -68,7 +68,8 @@ impl Intake {
             layer.receive(now, packet);
         }
         self.latest = Some(now);
-        self.layers.retain(|layer| now.saturating_duration_since(layer.latest) < SILENCE);
+        self.layers
+            .retain(|layer| now.saturating_duration_since(layer.latest) < SILENCE);
     }
 
     /// The codec of what comes, or before anything has come, of what probably will.
@@ -222,10 +223,7 @@ impl Outlet {
         if !self.outgoing.is_empty() {
             self.sender.send_packets(self.outgoing.drain(..));
         }
-        let arrived = self
-            .present
-            .as_ref()
-            .is_some_and(|present| present.ssrc == target.ssrc);
+        let arrived = self.present.as_ref().is_some_and(|present| present.ssrc == target.ssrc);
         let patient = |asked| now.saturating_duration_since(asked) < IMPATIENCE;
         if arrived || intake.kind == MediaKind::Audio || self.asked.is_some_and(patient) {
             return None;
@@ -305,7 +303,10 @@ impl Outlet {
 
 /// What a receiver was agreed to receive.
 pub(super) fn codecs_of(receiver: &RtpReceiver) -> Vec<RtpCodecParameters> {
-    receiver.parameters().map(|parameters| parameters.codecs).unwrap_or_default()
+    receiver
+        .parameters()
+        .map(|parameters| parameters.codecs)
+        .unwrap_or_default()
 }
 
 /// The program is a driver: it may ask for the time.

@@ -21,9 +21,9 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use super::MAX_BODY;
 use super::echo::EchoPeer;
 use super::reply::{self, Refused};
+use super::stream::Streams;
 use super::stream::publisher::{self, Publisher};
 use super::stream::viewer::{self, Seat, Viewer};
-use super::stream::Streams;
 use super::visitors::{Attendant, Visitor, Visitors};
 
 mod fragment;
@@ -136,7 +136,10 @@ async fn authorize(State(token): State<Option<Arc<str>>>, request: Request, next
 
 /// Takes as long wherever they differ.
 fn is_same(one: &[u8], other: &[u8]) -> bool {
-    let differing = one.iter().zip(other).fold(0, |differing, (one, other)| differing | (one ^ other));
+    let differing = one
+        .iter()
+        .zip(other)
+        .fold(0, |differing, (one, other)| differing | (one ^ other));
     one.len() == other.len() && differing == 0
 }
 
@@ -256,7 +259,8 @@ impl Whip {
         let answer = complete_answer(&visitor.pc).await?;
         let parsed = parse(&answer)?;
         let Some(media) = parsed.media.iter().find(|media| !media.is_rejected()) else {
-            let text = "nothing in the offer can be served: the codecs are unknown, or the media descriptions are rejected";
+            let text =
+                "nothing in the offer can be served: the codecs are unknown, or the media descriptions are rejected";
             return Err(Refused::new(StatusCode::UNPROCESSABLE_ENTITY, text));
         };
         if media.candidates().next().is_none() {

@@ -131,9 +131,7 @@ fn describe(visitor: &mut Visitor, description: Value) -> Result<Option<Value>, 
     let description: SessionDescription = serde_json::from_value(description)
         .map_err(|error| format!("\"description\" is no RTCSessionDescriptionInit: {error}"))?;
     if description.kind == SdpType::Offer {
-        let answer = visitor
-            .answer(description)
-            .map_err(|error| error.to_string())?;
+        let answer = visitor.answer(description).map_err(|error| error.to_string())?;
         return Ok(Some(json!({ "description": answer })));
     }
     visitor

@@ -103,10 +103,8 @@ impl Drop for Viewer {
 
 /// Passes the viewer's requests for keyframes to the publisher.
 async fn pass_requests(seat: Seat, sender: RtpSender) {
-    while let Some(event) = sender.next_event().await {
-        if let SenderEvent::KeyframeRequest { .. } = event {
-            seat.stream.request_keyframe(seat.id, sender.kind());
-        }
+    while let Some(SenderEvent::KeyframeRequest { .. }) = sender.next_event().await {
+        seat.stream.request_keyframe(seat.id, sender.kind());
     }
 }
 
