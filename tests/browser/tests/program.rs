@@ -50,7 +50,7 @@ fn visit(browser: Browser) {
 
     page.eval("document.querySelector('#hangup').click()");
     page.wait_for("document.querySelector('#status').textContent === 'closed'");
-    page.eval("document.querySelector('#start').click()");
+    page.eval("document.querySelector('#call').click()");
     page.wait_for("document.querySelector('#status').textContent === 'connected'");
 }
 

@@ -40,7 +40,7 @@ impl Attendant for EchoPeer {
         match event {
             PeerEvent::DataChannel(channel) => serve_channel(pc, channel),
             PeerEvent::Track(track) if self.echoed.insert(track.transceiver.id()) => {
-                tokio::spawn(echo_track(track));
+                tokio::spawn(echo_track(pc.clone(), track));
             }
             _ => {}
         }
@@ -85,14 +85,14 @@ async fn echo_messages(channel: DataChannel) {
 
 /// Sends back the packets that come until the track ends; of simulcast the highest layer. Who sees the echo asks its own sender
 /// for keyframes, by way of us.
-async fn echo_track(track: TrackEvent) {
+async fn echo_track(pc: PeerConnection, track: TrackEvent) {
     let TrackEvent {
         transceiver, receiver, ..
     } = track;
     receiver.set_mode(ReceiveMode::Packets);
     let sender = transceiver.sender();
     let mut intake = Intake::new(&receiver);
-    let mut outlet = Outlet::new(sender.clone());
+    let mut outlet = Outlet::new(&pc, sender.clone());
     let mut packets = Vec::new();
     loop {
         tokio::select! {

@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use peerline::{IncomingPacket, MediaKind, OutgoingPacket, RtpCodec, RtpCodecParameters, RtpReceiver, RtpSender};
+use peerline::{
+    ConnectionState, IncomingPacket, MediaKind, OutgoingPacket, PeerConnection, RtpCodec, RtpCodecParameters,
+    RtpReceiver, RtpSender,
+};
 use peerline_rtp::Serial16;
 use peerline_rtp::forward::{PictureRewriter, Rewriter};
 use peerline_rtp::payload::Format;
@@ -135,6 +138,7 @@ impl Layer {
 
 /// One sender, which sends one layer of an intake on.
 pub(super) struct Outlet {
+    pc: PeerConnection,
     sender: RtpSender,
     /// The layer that its viewer asked for; `None` for the best that comes.
     wanted: Option<Arc<str>>,
@@ -170,8 +174,9 @@ pub(super) struct Wish {
 }
 
 impl Outlet {
-    pub(super) fn new(sender: RtpSender) -> Self {
+    pub(super) fn new(pc: &PeerConnection, sender: RtpSender) -> Self {
         Self {
+            pc: pc.clone(),
             sender,
             wanted: None,
             present: None,
@@ -216,6 +221,10 @@ impl Outlet {
     /// is to be asked for.
     pub(super) fn forward(&mut self, now: Instant, intake: &Intake, packets: &[IncomingPacket]) -> Option<Wish> {
         let present = self.present.as_ref().map(|present| present.ssrc);
+        // What cannot be sent yet would be missing, and nobody is to be troubled for who may never come.
+        if present.is_none() && self.pc.connection_state() != ConnectionState::Connected {
+            return None;
+        }
         let target = intake.choose(self.wanted.as_deref(), present)?;
         for packet in packets {
             self.take(now, intake, target.ssrc, packet);

@@ -71,6 +71,7 @@ impl Microphone {
             let source = source.clone();
             async move {
                 let mut ticks = tokio::time::interval(Duration::from_millis(20));
+                ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
                 for number in 0u32.. {
                     ticks.tick().await;
                     let mut packet = vec![0xf8];

@@ -223,9 +223,9 @@ impl Stream {
     }
 
     /// Sends to a viewer as well.
-    fn add_outlet(&self, id: u64, sender: RtpSender, layer: Option<Arc<str>>) {
+    fn add_outlet(&self, id: u64, pc: &PeerConnection, sender: RtpSender, layer: Option<Arc<str>>) {
         let mut relay = self.relay(sender.kind());
-        let mut outlet = Outlet::new(sender);
+        let mut outlet = Outlet::new(pc, sender);
         outlet.want(layer);
         relay.outlets.push((id, outlet));
     }
@@ -236,15 +236,18 @@ impl Stream {
         }
     }
 
-    /// True if a viewer takes something of what is published.
+    /// True if a viewer takes something of what is published, or it is not known yet what that is.
     fn is_taken_by(&self, id: u64) -> bool {
-        self.relays().into_iter().any(|relay| {
-            let relay = lock(relay);
-            let outlet = relay.outlets.iter().find(|(other, _)| *other == id);
-            outlet
-                .zip(relay.source.as_ref())
-                .is_some_and(|((_, outlet), source)| outlet.takes(&source.intake))
-        })
+        let is_known = |relay: &Mutex<Relay>| lock(relay).source.is_some();
+        let mut relays = self.relays().into_iter();
+        !relays.clone().any(is_known)
+            || relays.any(|relay| {
+                let relay = lock(relay);
+                let outlet = relay.outlets.iter().find(|(other, _)| *other == id);
+                outlet
+                    .zip(relay.source.as_ref())
+                    .is_some_and(|((_, outlet), source)| outlet.takes(&source.intake))
+            })
     }
 
     /// A viewer cannot go on without a keyframe: the engine makes one of many requests.

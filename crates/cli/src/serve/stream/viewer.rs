@@ -86,7 +86,7 @@ impl Attendant for Viewer {
             // The sort is stable: the others stay in their order.
             codecs.sort_by_key(|codec| !present.as_ref().is_some_and(|present| codec.is_compatible(present)));
             transceiver.set_codec_preferences(&codecs)?;
-            stream.add_outlet(*id, sender.clone(), self.layer.clone());
+            stream.add_outlet(*id, pc, sender.clone(), self.layer.clone());
             tokio::spawn(pass_requests(self.seat(), sender));
         }
         Ok(())
