@@ -218,10 +218,6 @@ impl ReceiveStream {
     }
 
     fn depacketize(&mut self, packet: &IncomingPacket, codecs: &Codecs, out: &mut VecDeque<IncomingFrame>) {
-        // Nothing but padding: it probes the bandwidth.
-        if packet.payload.is_empty() {
-            return;
-        }
         match codecs.get(packet.payload_type).map(|codec| codec.purpose) {
             Some(Purpose::Media(format)) => {
                 self.on_payload(
