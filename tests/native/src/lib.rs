@@ -2,7 +2,7 @@
 //!
 //! The map: [`openssl`] runs the command line program of that name, [`dtls_over_udp`] our DTLS beside it. [`peer`] is what a
 //! WebRTC stack can do, with [`media`] for its part of it, and [`ours`] does it with this one; [`lab`] puts two such peers on a
-//! network in virtual time. [`scenarios`] with data channels and [`calls`] with media are what they have to get through, whoever
+//! network in virtual time. [`mod@scenarios`] with data channels and [`calls`] with media are what they have to get through, whoever
 //! they are; [`scenarios!`] makes tests of them all for a stack. SCTP alone is tested beside dcsctp, packet by packet, in
 //! `tests/dcsctp.rs`. [`libsrtp`] runs the library of that name for SRTP.
 
