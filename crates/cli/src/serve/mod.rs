@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,11 +10,15 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 use peerline::{Endpoint, Error};
 
-use visitors::Visitors;
+pub(crate) use film::Program;
+pub(crate) use recording::Archive;
+use visitors::{Role, Visitors};
 
 mod echo;
+mod film;
 mod forward;
 mod page;
+mod recording;
 mod reply;
 mod stream;
 mod visitors;
@@ -24,9 +29,6 @@ mod ws;
 const MAX_BODY: usize = 256 * 1024;
 /// What is read nevertheless: a client that is still sending would not see the error.
 const MAX_READ: usize = 1024 * 1024;
-
-/// What the page says about the peer behind it.
-const ECHO: &str = "Start sends your camera, your screen or a synthetic picture to the Rust peer, which sends it back packet by packet.";
 
 /// How long requests under way may take when the program ends.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -40,22 +42,33 @@ pub(crate) struct Options {
     /// One UDP port for all peers, as for a firewall; 0 takes any free one. Without it each peer has sockets of its own.
     #[arg(long, value_name = "PORT")]
     udp_port: Option<u16>,
-    /// What publishing and playing streams takes: `Authorization: Bearer TOKEN`. Without it anybody may.
-    #[arg(long, env = "PEERLINE_TOKEN", hide_env_values = true)]
-    token: Option<String>,
 }
 
-/// Serves until interrupted.
-pub(crate) async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
+/// Serves the echo peer until interrupted.
+pub(crate) async fn run(options: Options, token: Option<String>) -> Result<(), Box<dyn std::error::Error>> {
+    serve(options, token, Role::Echo).await
+}
+
+/// Plays files to whoever connects until interrupted.
+pub(crate) async fn play(options: Options, program: Program) -> Result<(), Box<dyn std::error::Error>> {
+    serve(options, None, Role::Play(Arc::new(program))).await
+}
+
+/// Records whoever connects until interrupted.
+pub(crate) async fn record(options: Options, archive: Archive) -> Result<(), Box<dyn std::error::Error>> {
+    serve(options, None, Role::Record(Arc::new(archive))).await
+}
+
+async fn serve(options: Options, token: Option<String>, role: Role) -> Result<(), Box<dyn std::error::Error>> {
     let listen = options.listen;
     let endpoint = options.udp_port.map(endpoint).transpose()?;
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .map_err(|error| cannot_listen(listen, &error))?;
     announce(listener.local_addr()?);
-    let visitors = Visitors::new(endpoint);
+    let visitors = Visitors::new(endpoint, role);
     let (over, is_over) = tokio::sync::oneshot::channel();
-    let server = axum::serve(listener, router(&visitors, options.token.as_deref())).with_graceful_shutdown({
+    let server = axum::serve(listener, router(&visitors, token.as_deref())).with_graceful_shutdown({
         let visitors = visitors.clone();
         async move {
             interrupted().await;
@@ -83,7 +96,8 @@ fn endpoint(port: u16) -> Result<Endpoint, Error> {
 
 /// Every interface of the program, as documented in the README.
 fn router(visitors: &Visitors, token: Option<&str>) -> Router {
-    page::router("echo", ECHO)
+    let (role, text) = visitors.role().about();
+    page::router(role, text)
         .route("/ws", get(ws::upgrade).with_state(visitors.clone()))
         .method_not_allowed_fallback(reply::method_not_allowed)
         .merge(whip::router(visitors.clone(), token))

@@ -10,6 +10,10 @@ use peerline::{Configuration, ConnectionState, Endpoint, Error, PeerConnection, 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, Sleep, timeout};
 
+use super::echo::EchoPeer;
+use super::film::{FilmPeer, Program};
+use super::recording::{Archive, RecordingPeer};
+
 /// Visitors served at once: each may have sockets of its own.
 const MAX_VISITORS: u32 = 1_000;
 /// How long a visitor may be anything but connected, so that abandoned offers and idle signalling cost nothing.
@@ -36,19 +40,63 @@ pub(super) struct Visitors {
     ending: watch::Sender<bool>,
     /// The port for all of them, if there is one.
     endpoint: Option<Endpoint>,
+    role: Role,
+}
+
+/// What the peer behind the page does.
+#[derive(Clone)]
+pub(super) enum Role {
+    Echo,
+    Play(Arc<Program>),
+    Record(Arc<Archive>),
+}
+
+impl Role {
+    fn attendant(&self) -> Box<dyn Attendant> {
+        match self {
+            Self::Echo => Box::new(EchoPeer::default()),
+            Self::Play(program) => Box::new(FilmPeer::new(program)),
+            Self::Record(archive) => Box::new(RecordingPeer::new(archive)),
+        }
+    }
+
+    /// Its name, and what the page says about it.
+    pub(super) fn about(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Echo => (
+                "echo",
+                "Start sends your camera, your screen or a synthetic picture to the Rust peer, which sends it back packet by packet.",
+            ),
+            Self::Play(_) => ("play", "The Rust peer plays a file to you."),
+            Self::Record(_) => (
+                "record",
+                "Start sends your camera, your screen or a synthetic picture to the Rust peer, which records it.",
+            ),
+        }
+    }
+
+    /// Where the peer is reached by HTTP.
+    pub(super) fn path(&self) -> &'static str {
+        match self {
+            Self::Echo => "/whip/echo",
+            Self::Play(_) => "/whep/play",
+            Self::Record(_) => "/whip/record",
+        }
+    }
 }
 
 impl Visitors {
-    pub(super) fn new(endpoint: Option<Endpoint>) -> Self {
+    pub(super) fn new(endpoint: Option<Endpoint>, role: Role) -> Self {
         Self {
             endpoint,
+            role,
             places: Arc::new(Semaphore::new(MAX_VISITORS as usize)),
             ending: watch::Sender::new(false),
         }
     }
 
     /// A connection for one more visitor. Loopback addresses are offered too: the visitor is often on this machine.
-    pub(super) async fn admit(&self, attendant: impl Attendant + 'static) -> Result<Visitor, Refusal> {
+    pub(super) async fn admit(&self, attendant: Box<dyn Attendant>) -> Result<Visitor, Refusal> {
         let place = Arc::clone(&self.places)
             .try_acquire_owned()
             .map_err(|_| Refusal::Full)?;
@@ -60,11 +108,20 @@ impl Visitors {
         let pc = PeerConnection::new(configuration).await.map_err(Refusal::NoPeer)?;
         Ok(Visitor {
             pc,
-            attendant: Box::new(attendant),
+            attendant,
             deadline: Box::pin(tokio::time::sleep(PATIENCE)),
             ending: self.ending.subscribe(),
             _place: place,
         })
+    }
+
+    /// The attendant of who comes by the page, or as by it.
+    pub(super) fn attendant(&self) -> Box<dyn Attendant> {
+        self.role.attendant()
+    }
+
+    pub(super) fn role(&self) -> &Role {
+        &self.role
     }
 
     /// Says goodbye to everyone, and waits until they are gone.
@@ -188,13 +245,12 @@ async fn wait_until_true(flag: &mut watch::Receiver<bool>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serve::echo::EchoPeer;
 
     /// Time passes as soon as nobody has anything else to do.
     #[tokio::test(start_paused = true)]
     async fn who_never_connects_is_not_waited_for() {
-        let visitors = Visitors::new(None);
-        let mut visitor = visitors.admit(EchoPeer::default()).await.unwrap();
+        let visitors = Visitors::new(None, Role::Echo);
+        let mut visitor = visitors.admit(visitors.attendant()).await.unwrap();
         let begun = Instant::now();
         assert!(matches!(visitor.next().await, Err(End::NotConnected)));
         assert_eq!(begun.elapsed().as_secs(), PATIENCE.as_secs());
@@ -204,14 +260,14 @@ mod tests {
 
     #[tokio::test]
     async fn only_so_many_are_admitted() {
-        let visitors = Visitors::new(None);
+        let visitors = Visitors::new(None, Role::Echo);
         let mut admitted = Vec::new();
         for _ in 0..MAX_VISITORS {
-            admitted.push(visitors.admit(EchoPeer::default()).await.unwrap());
+            admitted.push(visitors.admit(visitors.attendant()).await.unwrap());
         }
-        assert!(matches!(visitors.admit(EchoPeer::default()).await, Err(Refusal::Full)));
+        assert!(matches!(visitors.admit(visitors.attendant()).await, Err(Refusal::Full)));
         admitted.pop();
-        assert!(visitors.admit(EchoPeer::default()).await.is_ok());
+        assert!(visitors.admit(visitors.attendant()).await.is_ok());
 
         // At the end everyone is sent away.
         let everyone = admitted.into_iter().map(|visitor| tokio::spawn(visitor.serve_alone()));

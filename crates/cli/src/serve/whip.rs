@@ -19,12 +19,11 @@ use peerline::{ConnectionState, Error, PeerConnection, SessionDescription};
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 use super::MAX_BODY;
-use super::echo::EchoPeer;
 use super::reply::{self, Refused};
 use super::stream::Streams;
 use super::stream::publisher::{self, Publisher};
 use super::stream::viewer::{self, Seat, Viewer};
-use super::visitors::{Attendant, Visitor, Visitors};
+use super::visitors::{Attendant, Role, Visitor, Visitors};
 
 mod fragment;
 
@@ -70,10 +69,15 @@ pub(super) fn router(visitors: Visitors, token: Option<&str>) -> Router {
         .route("/whep/{stream}/{session}", session())
         .route("/whep/{stream}/{session}/layer", get(layers).post(choose_layer))
         .route_layer(from_fn_with_state(token.map(Arc::from), authorize));
-    Router::new()
-        .route("/whip/echo", get(nothing_to_get).post(echo))
-        .route("/whip/echo/{session}", session())
-        .merge(streams)
+    let path = visitors.role().path();
+    let peer = Router::new()
+        .route(path, get(nothing_to_get).post(echo))
+        .route(&format!("{path}/{{session}}"), session());
+    let router = match visitors.role() {
+        Role::Echo => peer.merge(streams),
+        Role::Play(_) | Role::Record(_) => peer,
+    };
+    router
         .method_not_allowed_fallback(reply::method_not_allowed)
         .layer(cors)
         .layer(from_fn(say_what_is_accepted))
@@ -174,15 +178,15 @@ async fn look(State(whip): State<Whip>, location: Uri) -> Result<StatusCode, Ref
     whip.sessions.find(location.path()).map(|_| StatusCode::NO_CONTENT)
 }
 
-/// `POST /whip/echo`
+/// `POST /whip/echo`, and what is in its place when the program plays or records.
 async fn echo(
     State(whip): State<Whip>,
     headers: HeaderMap,
     body: Result<String, StringRejection>,
 ) -> Result<Response, Refused> {
     let offer = text(&headers, SDP, body)?;
-    let (visitor, answer) = whip.begin(EchoPeer::default(), offer).await?;
-    whip.created(visitor, &answer, "/whip/echo", None)
+    let (visitor, answer) = whip.begin(whip.visitors.attendant(), offer).await?;
+    whip.created(visitor, &answer, whip.visitors.role().path(), None)
 }
 
 /// `POST /whip/STREAM`
@@ -196,7 +200,7 @@ async fn publish(
     publisher::check_offer(&offer)?;
     let publisher = Publisher::new(&whip.streams, &name)?;
     let claim = publisher.claim();
-    let (visitor, answer) = whip.begin(publisher, offer).await?;
+    let (visitor, answer) = whip.begin(Box::new(publisher), offer).await?;
     claim.take(&visitor.pc)?;
     whip.created(visitor, &answer, &format!("/whip/{name}"), None)
 }
@@ -213,7 +217,7 @@ async fn play(
     viewer::check_offer(&offer)?;
     let viewer = Viewer::new(&whip.streams, &name, wanted.layer.as_deref())?;
     let seat = viewer.seat();
-    let (visitor, answer) = whip.begin(viewer, offer).await?;
+    let (visitor, answer) = whip.begin(Box::new(viewer), offer).await?;
     seat.check()?;
     whip.created(visitor, &answer, &format!("/whep/{name}"), Some(seat))
 }
@@ -251,7 +255,7 @@ async fn choose_layer(
 
 impl Whip {
     /// A peer for a visitor, and the complete answer to its offer.
-    async fn begin(&self, attendant: impl Attendant + 'static, offer: String) -> Result<(Visitor, Answer), Refused> {
+    async fn begin(&self, attendant: Box<dyn Attendant>, offer: String) -> Result<(Visitor, Answer), Refused> {
         let admitted = self.visitors.admit(attendant).await;
         let mut visitor = admitted.map_err(|refusal| Refused::unavailable(refusal.to_string()))?;
         let answered = visitor.answer(SessionDescription::offer(offer));

@@ -13,7 +13,6 @@ use peerline::{ConnectionState, IceCandidate, PeerConnection, PeerEvent, SdpType
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::echo::EchoPeer;
 use super::reply::{self, Refused};
 use super::visitors::{End, Visitor, Visitors};
 use super::{MAX_BODY, MAX_READ};
@@ -30,7 +29,7 @@ pub(super) async fn upgrade(
         let text = format!("this is a WebSocket: {}", rejection.body_text());
         Refused::new(rejection.status(), text)
     })?;
-    let visitor = visitors.admit(EchoPeer::default()).await;
+    let visitor = visitors.admit(visitors.attendant()).await;
     let visitor = visitor.map_err(|refusal| Refused::unavailable(refusal.to_string()))?;
     let upgrade = upgrade.max_message_size(MAX_READ).max_frame_size(MAX_READ);
     Ok(upgrade.on_upgrade(|socket| serve(socket, visitor)))

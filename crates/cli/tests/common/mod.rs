@@ -52,10 +52,15 @@ impl Server {
     }
 
     pub(crate) fn start_with(options: &[&str]) -> Self {
+        Self::run(&[&["serve"], options].concat())
+    }
+
+    /// Another command that serves.
+    pub(crate) fn run(arguments: &[&str]) -> Self {
         use std::io::BufRead as _;
         let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_peerline"))
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .args(options)
+            .args(arguments)
+            .args(["--listen", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .spawn()
             .expect("the program starts");
