@@ -4,7 +4,8 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use peerline::{
-    Configuration, ConnectionState, DataChannel, DataChannelInit, IceCandidate, Message, PeerConnection, PeerEvent,
+    Configuration, ConnectionState, DataChannel, DataChannelInit, IceCandidate, MediaFrame, MediaKind, Message,
+    PeerConnection, PeerEvent, TrackSource,
 };
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -13,6 +14,8 @@ use tokio::sync::mpsc;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The messages of the throughput measurement, in bytes.
 const BULK_MESSAGE: usize = 64 * 1024;
+/// How long audio and video flow before they are counted.
+const MEDIA: Duration = Duration::from_millis(500);
 /// Round trips measured.
 const PINGS: usize = 1_000;
 
@@ -31,6 +34,8 @@ pub(crate) async fn run(seconds: f64) -> Result<(), Failure> {
     let offerer = PeerConnection::new(configuration()).await?;
     let answerer = PeerConnection::new(configuration()).await?;
     let channel = offerer.create_data_channel("loopback", DataChannelInit::default())?;
+
+    let films = [Film::start(&offerer)?, Film::start(&answerer)?];
 
     let offer = offerer.create_offer()?;
     trace.line("offerer", &format!("offer created ({} bytes)", offer.sdp.len()));
@@ -84,6 +89,13 @@ pub(crate) async fn run(seconds: f64) -> Result<(), Failure> {
     remote.send(vec![1, 2, 3]).await?;
     trace.line("offerer", &format!("received {}", describe(channel.recv().await)));
 
+    tokio::time::sleep(MEDIA).await;
+    print("");
+    print("  media, 30 pictures and 50 packets of sound a second   packets       bytes   lost");
+    media_table("offerer", &offerer);
+    media_table("answerer", &answerer);
+    drop(films);
+
     let round_trips = ping(&channel, &remote).await?;
     let throughput = bulk(&channel, &remote, Duration::from_secs_f64(seconds)).await?;
 
@@ -106,6 +118,58 @@ pub(crate) async fn run(seconds: f64) -> Result<(), Failure> {
     offerer.closed().await;
     answerer.closed().await;
     Ok(())
+}
+
+/// A synthetic source: pictures in the shape of VP8, and packets of what could be Opus. Dropping it ends it.
+struct Film(tokio::task::JoinHandle<()>);
+
+impl Film {
+    fn start(pc: &PeerConnection) -> Result<Self, Failure> {
+        let video = TrackSource::new(MediaKind::Video).with_mime_type("video/VP8");
+        let audio = TrackSource::new(MediaKind::Audio).with_mime_type("audio/opus");
+        pc.add_track(&audio.track(), &["film"])?;
+        pc.add_track(&video.track(), &["film"])?;
+        Ok(Self(tokio::spawn(async move {
+            let mut sound = tokio::time::interval(Duration::from_millis(20));
+            let mut pictures = tokio::time::interval(Duration::from_millis(33));
+            let mut keyframe = true;
+            loop {
+                tokio::select! {
+                    _ = sound.tick() => {
+                        audio.write_frame(&MediaFrame::new(vec![0xf8; 80]));
+                    }
+                    _ = pictures.tick() => {
+                        // RFC 6386 §9.1: a keyframe of 64 by 64.
+                        let mut picture = vec![u8::from(!keyframe) | 0x10, 0, 0, 0x9d, 0x01, 0x2a, 64, 0, 64, 0];
+                        picture.resize(4000, 0);
+                        keyframe &= video.write_frame(&MediaFrame::new(picture)) == 0;
+                    }
+                }
+            }
+        })))
+    }
+}
+
+impl Drop for Film {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What a peer has received, by its statistics.
+fn media_table(name: &str, pc: &PeerConnection) {
+    let stats = serde_json::to_value(pc.stats()).unwrap_or_default();
+    let inbound = |one: &&Value| one["type"] == "inbound-rtp";
+    for one in stats.as_array().into_iter().flatten().filter(inbound) {
+        let number = |key: &str| one[key].as_i64().unwrap_or_default();
+        print(&format!(
+            "  {:<52} {:>8} {:>11} {:>6}",
+            format!("{name} received {}", text(&one["kind"])),
+            number("packetsReceived"),
+            number("bytesReceived"),
+            number("packetsLost"),
+        ));
+    }
 }
 
 /// Prints a peer's events and carries its candidates to the other, until it closes.

@@ -115,7 +115,7 @@ fn announce(address: SocketAddr) {
     let url = format!("http://{}/", SocketAddr::new(ip, address.port()));
     let text = format!(
         "Peerline is at {url}\n\
-         Open it in a browser: the page connects to the echo peer in this process. Ctrl-C ends it.\n"
+         Open it in a browser: the page connects to the peer in this process. Ctrl-C ends it.\n"
     );
     let mut stdout = std::io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
