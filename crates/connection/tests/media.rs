@@ -209,10 +209,10 @@ fn a_number_that_stands_for_something_else_here_is_answered_by_another() {
     let (mut alice, mut bob, now) = pair();
     bob.add_transceiver(now, MediaKind::Video, TransceiverInit::default())
         .expect("it is added");
-    // 96 is VP8, and 3 is the mid, for both.
+    // 96 is VP8, and 9 is the mid, for both.
     exchange(now, &mut bob, &mut alice);
     let mids = alice.remote_description().expect("one was set").sdp;
-    assert!(mids.contains("a=extmap:3 urn:ietf:params:rtp-hdrext:sdes:mid\r\n"));
+    assert!(mids.contains("a=extmap:9 urn:ietf:params:rtp-hdrext:sdes:mid\r\n"));
     let again = sections(&mids)[0]
         .attribute_values("fingerprint")
         .next()
@@ -226,7 +226,7 @@ fn a_number_that_stands_for_something_else_here_is_answered_by_another() {
         (
             "video 96 98 99 100",
             "sendrecv rtpmap:96_VP9/90000 rtpmap:98_rtx/90000 fmtp:98_apt=96 rtpmap:99_AV1/90000 rtpmap:100_VP8/90000 \
-             extmap:3_urn:3gpp:video-orientation extmap:9_urn:ietf:params:rtp-hdrext:sdes:mid",
+             extmap:9_urn:3gpp:video-orientation extmap:12_urn:ietf:params:rtp-hdrext:sdes:mid",
         ),
     ]);
     let fingerprint = format!("sha-256 {}0F", "0F:".repeat(31));
@@ -239,7 +239,7 @@ fn a_number_that_stands_for_something_else_here_is_answered_by_another() {
         ["98 VP9/90000", "99 rtx/90000", "45 AV1/90000", "96 VP8/90000"]
     );
     let extensions: Vec<_> = answer[1].attribute_values("extmap").collect();
-    assert_eq!(extensions, ["9 urn:ietf:params:rtp-hdrext:sdes:mid"]);
+    assert_eq!(extensions, ["12 urn:ietf:params:rtp-hdrext:sdes:mid"]);
     // What is sent has the peer's numbers.
     let ids: Vec<_> = alice.transceivers().map(|own| own.id()).collect();
     alice
@@ -248,6 +248,73 @@ fn a_number_that_stands_for_something_else_here_is_answered_by_another() {
     let received = alice.receive_parameters(ids[1]).expect("it is there");
     let numbers: Vec<_> = received.codecs.iter().map(|codec| codec.payload_type).collect();
     assert_eq!(numbers, [98, 99, 45, 96]);
+}
+
+/// Firefox calls VP8 120 in the sections that it offers: another offer of ours does not change that to 96.
+#[test]
+fn a_section_keeps_its_numbers_when_we_offer_again() {
+    let (mut alice, mut bob, now) = pair();
+    alice
+        .add_transceiver(now, MediaKind::Video, TransceiverInit::default())
+        .expect("it is added");
+    exchange(now, &mut alice, &mut bob);
+    let sdp = alice.remote_description().expect("one was set").sdp;
+    let theirs = sections(&sdp)[0]
+        .attribute_values("fingerprint")
+        .next()
+        .expect("a fingerprint")
+        .to_owned();
+    let offer = offer_of(&[
+        (
+            "video 96 97",
+            "sendrecv rtpmap:96_VP8/90000 rtpmap:97_rtx/90000 fmtp:97_apt=96",
+        ),
+        (
+            "video 120 121",
+            "sendrecv rtpmap:120_VP8/90000 rtpmap:121_rtx/90000 fmtp:121_apt=120",
+        ),
+    ]);
+    let fingerprint = format!("sha-256 {}0F", "0F:".repeat(31));
+    let offer = SessionDescription::offer(offer.sdp.replace(&fingerprint, &theirs));
+    let answered = answer(&mut alice, now, offer);
+    assert_eq!(maps(&answered[1]), ["120 VP8/90000", "121 rtx/90000"]);
+    let again = alice.create_offer(OfferOptions::default()).expect("an offer").sdp;
+    let again = sections(&again);
+    assert_eq!(maps(&again[0])[..2], ["96 VP8/90000", "97 rtx/90000"]);
+    assert_eq!(maps(&again[1])[..2], ["120 VP8/90000", "121 rtx/90000"]);
+}
+
+/// Where offers cross, Chromium refuses one that gives another meaning to an id of its own, which it is about to take back.
+#[test]
+fn first_offers_have_the_extension_ids_of_chromium() {
+    let ids = |kind| {
+        let (mut alice, _, now) = pair();
+        alice
+            .add_transceiver(now, kind, TransceiverInit::default())
+            .expect("it is added");
+        let offer = alice.create_offer(OfferOptions::default()).expect("an offer").sdp;
+        let section = sections(&offer).remove(0);
+        let mut ids: Vec<_> = section.attribute_values("extmap").map(str::to_owned).collect();
+        ids.sort();
+        ids
+    };
+    let audio = [
+        "1 urn:ietf:params:rtp-hdrext:ssrc-audio-level",
+        "2 http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time",
+        "3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
+        "4 urn:ietf:params:rtp-hdrext:sdes:mid",
+    ];
+    assert_eq!(ids(MediaKind::Audio), audio);
+    let video = [
+        "10 urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
+        "11 urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id",
+        "2 http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time",
+        "3 urn:3gpp:video-orientation",
+        "4 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
+        "5 http://www.webrtc.org/experiments/rtp-hdrext/playout-delay",
+        "9 urn:ietf:params:rtp-hdrext:sdes:mid",
+    ];
+    assert_eq!(ids(MediaKind::Video), video);
 }
 
 #[test]

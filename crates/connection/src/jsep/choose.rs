@@ -52,7 +52,7 @@ impl<'a> Choice<'a> {
                 meanings.iter().position(|other| *other == own).unwrap_or(usize::MAX)
             });
         }
-        let mut codecs = self.number(numbers);
+        let mut codecs = self.number(numbers, answered.unwrap_or_default());
         if let Some(answered) = answered {
             let found = matches(&codecs, answered);
             for (codec, found) in codecs.iter_mut().zip(found) {
@@ -65,10 +65,10 @@ impl<'a> Choice<'a> {
         codecs
     }
 
-    fn number(&self, numbers: &mut Numbers) -> Vec<RtpCodecParameters> {
+    fn number(&self, numbers: &mut Numbers, answered: &[RtpCodecParameters]) -> Vec<RtpCodecParameters> {
         let mut assign = |codec: RtpCodec, proposed, support: &CodecSupport| {
             Some(RtpCodecParameters {
-                payload_type: numbers.assign(&codec, proposed)?,
+                payload_type: numbers.assign(&codec, proposed, answered)?,
                 rtcp_feedback: if codec.is("rtx") {
                     Vec::new()
                 } else {

@@ -67,7 +67,7 @@ pub(super) fn offered(
         .filter(|support| support.offered && support.kind.is_none_or(|own| own == kind))
         .filter_map(|support| {
             Some(Extension {
-                id: numbers.assign_extension(&support.uri, false)?,
+                id: numbers.assign_extension(&support.uri, kind, false)?,
                 uri: support.uri.clone(),
                 direction: Direction::SendRecv,
             })

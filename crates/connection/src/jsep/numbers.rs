@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::codecs::meaning;
-use crate::media::parameters::{RtpCodec, RtpCodecParameters};
+use crate::media::capabilities;
+use crate::media::parameters::{MediaKind, RtpCodec, RtpCodecParameters};
 
 /// What was said, by us and by the peer. A rollback takes back what was said since.
 #[derive(Clone, Default)]
@@ -28,14 +29,47 @@ fn dynamic() -> impl Iterator<Item = u8> {
     (96..=127).chain(35..=63)
 }
 
+/// The ids that Chromium gives in its first offer, for sound and for pictures. Where offers cross, it compares the ids of ours
+/// with those of the offer that it is about to take back, and refuses ours if an id has another meaning.
+fn usual_extension_id(uri: &str, kind: MediaKind) -> Option<u8> {
+    const ABS_SEND_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time";
+    const TRANSPORT_CC: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+    let usual: &[(u8, &str)] = match kind {
+        MediaKind::Audio => &[
+            (1, capabilities::AUDIO_LEVEL),
+            (2, ABS_SEND_TIME),
+            (3, TRANSPORT_CC),
+            (4, capabilities::MID),
+        ],
+        MediaKind::Video => &[
+            (2, ABS_SEND_TIME),
+            (3, "urn:3gpp:video-orientation"),
+            (4, TRANSPORT_CC),
+            (5, "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"),
+            (9, capabilities::MID),
+            (10, capabilities::RID),
+            (11, capabilities::REPAIRED_RID),
+        ],
+    };
+    let mut usual = usual.iter();
+    usual.find(|(_, own)| *own == uri).map(|(id, _)| *id)
+}
+
 fn short(text: &str) -> Box<str> {
     if text.len() > LONGEST { UNKNOWN } else { text }.into()
 }
 
 impl Numbers {
-    /// The number under which the peer is to send `codec`: the one it has, or else the proposed, or else a free one.
-    pub(super) fn assign(&mut self, codec: &RtpCodec, proposed: u8) -> Option<u8> {
+    /// The number under which the peer is to send `codec`: the one it has (of several the one that `answered` has, what was last
+    /// agreed on for the section), or else the proposed, or else a free one.
+    pub(super) fn assign(&mut self, codec: &RtpCodec, proposed: u8, answered: &[RtpCodecParameters]) -> Option<u8> {
         let meaning = short(&meaning(codec));
+        let stays = |own: &&RtpCodecParameters| {
+            self.local.get(&own.payload_type) == Some(&meaning) && short(&self::meaning(&own.codec)) == meaning
+        };
+        if let Some(own) = answered.iter().find(stays) {
+            return Some(own.payload_type);
+        }
         let has = |map: &BTreeMap<u8, Box<str>>, number: u8| map.get(&number) == Some(&meaning);
         let known = |map: &BTreeMap<u8, Box<str>>| {
             let mut numbers = map
@@ -69,11 +103,12 @@ impl Numbers {
             self.local.insert(theirs, meaning);
             return Some(theirs);
         }
-        self.assign(codec, theirs)
+        self.assign(codec, theirs, &[])
     }
 
-    /// The id for an extension: the one it has, or else a free one. Ids above 14 need headers of two bytes (RFC 8285 §4.3).
-    pub(super) fn assign_extension(&mut self, uri: &str, allow_mixed: bool) -> Option<u8> {
+    /// The id for an extension: the one it has, or else the usual, or else a free one. Ids above 14 need headers of two bytes
+    /// (RFC 8285 §4.3).
+    pub(super) fn assign_extension(&mut self, uri: &str, kind: MediaKind, allow_mixed: bool) -> Option<u8> {
         let known = self
             .extensions
             .iter()
@@ -81,7 +116,11 @@ impl Numbers {
             .map(|(id, _)| *id);
         let last = if allow_mixed { 255 } else { 14 };
         let free = |id: &u8| *id != 15 && !self.extensions.contains_key(id);
-        let id = known.or_else(|| (1..=last).find(free))?;
+        // Like Chromium, from above: below lie the usual ids.
+        let id = known
+            .or_else(|| usual_extension_id(uri, kind).filter(free))
+            .or_else(|| (1..15).rev().find(free))
+            .or_else(|| (16..=last).find(free))?;
         self.extensions.insert(id, short(uri));
         Some(id)
     }
