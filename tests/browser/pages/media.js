@@ -180,8 +180,8 @@ class Arrival {
     Object.assign(this, { track, transceiver, streams: streams.map(({ id }) => id) });
     this.element = document.createElement(track.kind);
     Object.assign(this.element, { autoplay: true, muted: track.kind === "video", playsInline: true });
-    this.element.srcObject = new MediaStream([track]);
     document.body.append(this.element);
+    this.element.srcObject = new MediaStream([track]);
     this.element.play().catch((error) => lab.note("play", error));
     if (track.kind === "video") this.watch();
   }

@@ -10,8 +10,11 @@ use std::time::Duration;
 
 crate::scenarios! {
     ten_renegotiations_disturb_nothing
+    tracks_come_and_go
     tracks_are_replaced
     both_sides_offer_at_once_and_rust_is_polite
+    ; only chromium:
+    both_sides_offer_at_once_and_the_page_is_polite
 }
 
 async fn ten_renegotiations_disturb_nothing(browser: Browser) {
@@ -42,6 +45,73 @@ async fn ten_renegotiations_disturb_nothing(browser: Browser) {
     assert_eq!(session.page.eval("media.arrivals.length"), 1);
     assert_eq!(session.page.eval("lab.pc.getTransceivers().length"), 1);
     assert_eq!(session.pc.connection_state(), ConnectionState::Connected);
+}
+
+async fn tracks_come_and_go(browser: Browser) {
+    let mut session = open(browser).await;
+    session.create(Side::Page, "first", DataChannelInit::default());
+    session.connect(Side::Page).await;
+
+    // Pictures to the page, in a call that had none.
+    let film = Film::play(Clip::VP8);
+    let transceiver = rust_adds(&session, &film, TransceiverDirection::SendOnly);
+    session.negotiate(Side::Rust).await;
+    shown(&mut session, 1, 10, 8).await;
+    // Pictures from it, in another section.
+    page_adds(&session, Clip::VP9, "sendonly");
+    session.negotiate(Side::Page).await;
+    let track = tracks(&mut session, 1).await.remove(0);
+    watch::assert_gapless(&watch::frames(&track.receiver, 15).await);
+
+    // No more to the page: its track is muted, and nothing comes.
+    session
+        .pc
+        .remove_track(&transceiver.sender())
+        .expect("it is of this connection");
+    session.negotiate(Side::Rust).await;
+    session.page.wait_for("media.arrivals[0].track.muted");
+    assert_eq!(transceiver.current_direction(), Some(TransceiverDirection::Inactive));
+    // And none from it.
+    session
+        .page
+        .eval("lab.pc.removeTrack(lab.pc.getSenders().find(({ track }) => track))");
+    session.negotiate(Side::Page).await;
+    session
+        .pump("the page to be silent", |_| track.receiver.track().muted())
+        .await;
+
+    // Again, in the section that is there; it begins with a keyframe.
+    let again = Film::play(Clip::VP8);
+    let sender = transceiver.sender();
+    sender.replace_track(Some(&again.source.track())).expect("it is video");
+    transceiver
+        .set_direction(TransceiverDirection::SendOnly)
+        .expect("it is not stopped");
+    session.negotiate(Side::Rust).await;
+    // Its video element stays dark in Chromium, which decodes the pictures.
+    session
+        .pump("the page to decode pictures", |session| {
+            page_sum(session, "inbound-rtp", MediaKind::Video, "framesDecoded") >= 10
+        })
+        .await;
+    let transceivers = session.pc.transceivers().len();
+
+    // A section that is stopped is used again for another.
+    transceiver.stop().expect("the connection lives");
+    session.negotiate(Side::Rust).await;
+    let another = Film::play(Clip::VP8);
+    rust_adds(&session, &another, TransceiverDirection::SendOnly);
+    session.negotiate(Side::Rust).await;
+    shown(&mut session, 1, 10, 8).await;
+    assert!(session.pc.transceivers().len() <= transceivers + 1);
+    let sections = session
+        .pc
+        .local_description()
+        .expect("there is one")
+        .sdp
+        .matches("\nm=")
+        .count();
+    assert_eq!(sections, 3);
 }
 
 /// Without an offer: the other side sees the same track going on.
@@ -93,6 +163,10 @@ async fn tracks_are_replaced(browser: Browser) {
 
 async fn both_sides_offer_at_once_and_rust_is_polite(browser: Browser) {
     glare(browser, Side::Rust).await;
+}
+
+async fn both_sides_offer_at_once_and_the_page_is_polite(browser: Browser) {
+    glare(browser, Side::Page).await;
 }
 
 /// Perfect negotiation (webrtc-pc §10.7), again and again with offers of both sides under way.

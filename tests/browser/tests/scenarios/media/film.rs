@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 /// A file, and the codec as SDP calls it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clip {
-    pub(crate) file: &'static str,
+    file: &'static str,
     pub(crate) mime_type: &'static str,
 }
 
@@ -22,6 +22,8 @@ impl Clip {
     pub(crate) const AV1: Self = Self::new("clips/av1.ivf", "video/AV1");
     pub(crate) const H264: Self = Self::new("clips/h264.h264", "video/H264");
     pub(crate) const OPUS: Self = Self::new("../../crates/rtp/tests/files/opus.ogg", "audio/opus");
+    /// Opus in redundant packets.
+    pub(crate) const RED: Self = Self::new("../../crates/rtp/tests/files/opus.ogg", "audio/red");
     pub(crate) const PCMU: Self = Self::new("../../crates/rtp/tests/files/mulaw.wav", "audio/PCMU");
 
     const fn new(file: &'static str, mime_type: &'static str) -> Self {
@@ -68,9 +70,17 @@ impl Film {
     }
 
     pub(crate) fn play_with(clip: Clip, clock: MediaClock) -> Self {
-        let source = TrackSource::new(clip.kind())
-            .with_mime_type(clip.mime_type)
-            .with_clock(clock);
+        let source = TrackSource::new(clip.kind());
+        let source = match clip.codec() {
+            "red" => source.with_codec(RtpCodec {
+                mime_type: clip.mime_type.to_owned(),
+                clock_rate: 48_000,
+                channels: Some(2),
+                sdp_fmtp_line: String::new(),
+            }),
+            _ => source.with_mime_type(clip.mime_type),
+        };
+        let source = source.with_clock(clock);
         let counts = Arc::<Counts>::default();
         let task = tokio::spawn(play(clip.frames(), source.clone(), counts.clone()));
         Self {

@@ -7,6 +7,7 @@ mod loss;
 mod recording;
 mod simulcast;
 mod sound;
+mod statistics;
 mod tones;
 mod video;
 pub(crate) mod watch;
@@ -40,7 +41,11 @@ pub(crate) fn rust_adds(session: &Session, film: &Film, direction: TransceiverDi
         .pc
         .add_transceiver(film.source.track(), init)
         .expect("it is added");
-    film::prefer(&session.pc, &transceiver, &[film.clip.codec()]);
+    match film.clip.codec() {
+        // It carries the other.
+        "red" => film::prefer(&session.pc, &transceiver, &["red", "opus"]),
+        codec => film::prefer(&session.pc, &transceiver, &[codec]),
+    }
     transceiver
 }
 

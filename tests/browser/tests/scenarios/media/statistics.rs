@@ -1,0 +1,134 @@
+//! What both sides count of media is the same.
+
+use super::film::{Clip, Film};
+use super::{page_adds, shown, stats, track_of, watch};
+use crate::relay::Relay;
+use crate::session::{Session, Side};
+use peerline::{InboundRtpStats, MediaKind, OutboundRtpStats, RemoteInboundRtpStats, StatsKind};
+use peerline_browser_tests::Browser;
+use serde_json::Value;
+use std::time::Duration;
+use tokio::time::sleep;
+
+crate::scenarios! {
+    statistics_of_media_agree
+}
+
+async fn statistics_of_media_agree(browser: Browser) {
+    let relay = Relay::new(Duration::from_millis(20));
+    let mut session = Session::open_behind(relay, browser, "media.html").await;
+    session.page.eval("media.start()");
+    page_adds(&session, Clip::VP8, "sendrecv");
+    page_adds(&session, Clip::OPUS, "sendrecv");
+    let films = [Film::play(Clip::VP8), Film::play(Clip::OPUS)];
+    let add_tracks = |session: &Session| {
+        for film in &films {
+            session.pc.add_track(&film.source.track(), &[]).expect("it is added");
+        }
+    };
+    session.connect_with(Side::Page, "", add_tracks).await;
+    shown(&mut session, 1, 30, 16).await;
+    let pictures = track_of(&mut session, MediaKind::Video).await;
+    session.relay.as_ref().expect("it was given").lose(20);
+    watch::frames(&pictures.receiver, 120).await;
+    session.relay.as_ref().expect("it was given").lose(0);
+    sleep(Duration::from_secs(1)).await;
+
+    // Chromium reports of sound each five seconds.
+    session
+        .pump("reports of both streams", |session| {
+            let report = |kind| matches!(kind, StatsKind::RemoteInboundRtp(_)).then_some(());
+            stats(session, report).len() == 2
+        })
+        .await;
+    // Silence on both sides, and time for the last reports.
+    films.iter().for_each(|film| film.source.track().set_enabled(false));
+    session
+        .page
+        .eval("Promise.all(lab.pc.getSenders().map(sender => sender.replaceTrack(null)))");
+    sleep(Duration::from_millis(2500)).await;
+
+    let mut outbound: Vec<OutboundRtpStats> = Vec::new();
+    let mut inbound: Vec<InboundRtpStats> = Vec::new();
+    let mut remote: Vec<RemoteInboundRtpStats> = Vec::new();
+    stats(&session, |kind| -> Option<()> {
+        match kind {
+            StatsKind::OutboundRtp(stats) => outbound.push(stats),
+            StatsKind::InboundRtp(stats) => inbound.push(stats),
+            StatsKind::RemoteInboundRtp(stats) => remote.push(stats),
+            _ => {}
+        }
+        None
+    });
+    assert_eq!((outbound.len(), inbound.len(), remote.len()), (2, 2, 2));
+    for ours in &outbound {
+        let theirs = page_stats(&session, "inbound-rtp", ours.kind, ours.ssrc);
+        let count = |name: &str| theirs[name].as_i64().unwrap_or(0);
+        let originals = (ours.packets_sent - ours.retransmitted_packets_sent) as i64;
+        // Both browsers count what came again among what came.
+        let received = count("packetsReceived") + count("packetsLost") - count("retransmittedPacketsReceived");
+        assert_close(received, originals, "packets to the page");
+        if ours.kind == MediaKind::Video {
+            // A picture that came late is not decoded.
+            let decoded = count("framesDecoded") + count("framesDropped");
+            assert_close(decoded, ours.frames_sent.expect("it is video") as i64, "pictures");
+            assert_close(count("nackCount"), ours.nack_count as i64, "requests for packets");
+            assert_close(
+                count("pliCount"),
+                ours.pli_count.unwrap_or(0) as i64,
+                "requests for pictures",
+            );
+        }
+    }
+    for report in &remote {
+        let round_trip = report.round_trip_time.expect("it was measured");
+        assert!((0.040..0.150).contains(&round_trip), "{report:?}");
+        let theirs = page_stats(&session, "inbound-rtp", report.kind, report.ssrc);
+        assert_close(
+            report.packets_lost,
+            theirs["packetsLost"].as_i64().expect("it is counted"),
+            "lost packets",
+        );
+    }
+    for ours in &inbound {
+        let theirs = page_stats(&session, "outbound-rtp", ours.kind, ours.ssrc);
+        let count = |name: &str| theirs[name].as_i64().unwrap_or(0);
+        // Browsers try the path out with packets that they have sent already; some of those are lost too.
+        let again = ours.retransmitted_packets_received as i64;
+        let received = ours.packets_received as i64 + ours.packets_lost + again;
+        let lost = session.relay.as_ref().map_or(0, Relay::lost) as i64;
+        assert!(
+            (-2..=lost + 3).contains(&(count("packetsSent") - received)),
+            "{ours:?}, {theirs}"
+        );
+        assert_close(ours.nack_count as i64, count("nackCount"), "requests for packets");
+        if let Some(frames) = ours.frames_received {
+            assert_close(
+                frames as i64,
+                count("framesSent").max(count("framesEncoded")),
+                "pictures from the page",
+            );
+        }
+        let report = page_stats(&session, "remote-inbound-rtp", ours.kind, ours.ssrc);
+        let round_trip = report["roundTripTime"].as_f64().expect("it was measured");
+        assert!((0.040..0.150).contains(&round_trip), "{report}");
+        assert_close(
+            report["packetsLost"].as_i64().expect("it is counted"),
+            ours.packets_lost,
+            "lost packets",
+        );
+    }
+}
+
+/// What is under way when one side counts is counted by the other.
+fn assert_close(one: i64, other: i64, what: &str) {
+    assert!((one - other).abs() <= 3, "{what}: {one}, {other}");
+}
+
+/// The page's statistics of a stream.
+fn page_stats(session: &Session, kind_of_stats: &str, kind: MediaKind, ssrc: u32) -> Value {
+    let all = session.page.eval(&format!("media.stats('{kind_of_stats}', '{kind}')"));
+    let mut all = all.as_array().expect("it is one").iter();
+    let found = all.find(|stats| stats["ssrc"] == ssrc);
+    found.unwrap_or_else(|| panic!("no {kind_of_stats} of {ssrc}")).clone()
+}
