@@ -108,6 +108,18 @@ impl Connection {
         Ok(())
     }
 
+    /// `canInsertDTMF`: the transceiver sends sound, and the peer takes tones with its clock.
+    #[must_use]
+    pub fn can_insert_dtmf(&self, transceiver: TransceiverId) -> bool {
+        let media = self.upper.media.as_ref();
+        let mut sections = media.into_iter().flat_map(|media| media.sections.iter().flatten());
+        sections.any(|section| {
+            section.agreed.transceiver == transceiver
+                && section.agreed.send.is_some()
+                && section.sender.tone_codec().is_some()
+        })
+    }
+
     /// `toneBuffer`: the tones that are still to be played.
     pub fn tone_buffer(&mut self, transceiver: TransceiverId) -> String {
         let section = self

@@ -229,6 +229,16 @@ impl Sender {
         Ok(())
     }
 
+    /// What tones are sent as: one stream has one clock (RFC 4733 §2.4.1), that of its sound.
+    pub(super) fn tone_codec(&self) -> Option<&Codec> {
+        let stream = self.streams.first()?;
+        let clock_rate = match &stream.latest {
+            Some(latest) => latest.clock_rate,
+            None => self.codecs.first()?.clock_rate,
+        };
+        self.codecs.telephone_event(clock_rate)
+    }
+
     /// Tones to be sent in the place of sound.
     pub(super) fn insert_dtmf(
         &mut self,
@@ -237,17 +247,12 @@ impl Sender {
         duration: Duration,
         gap: Duration,
     ) -> Result<(), DtmfError> {
+        let codec = *self.tone_codec().ok_or(DtmfError::CannotInsert)?;
         let stream = self.streams.first().ok_or(DtmfError::CannotInsert)?;
-        let clock_rate = match &stream.latest {
-            Some(latest) => latest.clock_rate,
-            None => self.codecs.first().ok_or(DtmfError::CannotInsert)?.clock_rate,
-        };
-        // One stream has one clock (RFC 4733 §2.4.1): that of its sound.
-        let codec = self.codecs.telephone_event(clock_rate).ok_or(DtmfError::CannotInsert)?;
         let timestamp = stream.timestamp_at(now).unwrap_or(stream.timestamp_offset);
         let is_same = |dtmf: &Dtmf| dtmf.payload_type == codec.payload_type;
         if !self.dtmf.as_ref().is_some_and(is_same) {
-            self.dtmf = Some(Dtmf::new(codec.payload_type, clock_rate, now, timestamp));
+            self.dtmf = Some(Dtmf::new(codec.payload_type, codec.clock_rate, now, timestamp));
         }
         self.dtmf
             .as_mut()

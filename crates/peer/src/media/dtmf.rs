@@ -24,10 +24,7 @@ impl DtmfSender {
     /// True if tones can be sent: the transceiver sends, and the peer takes `telephone-event`.
     #[must_use]
     pub fn can_insert_dtmf(&self) -> bool {
-        let state = self.0.anchor.lock();
-        let sends = !state.connection.send_encodings(self.0.id).is_empty();
-        let mut codecs = state.connection.send_codecs(self.0.id).iter();
-        sends && codecs.any(|codec| codec.codec.mime_type.eq_ignore_ascii_case("audio/telephone-event"))
+        self.0.anchor.lock().connection.can_insert_dtmf(self.0.id)
     }
 
     /// Plays `tones` (`0` to `9`, `A` to `D`, `#`, `*`, and the comma for two seconds of silence), each for 100 ms and with 70 ms

@@ -45,7 +45,12 @@ async fn renegotiate(browser: Browser, first: Side, then: Side) {
 
 /// A media section that the answerer does not know gets port 0 (RFC 3264 §6), and the data goes on.
 async fn rust_declines_audio(browser: Browser) {
-    let (mut session, channel) = connected(browser, Side::Page).await;
+    let mut session = Session::open_without_codecs(browser, "renegotiation.html").await;
+    session.create(Side::Page, LABEL, DataChannelInit::default());
+    session.connect(Side::Page).await;
+    let channel = session.channel(LABEL).await;
+    opened(&channel).await;
+    session.page.call("startEcho", &[json!(LABEL)]);
     session.page.eval("addAudio()");
     session.negotiate(Side::Page).await;
     // Chromium forgets the transceiver, Firefox keeps it stopped.

@@ -78,6 +78,17 @@ impl Session {
         session
     }
 
+    /// Opens a page for a Rust side that speaks no codec at all.
+    pub(crate) async fn open_without_codecs(browser: Browser, name: &str) -> Self {
+        let configuration = Configuration {
+            loopback: true,
+            codecs: Vec::new().into(),
+            ..Configuration::default()
+        };
+        let page = Page::open(browser, Setup::OpenAddresses, name);
+        Self::open_on(page, Trickle::Yes, configuration).await
+    }
+
     async fn open_on(page: Page, trickle: Trickle, configuration: Configuration) -> Self {
         page.eval("lab.start()");
         let pc = PeerConnection::new(configuration)

@@ -112,10 +112,13 @@ async fn statistics_of_media_agree(browser: Browser) {
         let report = page_stats(&session, "remote-inbound-rtp", ours.kind, ours.ssrc);
         let round_trip = report["roundTripTime"].as_f64().expect("it was measured");
         assert!((0.040..0.150).contains(&round_trip), "{report}");
-        assert_close(
-            report["packetsLost"].as_i64().expect("it is counted"),
-            ours.packets_lost,
-            "lost packets",
+        let reported = report["packetsLost"].as_i64().expect("it is counted");
+        // The report may be a second and a half old: a hundred packets, of which one in twenty is lost.
+        let since = ours.packets_lost - reported;
+        assert!(
+            (-3..=15).contains(&since),
+            "lost packets: {reported}, {}",
+            ours.packets_lost
         );
     }
 }
