@@ -208,9 +208,12 @@ async fn attend(
                     trace.line(name, &format!("connection {state}"));
                 }
                 Some(PeerEvent::NegotiationNeeded) => trace.line(name, "negotiation needed"),
+                Some(PeerEvent::Track(track)) => {
+                    let mid = track.transceiver.mid().unwrap_or_default();
+                    trace.line(name, &format!("{} track from the other side, section {mid}", track.receiver.kind()));
+                }
                 Some(
-                    event @ (PeerEvent::Track(_)
-                    | PeerEvent::TrackRemoved { .. }
+                    event @ (PeerEvent::TrackRemoved { .. }
                     | PeerEvent::TrackMuted(_)
                     | PeerEvent::TrackUnmuted(_)
                     | PeerEvent::TrackEnded(_)
