@@ -141,7 +141,7 @@ impl Connection {
                 .collect(),
             codecs,
             extensions,
-            cname: self.transceivers.cname.clone(),
+            cname: self.transceivers.cname().to_owned(),
         }
     }
 

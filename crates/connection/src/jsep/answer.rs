@@ -164,7 +164,7 @@ impl Connection {
             extensions,
             layers,
             sender: wanted.sends().then_some(&transceiver.sender),
-            cname: &self.transceivers.cname,
+            cname: self.transceivers.cname(),
             reduced_size: section.has::<RtcpRsize>(),
             is_first_offer: false,
         };

@@ -179,7 +179,7 @@ impl Draft<'_> {
                 receive: negotiation.received_layers(transceiver, direction, config.max_simulcast_layers),
             },
             sender: direction.sends().then_some(&transceiver.sender),
-            cname: &connection.transceivers.cname,
+            cname: connection.transceivers.cname(),
             // "The "a=rtcp-rsize" line MUST NOT be added unless present in the most recent answer" (RFC 8829 §5.2.2).
             reduced_size: answered.is_none_or(|(_, media)| media.has::<RtcpRsize>()),
             is_first_offer: answered.is_none(),

@@ -146,11 +146,18 @@ impl<'a> Transceiver<'a> {
 pub(crate) struct Transceivers {
     pub(crate) all: Vec<TransceiverSlots>,
     next_id: u32,
-    rng: StdRng,
-    /// Our name in RTCP (RFC 3550 §6.5.1), new for each connection (RFC 7022 §4.2).
-    pub(crate) cname: String,
+    seed: [u8; 32],
+    /// Made with the first transceiver: most connections of a server carry data alone, and wait.
+    identity: Option<Box<Identity>>,
     /// The number of the next `transactionId`.
     next_transaction: u64,
+}
+
+/// What names and numbers are made of.
+struct Identity {
+    rng: StdRng,
+    /// Our name in RTCP (RFC 3550 §6.5.1), new for each connection (RFC 7022 §4.2).
+    cname: String,
 }
 
 /// One transceiver: the W3C's internal slots, and its association with a media section.
@@ -222,14 +229,27 @@ pub(crate) struct Receiver {
 
 impl Transceivers {
     pub(crate) fn new(seed: [u8; 32]) -> Self {
-        let mut rng = StdRng::from_seed(seed);
         Self {
             all: Vec::new(),
             next_id: 0,
-            cname: random_id(&mut rng),
-            rng,
+            seed,
+            identity: None,
             next_transaction: 0,
         }
+    }
+
+    /// Our name in RTCP; empty while there is no transceiver.
+    pub(crate) fn cname(&self) -> &str {
+        self.identity.as_ref().map_or("", |identity| &identity.cname)
+    }
+
+    fn rng(&mut self) -> &mut StdRng {
+        let identity = self.identity.get_or_insert_with(|| {
+            let mut rng = StdRng::from_seed(self.seed);
+            let cname = random_id(&mut rng);
+            Box::new(Identity { rng, cname })
+        });
+        &mut identity.rng
     }
 
     pub(crate) fn get(&self, id: TransceiverId) -> Option<&TransceiverSlots> {
@@ -256,14 +276,14 @@ impl Transceivers {
         let encoding = self.encoding(RtpEncodingParameters::default());
         let sender = Sender {
             track: None,
-            track_id: random_id(&mut self.rng),
+            track_id: random_id(self.rng()),
             streams: Vec::new(),
             encodings: vec![encoding],
             read: None,
         };
         let receiver = Receiver {
             mode: ReceiveMode::default(),
-            track_id: random_id(&mut self.rng),
+            track_id: random_id(self.rng()),
             streams: Vec::new(),
         };
         self.all.push(TransceiverSlots {
@@ -300,7 +320,7 @@ impl Transceivers {
 
     fn unused_ssrc(&mut self, other: u32) -> u32 {
         loop {
-            let ssrc: u32 = self.rng.random();
+            let ssrc: u32 = self.rng().random();
             let mut encodings = self.all.iter().flat_map(|transceiver| &transceiver.sender.encodings);
             let is_used = encodings.any(|encoding| encoding.ssrc == ssrc || encoding.rtx_ssrc == ssrc);
             if ssrc != 0 && ssrc != other && !is_used {

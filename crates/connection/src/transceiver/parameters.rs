@@ -125,7 +125,7 @@ impl Connection {
             codecs: sending.map(|sending| sending.codecs.clone()).unwrap_or_default(),
             header_extensions: sending.map(|sending| sending.extensions.clone()).unwrap_or_default(),
             rtcp: RtcpParameters {
-                cname: self.transceivers.cname.clone(),
+                cname: self.transceivers.cname().to_owned(),
                 reduced_size: agreed.is_some_and(|agreed: &Agreed| agreed.reduced_size),
             },
         }
