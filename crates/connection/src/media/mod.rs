@@ -165,7 +165,7 @@ impl Media {
             if self.sections[index].as_ref().is_some_and(|section| !goes_on(section))
                 && let Some(section) = self.sections[index].take()
             {
-                ended.extend(section.sender.streams.iter().map(|stream| stream.encoding.ssrc));
+                ended.extend(section.sender.ssrcs());
                 self.queue.retain(|queued| queued.section != index);
                 // Another section may take its place.
                 self.routes.forget_section(index);
@@ -208,12 +208,7 @@ impl Media {
         let Some(section) = &mut self.sections[index] else {
             return Vec::new();
         };
-        let before: Vec<_> = section
-            .sender
-            .streams
-            .iter()
-            .map(|stream| stream.encoding.ssrc)
-            .collect();
+        let before = section.sender.ssrcs();
         let ended = match &agreed.send {
             Some(sending) => section.sender.configure(sending, &mut self.rng),
             // It may send again: its streams keep their numbers, and say nothing meanwhile.
@@ -227,12 +222,7 @@ impl Media {
             None => section.receiver.pause(),
         }
         section.agreed = agreed;
-        let after: Vec<_> = section
-            .sender
-            .streams
-            .iter()
-            .map(|stream| stream.encoding.ssrc)
-            .collect();
+        let after = section.sender.ssrcs();
         let Section { agreed, sender, .. } = section;
         let sends = agreed.send.is_some();
         self.queue.retain(|queued| {
@@ -338,9 +328,7 @@ impl Media {
         let payload_len = match queued.what {
             What::Repeat(Repeat { datagram, payload_len }) => {
                 // It has its number in the transport from before.
-                stream.sent.packets += 1;
-                stream.sent.bytes += payload_len as u64;
-                stream.sent.header_bytes += (datagram.len() - payload_len) as u64;
+                stream.sent.count(datagram.len(), payload_len);
                 stream.sent.retransmitted_packets += 1;
                 stream.sent.retransmitted_bytes += payload_len as u64;
                 out.extend_from_slice(&datagram);
@@ -390,9 +378,7 @@ impl Media {
             }
         };
         let datagram_len = out.len() - start;
-        stream.sent.packets += 1;
-        stream.sent.bytes += payload_len as u64;
-        stream.sent.header_bytes += (datagram_len - payload_len) as u64;
+        stream.sent.count(datagram_len, payload_len);
         if ids.transport_number.is_some() {
             self.departures.on_sent(now, datagram_len);
         }

@@ -111,12 +111,7 @@ impl Receiver {
             ReceiveMode::Frames => {
                 let before = self.frames.len();
                 stream.push(now, packet, &self.codecs, &mut self.frames);
-                self.held += self
-                    .frames
-                    .iter()
-                    .skip(before)
-                    .map(|frame| frame.payload.len())
-                    .sum::<usize>();
+                self.hold_frames(before);
             }
         }
         self.bound();
@@ -130,12 +125,7 @@ impl Receiver {
             for stream in &mut self.streams {
                 stream.drain(now, &self.codecs, &mut self.frames);
             }
-            self.held += self
-                .frames
-                .iter()
-                .skip(before)
-                .map(|frame| frame.payload.len())
-                .sum::<usize>();
+            self.hold_frames(before);
             self.bound();
         }
         self.tell()
@@ -185,6 +175,12 @@ impl Receiver {
             Some(len) => self.held -= len,
             None => self.told = false,
         }
+    }
+
+    /// Counts the frames from `first` on as held.
+    fn hold_frames(&mut self, first: usize) {
+        let new = self.frames.iter().skip(first);
+        self.held += new.map(|frame| frame.payload.len()).sum::<usize>();
     }
 
     fn tell(&mut self) -> bool {

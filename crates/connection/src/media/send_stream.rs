@@ -74,6 +74,15 @@ pub(super) struct Sent {
     pub(super) firs: u64,
 }
 
+impl Sent {
+    /// Counts a packet that leaves, with so many bytes of payload in it.
+    pub(super) fn count(&mut self, datagram_len: usize, payload_len: usize) {
+        self.packets += 1;
+        self.bytes += payload_len as u64;
+        self.header_bytes += (datagram_len - payload_len) as u64;
+    }
+}
+
 /// What the peer's receiver reports say of the stream.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct RemoteReport {

@@ -92,6 +92,11 @@ impl Sender {
         self.dtmf = None;
     }
 
+    /// The SSRCs of its streams, in their order.
+    pub(super) fn ssrcs(&self) -> Vec<u32> {
+        self.streams.iter().map(|stream| stream.encoding.ssrc).collect()
+    }
+
     /// The encoding called `rid`, or the first.
     fn stream(&self, rid: Option<&str>) -> Result<usize, SendMediaError> {
         let index = match rid {
