@@ -218,7 +218,9 @@ fn a_restart_revives_a_failed_connection() {
 #[test]
 fn a_restart_while_disconnected_is_checking_and_moves_to_another_address() {
     let mut world = connected(&Link::default());
-    world.net.remove_address("192.0.2.1".parse().expect("an address"));
+    world
+        .net
+        .remove_address(world.hosts[0], "192.0.2.1".parse().expect("an address"));
     world.run_for(10 * SECOND);
     assert!(world.both(State::Disconnected));
     world.bind(0, "192.0.2.9:9");

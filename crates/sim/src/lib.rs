@@ -4,7 +4,7 @@
 //! path only (DTLS, SCTP), [`many_paths!`] one that knows addresses (ICE, a connection). Then
 //!
 //! - [`Pair`] connects two machines with two [`Link`]s and lets virtual time run,
-//! - [`Network`] does the same for any number of hosts with addresses,
+//! - [`Network`] does the same for any number of hosts with addresses, also behind [`Gateway`]s (translators, firewalls),
 //! - [`laws::Laws`] checks a machine against the laws under random calls and hostile input,
 //! - [`replay`] runs the body of a fuzz target over its corpus,
 //! - [`every_loss`] lists each choice of lost datagrams, [`for_each_seed`] repeats a test and names the seed that failed.
@@ -56,6 +56,7 @@
 //! ```
 
 mod corpus;
+mod gateway;
 mod link;
 mod machine;
 mod network;
@@ -65,9 +66,10 @@ mod time;
 pub mod laws;
 
 pub use corpus::{replay, replay_folder};
+pub use gateway::{Dependence, Gateway};
 pub use link::{Link, LinkStats, Wire};
 pub use machine::{Machine, only_path};
-pub use network::{HostId, Network};
+pub use network::{GatewayId, HostId, Network};
 pub use pair::{Direction, Pair, Tapped};
 pub use time::{epoch, every_loss, for_each_seed, rng, seed_bytes};
 

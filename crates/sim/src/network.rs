@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use peerline_wire::{Datagram, Ecn, FiveTuple};
 
+use crate::gateway::{Gateway, Translator};
 use crate::link::{Link, LinkStats, Wire};
 use crate::machine::Machine;
 use crate::time::epoch;
@@ -15,14 +16,23 @@ use crate::time::epoch;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HostId(usize);
 
+/// A gateway of a [`Network`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GatewayId(usize);
+
+/// Where addresses mean the same: the public network (`None`), or the network behind a gateway.
+type Realm = Option<GatewayId>;
+
 /// Hosts, each a machine with addresses, and the links between them. Where machines differ in type, use an enum or
 /// `Box<dyn Machine<Event = …>>`.
 ///
 /// A datagram goes to the host that has the address it is sent to, whatever the port, and is dropped (and counted) if
-/// no host has it or if its sender does not have the address it claims.
+/// no host has it or if its sender does not have the address it claims. Hosts may live behind [`Gateway`]s, and gateways
+/// behind others; two networks behind different gateways may use the same addresses.
 pub struct Network<M: Machine> {
     hosts: Vec<Host<M>>,
-    owners: HashMap<IpAddr, HostId>,
+    gateways: Vec<Site>,
+    owners: HashMap<(Realm, IpAddr), Owner>,
     wires: HashMap<(IpAddr, IpAddr), Wire>,
     /// Routes that use the link of another route.
     shared: HashMap<(IpAddr, IpAddr), (IpAddr, IpAddr)>,
@@ -32,16 +42,31 @@ pub struct Network<M: Machine> {
     in_flight: BTreeMap<(Instant, u64), Arriving>,
     arrivals: u64,
     unroutable: u64,
+    refused: u64,
 }
 
 struct Host<M: Machine> {
     machine: M,
+    realm: Realm,
     events: Vec<M::Event>,
 }
 
+/// A gateway and the network on its outside.
+struct Site {
+    translator: Translator,
+    outside: Realm,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    Host(HostId),
+    Gateway(GatewayId),
+}
+
 struct Arriving {
-    to: HostId,
-    /// As the receiver names the path.
+    /// Where its addresses are meant.
+    realm: Realm,
+    /// As the receiver's side names the path.
     five_tuple: FiveTuple,
     ecn: Option<Ecn>,
     payload: BytesMut,
@@ -53,6 +78,7 @@ impl<M: Machine> Network<M> {
     pub fn new(seed: u64, link: Link) -> Self {
         Self {
             hosts: Vec::new(),
+            gateways: Vec::new(),
             owners: HashMap::new(),
             wires: HashMap::new(),
             shared: HashMap::new(),
@@ -62,17 +88,36 @@ impl<M: Machine> Network<M> {
             in_flight: BTreeMap::new(),
             arrivals: 0,
             unroutable: 0,
+            refused: 0,
         }
     }
 
-    /// Adds a host.
+    /// Adds a host to the public network.
     ///
     /// # Panics
     /// If another host has one of the addresses.
     pub fn add(&mut self, machine: M, addresses: impl IntoIterator<Item = IpAddr>) -> HostId {
+        self.add_host(None, machine, addresses)
+    }
+
+    /// Adds a host behind a gateway.
+    ///
+    /// # Panics
+    /// If another host behind the gateway has one of the addresses.
+    pub fn add_behind(
+        &mut self,
+        gateway: GatewayId,
+        machine: M,
+        addresses: impl IntoIterator<Item = IpAddr>,
+    ) -> HostId {
+        self.add_host(Some(gateway), machine, addresses)
+    }
+
+    fn add_host(&mut self, realm: Realm, machine: M, addresses: impl IntoIterator<Item = IpAddr>) -> HostId {
         let id = HostId(self.hosts.len());
         self.hosts.push(Host {
             machine,
+            realm,
             events: Vec::new(),
         });
         for address in addresses {
@@ -81,24 +126,123 @@ impl<M: Machine> Network<M> {
         id
     }
 
+    /// Adds a gateway to the public network, with its addresses there (at most one a family; none for a firewall).
+    ///
+    /// # Panics
+    /// If one of the addresses is taken.
+    pub fn add_gateway(&mut self, gateway: Gateway, external: impl IntoIterator<Item = IpAddr>) -> GatewayId {
+        self.add_site(None, gateway, external)
+    }
+
+    /// Adds a gateway behind another: a home behind a provider's translator.
+    ///
+    /// # Panics
+    /// If one of the addresses is taken.
+    pub fn add_gateway_behind(
+        &mut self,
+        outer: GatewayId,
+        gateway: Gateway,
+        external: impl IntoIterator<Item = IpAddr>,
+    ) -> GatewayId {
+        self.add_site(Some(outer), gateway, external)
+    }
+
+    fn add_site(&mut self, outside: Realm, gateway: Gateway, external: impl IntoIterator<Item = IpAddr>) -> GatewayId {
+        let id = GatewayId(self.gateways.len());
+        let external: Vec<IpAddr> = external.into_iter().collect();
+        for &address in &external {
+            self.own(outside, address, Owner::Gateway(id));
+        }
+        let translator = Translator::new(gateway, external);
+        self.gateways.push(Site { translator, outside });
+        id
+    }
+
+    /// Restarts a gateway: its mappings are gone, and its external addresses are these.
+    ///
+    /// # Panics
+    /// If one of the addresses is taken by another.
+    pub fn restart_gateway(&mut self, gateway: GatewayId, external: impl IntoIterator<Item = IpAddr>) {
+        let site = &self.gateways[gateway.0];
+        let outside = site.outside;
+        for address in site.translator.external().to_vec() {
+            self.owners.remove(&(outside, address));
+        }
+        let external: Vec<IpAddr> = external.into_iter().collect();
+        for &address in &external {
+            self.own(outside, address, Owner::Gateway(gateway));
+        }
+        self.gateways[gateway.0].translator.restart(external);
+    }
+
+    /// Changes how a gateway behaves from now on; its mappings stay.
+    pub fn set_gateway(&mut self, gateway: GatewayId, behaviour: Gateway) {
+        self.gateways[gateway.0].translator.gateway = behaviour;
+    }
+
     /// Gives a host another address.
     ///
     /// # Panics
     /// If another host has it.
     pub fn add_address(&mut self, host: HostId, address: IpAddr) {
-        let previous = self.owners.insert(address, host);
+        let mut realm = self.hosts[host.0].realm;
+        self.own(realm, address, Owner::Host(host));
+        // An address that a gateway passes as it is, is known on its outside.
+        while let Some(gateway) = realm {
+            let site = &self.gateways[gateway.0];
+            if !site.translator.passes_untranslated(address) {
+                return;
+            }
+            realm = site.outside;
+            self.own(realm, address, Owner::Gateway(gateway));
+        }
+    }
+
+    fn own(&mut self, realm: Realm, address: IpAddr, owner: Owner) {
+        let previous = self.owners.insert((realm, address), owner);
         assert!(
-            previous.is_none_or(|owner| owner == host),
+            previous.is_none_or(|previous| previous == owner),
             "{address} belongs to {previous:?}"
         );
     }
 
     /// Takes an address from its host: an interface goes down.
-    pub fn remove_address(&mut self, address: IpAddr) {
-        self.owners.remove(&address);
+    pub fn remove_address(&mut self, host: HostId, address: IpAddr) {
+        let mut realm = self.hosts[host.0].realm;
+        if self.owners.get(&(realm, address)) != Some(&Owner::Host(host)) {
+            return;
+        }
+        self.owners.remove(&(realm, address));
+        while let Some(gateway) = realm {
+            realm = self.gateways[gateway.0].outside;
+            if self.owners.get(&(realm, address)) == Some(&Owner::Gateway(gateway)) {
+                self.owners.remove(&(realm, address));
+            }
+        }
     }
 
-    /// What happens to datagrams from one address to another, from now on.
+    /// Moves a host to another network, behind a gateway or the public one, where it has these addresses and no other.
+    ///
+    /// # Panics
+    /// If one of the addresses is taken there.
+    pub fn move_host(&mut self, host: HostId, gateway: Option<GatewayId>, addresses: impl IntoIterator<Item = IpAddr>) {
+        let realm = self.hosts[host.0].realm;
+        let owned = self.owners.iter();
+        let old: Vec<IpAddr> = owned
+            .filter(|&(&(at, _), &owner)| at == realm && owner == Owner::Host(host))
+            .map(|(&(_, address), _)| address)
+            .collect();
+        for address in old {
+            self.remove_address(host, address);
+        }
+        self.hosts[host.0].realm = gateway;
+        for address in addresses {
+            self.add_address(host, address);
+        }
+    }
+
+    /// What happens to datagrams from one address to another, from now on. Addresses are those of the outermost network
+    /// that a datagram crosses: behind a translator, its external ones.
     pub fn set_link(&mut self, from: IpAddr, to: IpAddr, link: Link) {
         self.wire(from, to).link = link;
     }
@@ -125,6 +269,12 @@ impl<M: Machine> Network<M> {
     #[must_use]
     pub fn unroutable(&self) -> u64 {
         self.unroutable
+    }
+
+    /// How many datagrams gateways have refused.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused
     }
 
     /// The machine of a host.
@@ -203,11 +353,14 @@ impl<M: Machine> Network<M> {
                 break;
             }
             let Arriving {
-                to,
+                realm,
                 five_tuple,
                 ecn,
                 payload,
             } = entry.remove();
+            let Some((to, five_tuple)) = self.descend(realm, five_tuple) else {
+                continue;
+            };
             self.hosts[to.0].machine.handle_datagram(
                 self.now,
                 Datagram {
@@ -247,28 +400,65 @@ impl<M: Machine> Network<M> {
         self.collect_events();
     }
 
-    /// The one place that decides where a datagram goes. Translators of addresses belong here.
+    /// Takes a datagram from its sender to the network of its destination, and onto the link there.
     fn route(&mut self, from: HostId, five_tuple: FiveTuple, ecn: Option<Ecn>, payload: &[u8]) {
-        let (source, destination) = (five_tuple.local.ip(), five_tuple.remote.ip());
-        let to = self
-            .owners
-            .get(&destination)
-            .copied()
-            .filter(|_| self.owners.get(&source) == Some(&from));
-        let Some(to) = to else {
+        let realm = self.hosts[from.0].realm;
+        if self.owners.get(&(realm, five_tuple.local.ip())) != Some(&Owner::Host(from)) {
             self.unroutable += 1;
+            return;
+        }
+        let Some((realm, five_tuple)) = self.ascend(realm, five_tuple) else {
             return;
         };
         let now = self.now;
-        for (at, payload) in self.wire(source, destination).send(now, payload) {
+        for (at, payload) in self
+            .wire(five_tuple.local.ip(), five_tuple.remote.ip())
+            .send(now, payload)
+        {
             let arriving = Arriving {
-                to,
+                realm,
                 five_tuple: five_tuple.reversed(),
                 ecn,
                 payload,
             };
             self.in_flight.insert((at, self.arrivals), arriving);
             self.arrivals += 1;
+        }
+    }
+
+    /// Outwards through gateways until somebody has the destination's address; what is refused or goes nowhere is counted.
+    fn ascend(&mut self, mut realm: Realm, mut five_tuple: FiveTuple) -> Option<(Realm, FiveTuple)> {
+        while !self.owners.contains_key(&(realm, five_tuple.remote.ip())) {
+            let Some(gateway) = realm else {
+                self.unroutable += 1;
+                return None;
+            };
+            let site = &mut self.gateways[gateway.0];
+            let Some(outside) = site.translator.outbound(self.now, five_tuple) else {
+                self.refused += 1;
+                return None;
+            };
+            (realm, five_tuple) = (site.outside, outside);
+        }
+        Some((realm, five_tuple))
+    }
+
+    /// Inwards through gateways to the host, when a datagram arrives: a filter knows by then whom the inside has sent to.
+    fn descend(&mut self, mut realm: Realm, mut five_tuple: FiveTuple) -> Option<(HostId, FiveTuple)> {
+        loop {
+            let gateway = match self.owners.get(&(realm, five_tuple.local.ip())) {
+                Some(&Owner::Host(host)) => return Some((host, five_tuple)),
+                Some(&Owner::Gateway(gateway)) => gateway,
+                None => {
+                    self.unroutable += 1;
+                    return None;
+                }
+            };
+            let Some(inside) = self.gateways[gateway.0].translator.inbound(self.now, five_tuple) else {
+                self.refused += 1;
+                return None;
+            };
+            (realm, five_tuple) = (Some(gateway), inside);
         }
     }
 

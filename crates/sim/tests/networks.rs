@@ -135,7 +135,7 @@ fn a_network_routes_by_address_and_counts_what_has_no_way() {
     assert_eq!(network.unroutable(), 2);
     assert_eq!(network.stats(ip("10.0.0.1"), ip("10.0.0.2")).delivered, 1);
 
-    network.remove_address(ip("10.0.0.2"));
+    network.remove_address(two, ip("10.0.0.2"));
     network.host_mut(one).outbox = vec![(path("10.0.0.1:1", "10.0.0.2:2"), "too late")];
     network.run_for(10 * MS);
     assert_eq!((network.host(two).inbox.len(), network.unroutable()), (1, 3));
