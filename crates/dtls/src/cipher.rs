@@ -30,11 +30,14 @@ impl Bulk {
             }
             CipherSuite::ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
             | CipherSuite::ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => Some(Self::ChaCha20Poly1305),
+            CipherSuite::AES_128_GCM_SHA256 => Some(Self::Aes128Gcm),
+            CipherSuite::AES_256_GCM_SHA384 => Some(Self::Aes256Gcm),
+            CipherSuite::CHACHA20_POLY1305_SHA256 => Some(Self::ChaCha20Poly1305),
             _ => None,
         }
     }
 
-    fn algorithm(self) -> &'static Algorithm {
+    pub(crate) fn algorithm(self) -> &'static Algorithm {
         match self {
             Self::Aes128Gcm => &AES_128_GCM,
             Self::Aes256Gcm => &AES_256_GCM,
@@ -47,7 +50,7 @@ impl Bulk {
         self.algorithm().key_len()
     }
 
-    /// The length of the secret part of the nonce, `fixed_iv_length`, in bytes.
+    /// The length of the secret part of the nonce in DTLS 1.2, `fixed_iv_length`, in bytes.
     pub(crate) fn iv_len(self) -> usize {
         match self {
             Self::Aes128Gcm | Self::Aes256Gcm => 4,
@@ -56,7 +59,7 @@ impl Bulk {
     }
 }
 
-/// The key of one direction, scheduled once.
+/// The key of one direction in DTLS 1.2, scheduled once.
 pub(crate) struct Cipher {
     key: LessSafeKey,
     iv: Iv,
@@ -69,14 +72,14 @@ enum Iv {
     Secret([u8; 12]),
 }
 
+/// The length of the tag, the same for all.
+pub(crate) const TAG_LEN: usize = 16;
+
 /// The record did not come from the peer, or not unharmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Forged;
 
 impl Cipher {
-    /// The length of the tag, the same for all.
-    const TAG_LEN: usize = 16;
-
     /// The cipher with this key and secret part of the nonce; `None` if their lengths are not the algorithm's.
     pub(crate) fn new(bulk: Bulk, key: &[u8], iv: &[u8]) -> Option<Self> {
         let key = LessSafeKey::new(UnboundKey::new(bulk.algorithm(), key).ok()?);
@@ -97,7 +100,7 @@ impl Cipher {
 
     /// By how many bytes a record's payload outgrows its plaintext.
     pub(crate) fn expansion(&self) -> usize {
-        self.explicit_nonce_len() + Self::TAG_LEN
+        self.explicit_nonce_len() + TAG_LEN
     }
 
     /// Encrypts `out[plaintext..]` in place and appends the tag. The explicit nonce is epoch and sequence number

@@ -176,7 +176,7 @@ impl Connection {
     #[must_use]
     pub fn overhead(&self) -> usize {
         match self.state {
-            State::Connected(_) => self.cx.records.overhead(Epoch::Protected),
+            State::Connected(_) => self.cx.records.overhead(Epoch::PROTECTED),
             _ => Self::MAX_OVERHEAD,
         }
     }
@@ -338,7 +338,7 @@ impl Connection {
         let len = self
             .cx
             .records
-            .enclose(Epoch::Protected, ContentType::APPLICATION_DATA, out, fill)?;
+            .enclose(Epoch::PROTECTED, ContentType::APPLICATION_DATA, out, fill)?;
         self.stats.count_sent(len);
         Some(len)
     }
@@ -352,10 +352,10 @@ impl Connection {
             self.stats.records_malformed += 1;
             return;
         }
-        match Epoch::from_number(record.header.epoch) {
-            Some(Epoch::Plain) => self.on_plaintext(now, &record),
-            Some(Epoch::Protected) => self.on_protected(now, record),
-            None => self.stats.records_unexpected += 1,
+        match Epoch(record.header.epoch.into()) {
+            Epoch::PLAIN => self.on_plaintext(now, &record),
+            Epoch::PROTECTED => self.on_protected(now, record),
+            _ => self.stats.records_unexpected += 1,
         }
     }
 
@@ -365,7 +365,7 @@ impl Connection {
             _ if self.is_connected() => self.stats.records_unexpected += 1,
             ContentType::HANDSHAKE => {
                 self.cx.heard_in = record.header.sequence_number;
-                self.on_fragments(now, Epoch::Plain, &record.payload);
+                self.on_fragments(now, Epoch::PLAIN, &record.payload);
             }
             ContentType::ALERT => self.on_doubtful_alert(now, &record.payload),
             // What a ChangeCipherSpec says, the epoch of the records after it says as well, and reliably: it may be
@@ -392,12 +392,13 @@ impl Connection {
             Ok(payload) => payload,
             Err(Discard::Replayed) => return self.stats.records_replayed += 1,
             Err(Discard::Forged) => return self.stats.records_forged += 1,
+            Err(Discard::Malformed) => return self.stats.records_malformed += 1,
         };
         match content_type {
             ContentType::APPLICATION_DATA => self.deliver(payload),
             ContentType::ALERT => self.on_alert(&payload),
             ContentType::HANDSHAKE if self.is_connected() => self.on_late_fragments(now, &payload),
-            ContentType::HANDSHAKE => self.on_fragments(now, Epoch::Protected, &payload),
+            ContentType::HANDSHAKE => self.on_fragments(now, Epoch::PROTECTED, &payload),
             _ => self.stats.records_unexpected += 1,
         }
     }

@@ -88,7 +88,7 @@ impl Context {
             records: RecordLayer::default(),
             reassembly: Reassembly::new(&config),
             flight: Flight::new(&config),
-            write_epoch: Epoch::Plain,
+            write_epoch: Epoch::PLAIN,
             transcript: Vec::new(),
             next_message_seq: 0,
             answers: None,
@@ -132,7 +132,7 @@ impl Context {
     /// Adds a ChangeCipherSpec to the flight: what follows is protected.
     fn change_cipher_spec(&mut self) {
         self.flight.push_change_cipher_spec();
-        self.write_epoch = Epoch::Protected;
+        self.write_epoch = Epoch::PROTECTED;
     }
 
     fn hear(&mut self, message: &Message) {

@@ -141,10 +141,12 @@ impl std::error::Error for CertificateError {}
 pub enum ExportError {
     /// The handshake is not complete, or the connection is closed.
     NotConnected,
-    /// The label is empty or one that the handshake itself uses (RFC 5705 §4).
+    /// The label is empty, longer than 249 bytes, or one that the handshake itself uses (RFC 5705 §4).
     ReservedLabel,
     /// The context is longer than 65,535 bytes.
     ContextTooLong,
+    /// More bytes than 255 hashes are long (DTLS 1.3, RFC 5869 §2.3).
+    TooLong,
 }
 
 impl fmt::Display for ExportError {
@@ -153,6 +155,7 @@ impl fmt::Display for ExportError {
             Self::NotConnected => "the handshake is not complete",
             Self::ReservedLabel => "the label is reserved for the handshake",
             Self::ContextTooLong => "the context is longer than 65,535 bytes",
+            Self::TooLong => "more keying material than can be derived at once",
         })
     }
 }

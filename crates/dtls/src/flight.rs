@@ -203,9 +203,9 @@ impl Flight {
     ) -> Option<usize> {
         match self.parts.get(self.next)? {
             Part::ChangeCipherSpec => {
-                room.checked_sub(records.overhead(Epoch::Plain) + 1)?;
+                room.checked_sub(records.overhead(Epoch::PLAIN) + 1)?;
                 self.next += 1;
-                records.enclose(Epoch::Plain, ContentType::CHANGE_CIPHER_SPEC, out, |out| {
+                records.enclose(Epoch::PLAIN, ContentType::CHANGE_CIPHER_SPEC, out, |out| {
                     out.push(1);
                     Some(1)
                 })

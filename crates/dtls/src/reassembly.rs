@@ -41,7 +41,7 @@ impl Reassembly {
         Self {
             next: 0,
             partials: BTreeMap::new(),
-            min_epoch: Epoch::Plain,
+            min_epoch: Epoch::PLAIN,
             max_message: config.max_handshake_message,
             max_ahead: config.max_messages_ahead,
         }
@@ -54,8 +54,8 @@ impl Reassembly {
 
     /// From here on only protected messages count: whatever plaintext has been kept is forgotten.
     pub(crate) fn require_protection(&mut self) {
-        self.min_epoch = Epoch::Protected;
-        self.partials.retain(|_, partial| partial.epoch >= Epoch::Protected);
+        self.min_epoch = Epoch::PROTECTED;
+        self.partials.retain(|_, partial| partial.epoch >= Epoch::PROTECTED);
     }
 
     /// How many bytes are kept.
@@ -238,13 +238,13 @@ mod tests {
     #[test]
     fn messages_come_out_in_order_whatever_order_they_came_in() {
         let mut r = reassembly();
-        assert_eq!(r.insert(Epoch::Plain, &fragment(1, 0, 0, b"")), Outcome::Kept);
+        assert_eq!(r.insert(Epoch::PLAIN, &fragment(1, 0, 0, b"")), Outcome::Kept);
         assert_eq!(r.pop(), None);
-        assert_eq!(r.insert(Epoch::Plain, &fragment(0, 6, 3, b"def")), Outcome::Kept);
-        assert_eq!(r.insert(Epoch::Plain, &fragment(0, 6, 0, b"abcd")), Outcome::Kept);
+        assert_eq!(r.insert(Epoch::PLAIN, &fragment(0, 6, 3, b"def")), Outcome::Kept);
+        assert_eq!(r.insert(Epoch::PLAIN, &fragment(0, 6, 0, b"abcd")), Outcome::Kept);
         assert_eq!(r.pop().unwrap().body, b"abcdef");
         assert_eq!(r.pop().unwrap().body, b"");
-        assert_eq!(r.insert(Epoch::Plain, &fragment(1, 0, 0, b"")), Outcome::Old);
+        assert_eq!(r.insert(Epoch::PLAIN, &fragment(1, 0, 0, b"")), Outcome::Old);
         assert_eq!(r.last_delivered(), Some(1));
     }
 
@@ -252,43 +252,43 @@ mod tests {
     fn what_is_too_long_or_too_far_ahead_is_dropped() {
         let mut r = reassembly();
         assert_eq!(
-            r.insert(Epoch::Plain, &fragment(0, 0xff_ffff, 0, b"x")),
+            r.insert(Epoch::PLAIN, &fragment(0, 0xff_ffff, 0, b"x")),
             Outcome::Dropped
         );
-        assert_eq!(r.insert(Epoch::Plain, &fragment(9, 5, 0, b"x")), Outcome::Dropped);
-        assert_eq!(r.insert(Epoch::Plain, &fragment(8, 5, 0, b"x")), Outcome::Kept);
+        assert_eq!(r.insert(Epoch::PLAIN, &fragment(9, 5, 0, b"x")), Outcome::Dropped);
+        assert_eq!(r.insert(Epoch::PLAIN, &fragment(8, 5, 0, b"x")), Outcome::Kept);
         assert_eq!(r.partials.len(), 1);
     }
 
     #[test]
     fn a_retransmission_heals_what_a_forgery_spoilt() {
         let mut r = reassembly();
-        r.insert(Epoch::Plain, &fragment(0, 4, 0, b"XX"));
-        r.insert(Epoch::Plain, &fragment(0, 4, 1, b"bcd"));
+        r.insert(Epoch::PLAIN, &fragment(0, 4, 0, b"XX"));
+        r.insert(Epoch::PLAIN, &fragment(0, 4, 1, b"bcd"));
         assert_eq!(r.pop(), None, "the two contradict each other");
-        r.insert(Epoch::Plain, &fragment(0, 4, 0, b"ab"));
+        r.insert(Epoch::PLAIN, &fragment(0, 4, 0, b"ab"));
         assert_eq!(r.pop().unwrap().body, b"abcd");
     }
 
     #[test]
     fn plaintext_does_not_displace_what_is_protected() {
         let mut r = reassembly();
-        r.insert(Epoch::Plain, &fragment(0, 2, 0, b"XX"));
-        r.insert(Epoch::Protected, &fragment(0, 2, 0, b"a"));
-        assert_eq!(r.insert(Epoch::Plain, &fragment(0, 2, 1, b"X")), Outcome::Dropped);
-        r.insert(Epoch::Protected, &fragment(0, 2, 1, b"b"));
+        r.insert(Epoch::PLAIN, &fragment(0, 2, 0, b"XX"));
+        r.insert(Epoch::PROTECTED, &fragment(0, 2, 0, b"a"));
+        assert_eq!(r.insert(Epoch::PLAIN, &fragment(0, 2, 1, b"X")), Outcome::Dropped);
+        r.insert(Epoch::PROTECTED, &fragment(0, 2, 1, b"b"));
         assert_eq!(r.pop().unwrap().body, b"ab");
-        r.insert(Epoch::Plain, &fragment(1, 1, 0, b"X"));
+        r.insert(Epoch::PLAIN, &fragment(1, 1, 0, b"X"));
         r.require_protection();
         assert_eq!(r.pop(), None);
-        assert_eq!(r.insert(Epoch::Plain, &fragment(1, 1, 0, b"X")), Outcome::Dropped);
+        assert_eq!(r.insert(Epoch::PLAIN, &fragment(1, 1, 0, b"X")), Outcome::Dropped);
     }
 
     #[test]
     fn gaps_are_bounded() {
         let mut r = reassembly();
         let outcomes: Vec<_> = (0..100)
-            .map(|i| r.insert(Epoch::Plain, &fragment(0, 1000, i * 2, b"x")))
+            .map(|i| r.insert(Epoch::PLAIN, &fragment(0, 1000, i * 2, b"x")))
             .collect();
         assert_eq!(
             outcomes.iter().filter(|o| **o == Outcome::Kept).count(),
@@ -310,7 +310,7 @@ mod tests {
             for (start, len) in cuts.into_iter().chain(regular) {
                 let start = start.min(body.len() - 1);
                 let end = (start + len).min(body.len());
-                if r.insert(Epoch::Plain, &fragment(0, length, start as u32, &body[start..end])) == Outcome::Old {
+                if r.insert(Epoch::PLAIN, &fragment(0, length, start as u32, &body[start..end])) == Outcome::Old {
                     break;
                 }
                 seen[start..end].fill(true);

@@ -27,7 +27,7 @@ fn vector(text: &str, keyword: &str) -> Vec<Vec<u8>> {
     lines.map(|(_, hex)| unhex(hex)).collect()
 }
 
-fn unhex(hex: &str) -> Vec<u8> {
+pub(crate) fn unhex(hex: &str) -> Vec<u8> {
     let digits: Vec<_> = hex.trim().chars().map(|c| c.to_digit(16).unwrap() as u8).collect();
     digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }

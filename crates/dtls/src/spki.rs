@@ -6,6 +6,7 @@
 use peerline_wire::{Reader, Truncated};
 use rustls::SignatureScheme as RustlsScheme;
 use rustls::crypto::CryptoProvider;
+use rustls::pki_types::SignatureVerificationAlgorithm;
 
 use crate::error::Fault;
 use crate::wire::SignatureScheme;
@@ -68,13 +69,24 @@ impl<'a> PublicKey<'a> {
         message: &[u8],
         signature: &[u8],
     ) -> Result<(), Fault> {
-        let mapping = provider.signature_verification_algorithms.mapping;
-        let (_, algorithms) = mapping
-            .iter()
-            .find(|(s, _)| *s == RustlsScheme::from(scheme.0))
-            .ok_or(Fault::IllegalParameter)?;
         // RFC 5246 §7.4.1.4.1: in 1.2 a scheme names a hash and an algorithm, so ECDSA with SHA-256 may be on P-384.
         // The provider lists one algorithm for each kind of key.
+        self.verify_with(algorithms(provider, scheme)?, message, signature)
+    }
+
+    /// The same in DTLS 1.3, where a scheme names the curve as well (RFC 8446 §4.2.3): the provider lists its algorithm first.
+    pub(crate) fn verify_strictly(
+        &self,
+        provider: &CryptoProvider,
+        scheme: SignatureScheme,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), Fault> {
+        let algorithms = algorithms(provider, scheme)?;
+        self.verify_with(algorithms.get(..1).unwrap_or_default(), message, signature)
+    }
+
+    fn verify_with(&self, algorithms: Algorithms, message: &[u8], signature: &[u8]) -> Result<(), Fault> {
         let algorithm = algorithms
             .iter()
             .find(|algorithm| algorithm.public_key_alg_id().as_ref() == self.algorithm)
@@ -83,6 +95,18 @@ impl<'a> PublicKey<'a> {
             .verify_signature(self.key, message, signature)
             .map_err(|_| Fault::BadSignature)
     }
+}
+
+type Algorithms = &'static [&'static dyn SignatureVerificationAlgorithm];
+
+/// What verifies signatures made so.
+fn algorithms(provider: &CryptoProvider, scheme: SignatureScheme) -> Result<Algorithms, Fault> {
+    let mut mapping = provider.signature_verification_algorithms.mapping.iter();
+    let scheme = RustlsScheme::from(scheme.0);
+    mapping
+        .find(|(listed, _)| *listed == scheme)
+        .map(|(_, algorithms)| *algorithms)
+        .ok_or(Fault::IllegalParameter)
 }
 
 const INTEGER: u8 = 0x02;

@@ -3,10 +3,12 @@
 //! Every decoder reads exactly what it is given: bytes missing or left over are a [`ParseError`]. Numbers are
 //! newtypes, so values that this crate does not know survive a round trip.
 
+pub mod ack;
 pub mod alert;
 pub mod extension;
 pub mod handshake;
 pub mod record;
+pub mod unified;
 
 use std::fmt;
 
@@ -91,6 +93,12 @@ number! {
         ECDHE_RSA_WITH_AES_128_GCM_SHA256 = 0xc02f,
         /// RFC 5289.
         ECDHE_RSA_WITH_AES_256_GCM_SHA384 = 0xc030,
+        /// DTLS 1.3 (RFC 8446 §B.4).
+        AES_128_GCM_SHA256 = 0x1301,
+        /// DTLS 1.3 (RFC 8446 §B.4).
+        AES_256_GCM_SHA384 = 0x1302,
+        /// DTLS 1.3 (RFC 8446 §B.4).
+        CHACHA20_POLY1305_SHA256 = 0x1303,
         /// RFC 7905.
         ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 = 0xcca8,
         /// RFC 7905.

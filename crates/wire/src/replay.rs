@@ -23,6 +23,12 @@ impl ReplayWindow {
         Self::default()
     }
 
+    /// The number after the newest accepted; 0 before the first.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
     /// True if the packet `number` is neither seen before nor older than the window.
     #[must_use]
     pub fn is_fresh(&self, number: u64) -> bool {

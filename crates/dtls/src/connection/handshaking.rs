@@ -98,7 +98,7 @@ impl Connection {
             State::Client(_) | State::Server(_) => self.cx.reassembly.pop()?,
         };
         // Finished is protected, and nothing else is.
-        if (message.kind == HandshakeType::FINISHED) != (message.epoch == Epoch::Protected) {
+        if (message.kind == HandshakeType::FINISHED) != (message.epoch == Epoch::PROTECTED) {
             self.fail(Fault::UnexpectedMessage);
             return None;
         }

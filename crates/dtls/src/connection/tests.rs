@@ -47,7 +47,7 @@ fn send(from: &mut Connection, to: &mut Connection, content_type: ContentType, p
     };
     from.cx
         .records
-        .enclose(Epoch::Protected, content_type, &mut datagram, fill)
+        .enclose(Epoch::PROTECTED, content_type, &mut datagram, fill)
         .expect("a record");
     to.handle_datagram(epoch(), datagram[..].into());
 }

@@ -155,7 +155,7 @@ fn send_verify_request(cookie: &[u8], cx: &mut Context, message_seq: u16) {
     request.encode(&mut Writer::new(&mut body));
     cx.begin_flight(Answer::None);
     cx.flight
-        .push_message(Epoch::Plain, HandshakeType::HELLO_VERIFY_REQUEST, message_seq, body);
+        .push_message(Epoch::PLAIN, HandshakeType::HELLO_VERIFY_REQUEST, message_seq, body);
 }
 
 impl Terms {

@@ -57,8 +57,12 @@ number! {
         USER_CANCELED = 90,
         /// The sender refuses to renegotiate (always a warning).
         NO_RENEGOTIATION = 100,
+        /// An extension is missing without which nothing can be agreed on (RFC 8446 §6.2).
+        MISSING_EXTENSION = 109,
         /// An extension in a ServerHello that the client did not offer.
         UNSUPPORTED_EXTENSION = 110,
+        /// The client has no certificate, and the server requires one (RFC 8446 §6.2).
+        CERTIFICATE_REQUIRED = 116,
     }
 }
 

@@ -19,6 +19,8 @@ number! {
         EXTENDED_MASTER_SECRET = 23,
         /// `supported_versions` (RFC 8446 §4.2.1).
         SUPPORTED_VERSIONS = 43,
+        /// `cookie` (RFC 8446 §4.2.2).
+        COOKIE = 44,
         /// `key_share` (RFC 8446 §4.2.8).
         KEY_SHARE = 51,
         /// `renegotiation_info` (RFC 5746 §3.2).
@@ -86,6 +88,63 @@ impl Extension {
         })
     }
 
+    /// `supported_versions` of a client.
+    #[must_use]
+    pub fn supported_versions(versions: &[ProtocolVersion]) -> Self {
+        Self::new(ExtensionType::SUPPORTED_VERSIONS, |w| {
+            w.length_u8(|w| versions.iter().for_each(|version| w.u16(version.0)));
+        })
+    }
+
+    /// `supported_versions` of a server.
+    #[must_use]
+    pub fn selected_version(version: ProtocolVersion) -> Self {
+        Self::new(ExtensionType::SUPPORTED_VERSIONS, |w| w.u16(version.0))
+    }
+
+    /// `key_share` of a ClientHello.
+    #[must_use]
+    pub fn key_shares(shares: &[KeyShare<'_>]) -> Self {
+        Self::new(ExtensionType::KEY_SHARE, |w| {
+            w.length_u16(|w| shares.iter().for_each(|share| share.encode(w)));
+        })
+    }
+
+    /// `key_share` of a ServerHello.
+    #[must_use]
+    pub fn key_share(share: &KeyShare<'_>) -> Self {
+        Self::new(ExtensionType::KEY_SHARE, |w| share.encode(w))
+    }
+
+    /// `key_share` of a HelloRetryRequest.
+    #[must_use]
+    pub fn selected_group(group: NamedGroup) -> Self {
+        Self::new(ExtensionType::KEY_SHARE, |w| w.u16(group.0))
+    }
+
+    /// `cookie`.
+    #[must_use]
+    pub fn cookie(cookie: &[u8]) -> Self {
+        Self::new(ExtensionType::COOKIE, |w| w.length_u16(|w| w.bytes(cookie)))
+    }
+
+    /// The body of the first extension of a kind.
+    #[must_use]
+    pub fn find(extensions: &[Self], extension_type: ExtensionType) -> Option<&[u8]> {
+        extensions
+            .iter()
+            .find(|extension| extension.extension_type == extension_type)
+            .map(|extension| &extension.data[..])
+    }
+
+    /// True if an extension comes twice.
+    #[must_use]
+    pub fn has_duplicates(extensions: &[Self]) -> bool {
+        let mut kinds: Vec<_> = extensions.iter().map(|e| e.extension_type).collect();
+        kinds.sort_unstable();
+        kinds.windows(2).any(|pair| pair[0] == pair[1])
+    }
+
     /// Reads a list of extensions behind its 16-bit length. No list at all reads as an empty one.
     ///
     /// # Errors
@@ -96,6 +155,14 @@ impl Extension {
         if r.is_empty() {
             return Ok(Vec::new());
         }
+        Self::decode_vector(r)
+    }
+
+    /// Reads a list of extensions behind its 16-bit length, which is there even if the list is empty.
+    ///
+    /// # Errors
+    /// [`ParseError`] if a length runs past its vector.
+    pub fn decode_vector(r: &mut Reader<'_>) -> Result<Vec<Self>, ParseError> {
         let mut list = r.length_u16()?;
         let mut extensions = Vec::new();
         while !list.is_empty() {
@@ -108,9 +175,13 @@ impl Extension {
 
     /// Appends a list of extensions behind its length, or nothing if there are none.
     pub fn encode_list(extensions: &[Self], w: &mut Writer<'_>) {
-        if extensions.is_empty() {
-            return;
+        if !extensions.is_empty() {
+            Self::encode_vector(extensions, w);
         }
+    }
+
+    /// Appends a list of extensions behind its length.
+    pub fn encode_vector(extensions: &[Self], w: &mut Writer<'_>) {
         w.length_u16(|w| {
             for extension in extensions {
                 w.u16(extension.extension_type.0);
@@ -144,6 +215,80 @@ impl UseSrtp {
             Ok(Self { profiles, mki })
         })
     }
+}
+
+/// One side's share of a key exchange (RFC 8446 §4.2.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyShare<'a> {
+    /// The group.
+    pub group: NamedGroup,
+    /// The public key, or what takes its place: at least one byte.
+    pub key_exchange: &'a [u8],
+}
+
+impl<'a> KeyShare<'a> {
+    fn decode(r: &mut Reader<'a>) -> Result<Self, ParseError> {
+        let group = NamedGroup(r.u16()?);
+        match r.length_u16()?.rest() {
+            [] => Err(ParseError::BadLength),
+            key_exchange => Ok(Self { group, key_exchange }),
+        }
+    }
+
+    fn encode(&self, w: &mut Writer<'_>) {
+        w.u16(self.group.0);
+        w.length_u16(|w| w.bytes(self.key_exchange));
+    }
+}
+
+/// Reads the body of a ClientHello's `key_share`. It may be empty.
+///
+/// # Errors
+/// [`ParseError`] if it is not one list of shares.
+pub fn key_shares(data: &[u8]) -> Result<Vec<KeyShare<'_>>, ParseError> {
+    exactly(data, |r| {
+        let mut list = r.length_u16()?;
+        let mut shares = Vec::new();
+        while !list.is_empty() {
+            shares.push(KeyShare::decode(&mut list)?);
+        }
+        Ok(shares)
+    })
+}
+
+/// Reads the body of a ServerHello's `key_share`.
+///
+/// # Errors
+/// [`ParseError`] if it is not one share.
+pub fn key_share(data: &[u8]) -> Result<KeyShare<'_>, ParseError> {
+    exactly(data, KeyShare::decode)
+}
+
+/// Reads the body of a HelloRetryRequest's `key_share`.
+///
+/// # Errors
+/// [`ParseError`] if it is not one group.
+pub fn selected_group(data: &[u8]) -> Result<NamedGroup, ParseError> {
+    exactly(data, |r| Ok(NamedGroup(r.u16()?)))
+}
+
+/// Reads the body of a server's `supported_versions`.
+///
+/// # Errors
+/// [`ParseError`] if it is not one version.
+pub fn selected_version(data: &[u8]) -> Result<ProtocolVersion, ParseError> {
+    exactly(data, |r| Ok(ProtocolVersion(r.u16()?)))
+}
+
+/// Reads the body of `cookie`.
+///
+/// # Errors
+/// [`ParseError`] if it is not one vector of at least one byte.
+pub fn cookie(data: &[u8]) -> Result<&[u8], ParseError> {
+    exactly(data, |r| match r.length_u16()?.rest() {
+        [] => Err(ParseError::BadLength),
+        cookie => Ok(cookie),
+    })
 }
 
 /// Reads the body of `supported_groups`.
@@ -222,6 +367,32 @@ mod tests {
             offers_uncompressed_points(&Extension::ec_point_formats().data),
             Ok(true)
         );
+    }
+
+    #[test]
+    fn bodies_of_1_3_read_back_what_was_written() {
+        let [a, b] = [&[1, 2, 3][..], &[4]].map(|key_exchange| KeyShare {
+            group: NamedGroup::X25519,
+            key_exchange,
+        });
+        assert_eq!(key_shares(&Extension::key_shares(&[a, b]).data), Ok(vec![a, b]));
+        assert_eq!(key_shares(&Extension::key_shares(&[]).data), Ok(vec![]));
+        assert_eq!(key_share(&Extension::key_share(&a).data), Ok(a));
+        let group = NamedGroup::SECP384R1;
+        assert_eq!(selected_group(&Extension::selected_group(group).data), Ok(group));
+        let versions = [ProtocolVersion::DTLS_1_3, ProtocolVersion::DTLS_1_2];
+        assert_eq!(
+            supported_versions(&Extension::supported_versions(&versions).data).unwrap(),
+            versions
+        );
+        assert_eq!(
+            selected_version(&Extension::selected_version(versions[0]).data),
+            Ok(versions[0])
+        );
+        assert_eq!(cookie(&Extension::cookie(b"crumb").data), Ok(&b"crumb"[..]));
+        assert_eq!(cookie(&Extension::cookie(b"").data), Err(ParseError::BadLength));
+        assert_eq!(key_share(&[0, 29, 0, 0]), Err(ParseError::BadLength));
+        assert_eq!(key_shares(&[0, 5, 0, 29, 0, 2, 1]), Err(ParseError::Truncated));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Handshake messages (RFC 6347 §4.2.2, RFC 5246 §7.4): the header that lets them travel in fragments, and their bodies.
 
 mod certificate;
+pub mod dtls13;
 mod hello;
 mod key_exchange;
 
@@ -23,6 +24,10 @@ number! {
         SERVER_HELLO = 2,
         /// The server asks for the ClientHello again, with a cookie.
         HELLO_VERIFY_REQUEST = 3,
+        /// A ticket to resume the session with (DTLS 1.3).
+        NEW_SESSION_TICKET = 4,
+        /// The server's answers that need not be in the clear (DTLS 1.3).
+        ENCRYPTED_EXTENSIONS = 8,
         /// A certificate chain.
         CERTIFICATE = 11,
         /// The server's share of the key exchange, signed.
@@ -37,6 +42,10 @@ number! {
         CLIENT_KEY_EXCHANGE = 16,
         /// The proof that both sides saw the same handshake.
         FINISHED = 20,
+        /// The sender's next records are protected by new keys (DTLS 1.3).
+        KEY_UPDATE = 24,
+        /// Never sent: stands for the first ClientHello in the transcript (RFC 8446 §4.4.1).
+        MESSAGE_HASH = 254,
     }
 }
 

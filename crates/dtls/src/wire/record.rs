@@ -1,4 +1,4 @@
-//! Records (RFC 6347 §4.1): the envelope of everything DTLS sends.
+//! Records (RFC 6347 §4.1): the envelope of everything DTLS 1.2 sends, and of plaintext in DTLS 1.3.
 
 use bytes::{Buf, BytesMut};
 use peerline_wire::{Reader, Writer};
@@ -16,10 +16,12 @@ number! {
         HANDSHAKE = 22,
         /// The payload of the layer above.
         APPLICATION_DATA = 23,
+        /// Which handshake records have arrived (RFC 9147 §7).
+        ACK = 26,
     }
 }
 
-/// The 13 bytes before each record's payload.
+/// The 13 bytes before the payload of each record of DTLS 1.2, and of each plaintext record of DTLS 1.3.
 ///
 /// ```text
 ///  type (1) | version (2) | epoch (2) | sequence_number (6) | length (2)

@@ -85,17 +85,17 @@ impl ClientHello {
     /// The body of the first extension of a kind.
     #[must_use]
     pub fn extension(&self, extension_type: ExtensionType) -> Option<&[u8]> {
-        find(&self.extensions, extension_type)
+        Extension::find(&self.extensions, extension_type)
     }
 
     /// True if an extension comes twice, which RFC 5246 §7.4.1.4 forbids.
     #[must_use]
     pub fn has_duplicate_extensions(&self) -> bool {
-        has_duplicates(&self.extensions)
+        Extension::has_duplicates(&self.extensions)
     }
 }
 
-/// What the server chose.
+/// What the server chose. In DTLS 1.3 it may be a HelloRetryRequest: a ServerHello with a random that says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerHello {
     /// The version that will be spoken.
@@ -113,6 +113,21 @@ pub struct ServerHello {
 }
 
 impl ServerHello {
+    /// The random of a HelloRetryRequest: the SHA-256 of that word (RFC 8446 §4.1.3).
+    pub const HELLO_RETRY_REQUEST: Random = [
+        0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2, 0xa2,
+        0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
+    ];
+
+    /// How the random of a server ends that could have spoken 1.3 and speaks 1.2 (RFC 8446 §4.1.3).
+    pub const DOWNGRADE: [u8; 8] = *b"DOWNGRD\x01";
+
+    /// True if the server asks for another ClientHello.
+    #[must_use]
+    pub fn is_hello_retry_request(&self) -> bool {
+        self.random == Self::HELLO_RETRY_REQUEST
+    }
+
     /// Reads the body of a ServerHello.
     ///
     /// # Errors
@@ -143,13 +158,13 @@ impl ServerHello {
     /// The body of the first extension of a kind.
     #[must_use]
     pub fn extension(&self, extension_type: ExtensionType) -> Option<&[u8]> {
-        find(&self.extensions, extension_type)
+        Extension::find(&self.extensions, extension_type)
     }
 
     /// True if an extension comes twice.
     #[must_use]
     pub fn has_duplicate_extensions(&self) -> bool {
-        has_duplicates(&self.extensions)
+        Extension::has_duplicates(&self.extensions)
     }
 }
 
@@ -188,17 +203,4 @@ fn session_id(r: &mut Reader<'_>) -> Result<Vec<u8>, ParseError> {
         id if id.len() <= 32 => Ok(id.to_vec()),
         _ => Err(ParseError::BadLength),
     }
-}
-
-fn find(extensions: &[Extension], extension_type: ExtensionType) -> Option<&[u8]> {
-    extensions
-        .iter()
-        .find(|e| e.extension_type == extension_type)
-        .map(|e| &e.data[..])
-}
-
-fn has_duplicates(extensions: &[Extension]) -> bool {
-    let mut kinds: Vec<_> = extensions.iter().map(|e| e.extension_type).collect();
-    kinds.sort_unstable();
-    kinds.windows(2).any(|pair| pair[0] == pair[1])
 }

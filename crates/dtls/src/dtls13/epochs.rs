@@ -1,0 +1,229 @@
+//! The protected epochs of DTLS 1.3 (RFC 9147 §4.2, §6.1): the keys under which this side writes, and those under which the
+//! peer may still be writing.
+
+use bytes::Buf;
+use peerline_wire::{ReplayWindow, Writer};
+
+use super::cipher::Cipher;
+use super::key_schedule::{Secret, Suite};
+use crate::cipher::TAG_LEN;
+use crate::record_layer::{Discard, Epoch, Opened};
+use crate::wire::ack::RecordNumber;
+use crate::wire::record::{ContentType, RecordHeader};
+use crate::wire::unified::{Ciphertext, SequenceBits, UnifiedHeader};
+
+/// The keys of all epochs in use, the newest last.
+pub(crate) struct Epochs {
+    suite: Suite,
+    write: Vec<WriteKeys>,
+    read: Vec<ReadKeys>,
+}
+
+struct WriteKeys {
+    epoch: Epoch,
+    cipher: Cipher,
+    next: u64,
+}
+
+struct ReadKeys {
+    epoch: Epoch,
+    cipher: Cipher,
+    window: ReplayWindow,
+    /// How many records did not decrypt.
+    failures: u64,
+}
+
+impl Epochs {
+    /// How long the header is that this side writes: 16 bits of sequence number and a length.
+    const HEADER_LEN: usize = 5;
+
+    /// By how many bytes a record outgrows what it carries: header, content type, tag.
+    pub(crate) const OVERHEAD: usize = Self::HEADER_LEN + 1 + TAG_LEN;
+
+    /// RFC 9147 §4.5.3: how many records may fail to decrypt under one key.
+    const INTEGRITY_LIMIT: u64 = 1 << 36;
+
+    pub(crate) fn new(suite: Suite) -> Self {
+        Self {
+            suite,
+            write: Vec::with_capacity(2),
+            read: Vec::with_capacity(2),
+        }
+    }
+
+    /// Installs the keys under which this side will write from now on.
+    pub(crate) fn write_with(&mut self, epoch: Epoch, secret: &Secret) -> Option<()> {
+        let cipher = self.suite.cipher(secret)?;
+        // Only handshake messages are sent again under older keys, and those of the handshake itself alone.
+        self.write
+            .retain(|keys| keys.epoch == Epoch::HANDSHAKE && epoch == Epoch::APPLICATION);
+        self.write.push(WriteKeys { epoch, cipher, next: 0 });
+        Some(())
+    }
+
+    /// Installs keys under which the peer may write from now on. Those before remain, for what is late and until the peer has
+    /// heard that it may use the new ones (RFC 9147 §8).
+    pub(crate) fn read_with(&mut self, epoch: Epoch, secret: &Secret) -> Option<()> {
+        let cipher = self.suite.cipher(secret)?;
+        // Two low bits tell at most four epochs apart: the last two and that of the handshake are enough.
+        self.read
+            .retain(|keys| keys.epoch.0 + 1 == epoch.0 || keys.epoch == Epoch::HANDSHAKE && epoch.0 < 6);
+        self.read.push(ReadKeys {
+            epoch,
+            cipher,
+            window: ReplayWindow::new(),
+            failures: 0,
+        });
+        Some(())
+    }
+
+    /// Forgets the keys of the handshake under which this side wrote: its last flight has arrived.
+    pub(crate) fn retire_handshake_write(&mut self) {
+        self.write.retain(|keys| keys.epoch != Epoch::HANDSHAKE);
+    }
+
+    /// Forgets the keys of the handshake under which the peer wrote: it will not repeat its last flight any more.
+    pub(crate) fn retire_handshake_read(&mut self) {
+        self.read.retain(|keys| keys.epoch != Epoch::HANDSHAKE);
+    }
+
+    /// The newest epoch under which this side writes.
+    pub(crate) fn write_epoch(&self) -> Epoch {
+        self.write.last().map_or(Epoch::PLAIN, |keys| keys.epoch)
+    }
+
+    /// The newest epoch under which the peer may write.
+    pub(crate) fn read_epoch(&self) -> Epoch {
+        self.read.last().map_or(Epoch::PLAIN, |keys| keys.epoch)
+    }
+
+    /// True if records of some epoch can be opened whose low bits are these.
+    pub(crate) fn can_open(&self, epoch_bits: u8) -> bool {
+        self.read.iter().any(|keys| keys.epoch.low_bits() == epoch_bits)
+    }
+
+    /// How many records have been protected by the newest keys.
+    pub(crate) fn written(&self) -> u64 {
+        self.write.last().map_or(0, |keys| keys.next)
+    }
+
+    /// The number that the next record of an epoch will have.
+    pub(crate) fn next_number(&self, epoch: Epoch) -> Option<RecordNumber> {
+        let keys = self.write.iter().find(|keys| keys.epoch == epoch)?;
+        Some(RecordNumber {
+            epoch: epoch.0,
+            sequence_number: keys.next,
+        })
+    }
+
+    /// Appends one record around what `fill` appends. `None`, with `out` in disorder, if `fill` appends nothing or more than
+    /// a record holds, or the epoch has no keys or no numbers left.
+    pub(crate) fn enclose(
+        &mut self,
+        epoch: Epoch,
+        content_type: ContentType,
+        out: &mut Vec<u8>,
+        fill: impl FnOnce(&mut Vec<u8>) -> Option<usize>,
+    ) -> Option<usize> {
+        let limit = self
+            .suite
+            .confidentiality_limit()
+            .min(RecordHeader::MAX_SEQUENCE_NUMBER);
+        let keys = self.write.iter_mut().rfind(|keys| keys.epoch == epoch)?;
+        if keys.next > limit {
+            return None;
+        }
+        let record = out.len();
+        let header = UnifiedHeader {
+            epoch_bits: epoch.low_bits(),
+            connection_id: None,
+            sequence_bits: SequenceBits::Sixteen(keys.next as u16),
+            length: Some(0),
+        };
+        header.encode(&mut Writer::new(out));
+        let plaintext = out.len();
+        fill(out)?;
+        let length = out.len().checked_sub(plaintext)?;
+        if !(1..=RecordHeader::MAX_PLAINTEXT).contains(&length) {
+            return None;
+        }
+        out.push(content_type.0);
+        let length = u16::try_from(length + 1 + TAG_LEN).ok()?;
+        out[plaintext - 2..plaintext].copy_from_slice(&length.to_be_bytes());
+        keys.cipher.seal(keys.next, out, record, Self::HEADER_LEN, 1..3)?;
+        keys.next += 1;
+        Some(out.len() - record)
+    }
+
+    /// Decrypts a record in place, once.
+    pub(crate) fn open(&mut self, record: Ciphertext) -> Result<Opened, Discard> {
+        let Ciphertext {
+            epoch_bits,
+            sequence,
+            payload,
+            mut bytes,
+        } = record;
+        // RFC 9147 §4.2.2: "use the most recent past epoch which has matching bits".
+        let keys = self.read.iter_mut().rfind(|keys| keys.epoch.low_bits() == epoch_bits);
+        let keys = keys.ok_or(Discard::Forged)?;
+        if keys.failures >= Self::INTEGRITY_LIMIT {
+            return Err(Discard::Forged);
+        }
+        let opened = keys.open(&mut bytes, sequence, payload);
+        let (sequence_number, length) = opened.inspect_err(|error| {
+            keys.failures += u64::from(*error == Discard::Forged);
+        })?;
+        bytes.advance(payload);
+        bytes.truncate(length);
+        // RFC 8446 §5.4: the content type is the last byte that is not zero; zeros alone are not a record.
+        let content = bytes.iter().rposition(|byte| *byte != 0).ok_or(Discard::Malformed)?;
+        let content_type = ContentType(bytes[content]);
+        bytes.truncate(content);
+        let epoch = keys.epoch;
+        let number = RecordNumber {
+            epoch: epoch.0,
+            sequence_number,
+        };
+        Ok(Opened {
+            epoch,
+            number,
+            content_type,
+            payload: bytes,
+        })
+    }
+
+    /// True if so many records failed to decrypt that the keys can be trusted no more (RFC 9147 §4.5.3).
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.read
+            .last()
+            .is_some_and(|keys| keys.failures >= Self::INTEGRITY_LIMIT)
+    }
+}
+
+impl ReadKeys {
+    /// The record's number, and the length of its plaintext.
+    fn open(
+        &mut self,
+        record: &mut [u8],
+        sequence: std::ops::Range<usize>,
+        payload: usize,
+    ) -> Result<(u64, usize), Discard> {
+        self.cipher
+            .unmask(record, payload, sequence.clone())
+            .map_err(|_| Discard::Forged)?;
+        let bits = match record.get(sequence) {
+            Some(&[bits]) => SequenceBits::Eight(bits),
+            Some(&[high, low]) => SequenceBits::Sixteen(u16::from_be_bytes([high, low])),
+            _ => return Err(Discard::Malformed),
+        };
+        let number = bits.closest_to(self.window.next());
+        if !self.window.is_fresh(number) {
+            return Err(Discard::Replayed);
+        }
+        let length = self.cipher.open(number, record, payload).map_err(|_| Discard::Forged)?;
+        // RFC 9147 §4.5.1: "The window MUST NOT be updated due to a received record until that record has been
+        // deprotected successfully."
+        self.window.accept(number);
+        Ok((number, length))
+    }
+}
