@@ -1,8 +1,8 @@
 //! What comes in as RTP: unprotected, and brought to its stream (RFC 9143 §9.2, RFC 8852 §3).
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ahash::HashMap;
 use bytes::{Bytes, BytesMut};
 use peerline_rtp::{Packet, Serial16};
 
@@ -13,63 +13,6 @@ use super::packet::IncomingPacket;
 use super::receiver::Receiver;
 use super::{Media, Section};
 use crate::event::Event;
-
-/// Where packets go, by what they say of themselves. The numbers of extensions, and those of payload types within one
-/// direction, mean the same in all sections that share a transport (RFC 9143 §9.1).
-#[derive(Debug, Default)]
-pub(super) struct Routes {
-    by_ssrc: HashMap<u32, Route>,
-    ids: ExtensionIds,
-}
-
-/// Where the packets of an SSRC go.
-#[derive(Clone, Copy, Debug)]
-struct Route {
-    section: usize,
-    /// It repeats another stream (RFC 4588).
-    is_rtx: bool,
-}
-
-/// SSRCs that are known at a time; packets of others are dropped then.
-const MAX_SSRCS: usize = 2048;
-
-impl Routes {
-    /// Learns the numbers that were agreed on, and the SSRCs that the peer's description names.
-    pub(super) fn configure(&mut self, sections: &[Option<Section>]) {
-        self.ids = ExtensionIds::default();
-        self.by_ssrc
-            .retain(|_, route| sections.get(route.section).is_some_and(Option::is_some));
-        for (index, section) in sections.iter().enumerate() {
-            let Some(receiving) = section.as_ref().and_then(|section| section.agreed.receive.as_ref()) else {
-                continue;
-            };
-            for parameters in &receiving.extensions {
-                self.ids.add(parameters);
-            }
-            for (ssrc, rtx) in &receiving.streams {
-                self.learn(*ssrc, index, false);
-                if let Some(rtx) = rtx {
-                    self.learn(*rtx, index, true);
-                }
-            }
-        }
-    }
-
-    fn learn(&mut self, ssrc: u32, section: usize, is_rtx: bool) {
-        if self.by_ssrc.len() < MAX_SSRCS || self.by_ssrc.contains_key(&ssrc) {
-            self.by_ssrc.insert(ssrc, Route { section, is_rtx });
-        }
-    }
-
-    /// The section at this index has ended.
-    pub(super) fn forget_section(&mut self, section: usize) {
-        self.by_ssrc.retain(|_, route| route.section != section);
-    }
-
-    pub(super) fn forget(&mut self, ssrc: u32) {
-        self.by_ssrc.remove(&ssrc);
-    }
-}
 
 impl Media {
     /// Takes an SRTP packet. What is not authentic, or belongs nowhere, is counted and dropped.
@@ -105,7 +48,7 @@ impl Media {
     fn route(&mut self, packet: &Packet<&[u8]>) -> Option<(usize, bool)> {
         let ssrc = packet.ssrc().0;
         let mid = ExtensionIds::read_name(packet, self.routes.ids.mid);
-        if let Some(route) = self.routes.by_ssrc.get(&ssrc) {
+        if let Some(route) = self.routes.of(ssrc) {
             let section = self.sections.get(route.section).and_then(Option::as_ref);
             // A stream may move: what a packet says of itself counts (RFC 9143 §9.2).
             if mid.is_none() || section.is_some_and(|section| Some(&*section.agreed.mid) == mid) {
@@ -152,13 +95,15 @@ impl Media {
         }
         let ssrc = packet.ssrc().0;
         let stream = receiver.find(ssrc).unwrap_or_else(|| {
-            let rid = ExtensionIds::read_name(packet, routes.ids.rid);
+            let (before_rid, before_rtx) = routes.resume(ssrc, index);
+            let rid = ExtensionIds::read_name(packet, routes.ids.rid).map(Arc::from);
+            let rid = rid.or(before_rid);
             if let Some(ended) = receiver.begin_stream(now, ssrc, rid) {
                 routes.forget(ended.ssrc);
                 ended.rtx_ssrc.into_iter().for_each(|rtx| routes.forget(rtx));
             }
             let stream = receiver.streams.len() - 1;
-            receiver.streams[stream].rtx_ssrc = named_rtx(receiver, ssrc);
+            receiver.streams[stream].rtx_ssrc = named_rtx(receiver, ssrc).or(before_rtx);
             stream
         });
         let stream_state = &mut receiver.streams[stream];

@@ -209,10 +209,10 @@ impl Media {
 
     /// The peer's stream has ended.
     fn on_bye(&mut self, ssrc: Ssrc) {
-        for section in self.sections.iter_mut().flatten() {
-            section.receiver.end_stream(ssrc.0);
-        }
-        self.routes.forget(ssrc.0);
+        let mut receivers = self.sections.iter_mut().flatten().map(|section| &mut section.receiver);
+        let ended = receivers.find_map(|receiver| receiver.end_stream(ssrc.0));
+        let (rid, rtx_ssrc) = ended.map_or((None, None), |ended| (ended.rid, ended.rtx_ssrc));
+        self.routes.end(ssrc.0, rid, rtx_ssrc);
     }
 
     /// The same, if it is to send: what asks for more of one that has stopped came late.

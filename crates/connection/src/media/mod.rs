@@ -2,7 +2,8 @@
 //!
 //! [`agreed`] is the contract with JSEP, [`parameters`] the W3C's words. [`Media`] holds a [`Section`] for each media section
 //! in force: a [`sender`] of [`send_stream`]s, each with a [`history`] for retransmissions, and a [`receiver`] of
-//! [`receive_stream`]s, each with a [`reorder`] buffer. [`demux`] finds the stream of a packet; [`report`] writes RTCP and
+//! [`receive_stream`]s, each with a [`reorder`] buffer. [`demux`] finds the stream of a packet
+//! by its [`routes`]; [`report`] writes RTCP and
 //! [`feedback`] reads it; [`arrivals`] and [`departures`] are the two ends of transport-wide feedback.
 
 use std::collections::VecDeque;
@@ -18,11 +19,11 @@ use crate::transceiver::TransceiverId;
 use agreed::Agreed;
 use arrivals::Arrivals;
 use clock::Clock;
-use demux::Routes;
 use departures::Departures;
 use history::{Again, Repeat};
 use outgoing::{Hop, Names, Outgoing, Rtx};
 use receiver::Receiver;
+use routes::Routes;
 use sender::Sender;
 
 pub(crate) mod agreed;
@@ -46,6 +47,7 @@ mod receiver;
 mod reception;
 mod reorder;
 mod report;
+mod routes;
 mod send_stream;
 mod sender;
 mod sequence;

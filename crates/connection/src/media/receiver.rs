@@ -80,19 +80,19 @@ impl Receiver {
     }
 
     /// Begins the stream `ssrc`. If there are too many, that which has been silent for longest gives way, and is returned.
-    pub(super) fn begin_stream(&mut self, now: Instant, ssrc: u32, rid: Option<&str>) -> Option<ReceiveStream> {
+    pub(super) fn begin_stream(&mut self, now: Instant, ssrc: u32, rid: Option<Arc<str>>) -> Option<ReceiveStream> {
         let gives_way = (self.streams.len() >= MAX_STREAMS)
             .then(|| (0..self.streams.len()).min_by_key(|index| self.streams[*index].reception.latest()))
             .flatten()
             .map(|index| self.streams.swap_remove(index));
-        self.streams
-            .push(ReceiveStream::new(now, ssrc, rid.map(Arc::from), self.kind));
+        self.streams.push(ReceiveStream::new(now, ssrc, rid, self.kind));
         gives_way
     }
 
     /// The stream `ssrc` has ended; what it completed can still be fetched.
-    pub(super) fn end_stream(&mut self, ssrc: u32) {
-        self.streams.retain(|stream| stream.ssrc != ssrc);
+    pub(super) fn end_stream(&mut self, ssrc: u32) -> Option<ReceiveStream> {
+        let index = self.find(ssrc)?;
+        Some(self.streams.remove(index))
     }
 
     /// Takes a packet of the stream at `index`; true if the application is to be told of what came of it.

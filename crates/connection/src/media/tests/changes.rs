@@ -193,3 +193,50 @@ fn the_place_of_a_section_that_has_ended_is_empty() {
     path.ends[1].handle_rtp(path.now, packet.as_slice().into());
     assert_eq!(path.ends[1].counters.unknown_streams, 1);
 }
+
+/// As browsers do for an offer that is rolled back, and with layers that are not active for a while.
+#[test]
+fn a_stream_goes_on_after_its_goodbye() {
+    for (named, layer) in [(false, false), (true, false), (false, true)] {
+        let mut path = path(|_, _, _| false);
+        if layer {
+            let mut agreed = video(100, true);
+            agreed.send.as_mut().unwrap().encodings[0].rid = Some("h".into());
+            path.ends[0].configure(vec![agreed]);
+        }
+        // By payload types alone Bob cannot tell the sections apart.
+        let [mut first, mut second] = [video(200, true), video(300, true)];
+        second.mid = "1".into();
+        second.transceiver = TransceiverId(2);
+        let receiving = first.receive.as_mut().unwrap();
+        receiving.streams.extend(named.then_some((100, Some(101))));
+        receiving.rids.extend(layer.then(|| "h".to_owned()));
+        path.ends[1].configure(vec![first, second]);
+        // Bob reports of the stream, and Alice's packets do not say any more whose they are.
+        path.play(30);
+        assert_eq!(path.frames.len(), 30);
+        for _ in 0..2 {
+            path.ends[0].say_goodbye(&[100, 101]);
+            path.run(Duration::from_millis(50));
+            assert!(path.ends[1].section_of(VIDEO).unwrap().1.receiver.streams.is_empty());
+        }
+        path.frames.clear();
+        path.play(10);
+        assert_eq!(path.frames.len(), 10, "named: {named}, layer: {layer}");
+        let rid = layer.then_some("h");
+        assert!(path.frames.iter().all(|frame| frame.rid.as_deref() == rid));
+        assert_eq!(path.ends[1].counters.unknown_streams, 0);
+    }
+}
+
+#[test]
+fn streams_that_have_ended_are_not_known_for_ever() {
+    let mut path = path(|_, _, _| false);
+    path.play(1);
+    let routes = &mut path.ends[1].routes;
+    for ssrc in 1000..3000 {
+        routes.learn(ssrc, 0, false);
+        routes.end(ssrc, None, None);
+    }
+    assert!(routes.of(1000).is_none() && routes.of(2999).is_some() && routes.of(100).is_some());
+}

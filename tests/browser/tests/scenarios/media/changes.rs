@@ -13,7 +13,6 @@ crate::scenarios! {
     tracks_come_and_go
     tracks_are_replaced
     both_sides_offer_at_once_and_rust_is_polite
-    ; only chromium:
     both_sides_offer_at_once_and_the_page_is_polite
 }
 
