@@ -1,20 +1,22 @@
 //! [`Agent`]: the public type, and how its sessions share sockets, pace and news.
 
 mod data;
+mod gathering;
 mod restart;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Instant;
 
 use peerline_stun::{Class, Message, Method};
-use peerline_wire::{Datagram, FiveTuple, Transmit, Transport};
+use peerline_wire::{Datagram, FiveTuple, Transmit};
 
 use crate::context::Context;
 use crate::gather::Gatherer;
 use crate::pacer::Pacer;
 use crate::pair::{PairId, PairState};
 use crate::server::{self, Responses};
-use crate::session::{Local, Session};
+use crate::servers::Servers;
+use crate::session::Session;
 use crate::{
     AddCandidateError, Candidate, CandidatePair, CandidatePairStats, Config, Credentials, DropCounters, Event,
     GatheringState, Role, State,
@@ -26,7 +28,7 @@ use crate::{
 ///   [`role`](Self::role), [`local_credentials`](Self::local_credentials), [`selected_pair`](Self::selected_pair),
 ///   [`accepts`](Self::accepts), [`candidate_pairs`](Self::candidate_pairs) and their like.
 /// - *Commands*: [`gather`](Self::gather), [`add_local_address`](Self::add_local_address),
-///   [`finish_gathering`](Self::finish_gathering) for this side; [`set_remote_credentials`](Self::set_remote_credentials),
+///   [`add_server`](Self::add_server), [`finish_gathering`](Self::finish_gathering) for this side; [`set_remote_credentials`](Self::set_remote_credentials),
 ///   [`add_remote_candidate`](Self::add_remote_candidate), [`end_of_candidates`](Self::end_of_candidates) for the other;
 ///   [`restart`](Self::restart), [`rollback_restart`](Self::rollback_restart), [`close`](Self::close).
 /// - *The five verbs*: [`handle_datagram`](Self::handle_datagram), [`handle_timeout`](Self::handle_timeout),
@@ -37,6 +39,8 @@ use crate::{
 pub struct Agent {
     ctx: Context,
     gatherer: Gatherer,
+    /// Most agents on a server, or between neighbours, ask nobody.
+    servers: Option<Box<Servers>>,
     /// The session in use and, while a restart is under way, those it may replace or be rolled back to; newest last.
     sessions: Vec<Session>,
     sessions_made: u32,
@@ -60,6 +64,7 @@ impl Agent {
         Self {
             ctx,
             gatherer: Gatherer::default(),
+            servers: None,
             sessions: vec![session],
             sessions_made: 1,
             retired: None,
@@ -200,63 +205,6 @@ impl Agent {
         self.settle_now();
     }
 
-    /// A socket is bound at `addr`, which is never unspecified: from now on it is a host candidate. May come at any time;
-    /// after `Complete` the state is `Gathering` again, until [`finish_gathering`](Self::finish_gathering). Only UDP is
-    /// used; other transports are ignored, and so is an address that is known.
-    pub fn add_local_address(&mut self, now: Instant, addr: SocketAddr, transport: Transport) {
-        self.clock(now);
-        if self.closed {
-            return;
-        }
-        if let Some(local) = self.gatherer.add(addr, transport)
-            && self.gatherer.state() != GatheringState::New
-        {
-            self.enter(GatheringState::Gathering);
-            self.announce(local);
-        }
-        self.settle_now();
-    }
-
-    /// Begins to gather: the state is `Gathering`, and the candidates known so far are announced. Nothing happens if it
-    /// has begun.
-    pub fn gather(&mut self, now: Instant) {
-        self.clock(now);
-        if self.gatherer.state() == GatheringState::New && !self.closed {
-            self.enter(GatheringState::Gathering);
-            self.announce_all();
-        }
-        self.settle_now();
-    }
-
-    /// No more local addresses are to be expected. The state becomes `Complete` once no server has a request left to
-    /// answer.
-    pub fn finish_gathering(&mut self, now: Instant) {
-        self.gather(now);
-        if !self.closed {
-            self.enter(GatheringState::Complete);
-        }
-        self.settle_now();
-    }
-
-    fn enter(&mut self, state: GatheringState) {
-        if let Some(state) = self.gatherer.enter(state) {
-            self.ctx.push(Event::GatheringStateChange(state));
-        }
-        self.ctx.gathered = state == GatheringState::Complete;
-    }
-
-    fn announce(&mut self, local: Local) {
-        self.ctx.push(Event::LocalCandidate(local.candidate.clone()));
-        let (ctx, session) = self.current_mut();
-        session.add_local(ctx, local);
-    }
-
-    fn announce_all(&mut self) {
-        for local in self.gatherer.hosts().to_vec() {
-            self.announce(local);
-        }
-    }
-
     /// Ends everything: nothing is sent any more, and nothing answered.
     pub fn close(&mut self, now: Instant) {
         self.clock(now);
@@ -336,6 +284,9 @@ impl Agent {
         if self.closed {
             return;
         }
+        if self.handle_server(now, &datagram) {
+            return self.settle(now);
+        }
         // "The FINGERPRINT mechanism MUST be used for connectivity checks" (RFC 8445 §7.2.4).
         let message = match Message::parse(&datagram.payload) {
             Ok(message) if message.verify_fingerprint().is_ok() && message.method() == Method::BINDING => message,
@@ -387,6 +338,7 @@ impl Agent {
             session.handle_timeout(&mut self.ctx, now);
         }
         self.retired.take_if(|retired| now >= retired.1);
+        self.expire_servers(now);
         self.settle(now);
     }
 
@@ -402,6 +354,9 @@ impl Agent {
         // "Lite implementations do not generate connectivity checks" (RFC 8445 §6.2).
         if self.ctx.lite {
             return None;
+        }
+        if let Some(transmit) = self.poll_servers(now, out) {
+            return Some(transmit);
         }
         let Self { ctx, sessions, .. } = self;
         let unpaced = sessions
@@ -456,7 +411,13 @@ impl Agent {
         let ordinary = has(Session::next_ordinary)
             .then_some(self.pacer.ordinary_from.or(self.latest))
             .flatten();
-        sessions.chain(retired).chain(triggered).chain(ordinary).min()
+        let servers = self.servers_deadline();
+        sessions
+            .chain(retired)
+            .chain(triggered)
+            .chain(ordinary)
+            .chain(servers)
+            .min()
     }
 
     /// The next piece of news.
@@ -484,6 +445,7 @@ impl Agent {
                 session.settle(&mut self.ctx, now);
             }
             self.retire(now);
+            self.settle_gathering();
         }
         let path = self
             .carrier()

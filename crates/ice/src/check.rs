@@ -13,7 +13,7 @@ use peerline_wire::{FiveTuple, Transmit};
 use crate::candidate::{COMPONENT, plain};
 use crate::context::Context;
 use crate::pair::{PairId, PairState};
-use crate::session::{RemoteSide, Session};
+use crate::session::{Local, RemoteSide, Session};
 use crate::{Candidate, CandidateAddress, CandidateKind, Role, Timings};
 
 /// A Binding request that awaits its response.
@@ -328,12 +328,18 @@ impl Session {
     }
 
     /// "If the transport address does not match any of the local candidates that the agent knows about, the mapped address
-    /// represents a new candidate: a peer-reflexive candidate" (§7.2.5.3.1).
+    /// represents a new candidate: a peer-reflexive candidate" (§7.2.5.3.1). One that a server has revealed is known.
     fn discover_local(&self, base: usize, priority: u32, mapped: SocketAddr) -> Option<Candidate> {
+        let base = self.locals.get(base)?;
         if self.locals.iter().any(|local| plain(local.address) == plain(mapped)) {
             return None;
         }
-        let base = self.locals.get(base)?;
+        let revealed = |local: &&Local| {
+            local.address == base.address && local.candidate.socket_addr().map(plain) == Some(plain(mapped))
+        };
+        if let Some(known) = self.locals.iter().find(revealed) {
+            return Some(known.candidate.clone());
+        }
         Some(Candidate {
             foundation: format!("prflx{}", base.foundation),
             component: COMPONENT,

@@ -336,6 +336,7 @@ mod tests {
             remote_priority: priority,
             state: PairState::Frozen,
             queued: false,
+            repeated: 0,
             mapped: None,
             nominated: false,
             nominate_on_success: false,

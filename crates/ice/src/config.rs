@@ -71,6 +71,12 @@ pub struct Timings {
     pub max_transmissions: u32,
     /// Rm, how many times the first time-out to wait after the last transmission: 16 (RFC 8489 §6.2.1).
     pub last_wait: u32,
+    /// How long a server may take to answer before it is given up, and gathering is complete without it: 9.5 s. RFC 8489's
+    /// 39.5 s are too long for somebody who waits for candidates; this is what browsers have.
+    pub server_patience: Duration,
+    /// How often a server is asked again while its candidates may still be checked, so that translators keep them: 15 s
+    /// (RFC 8445 §11).
+    pub server_keepalive: Duration,
     /// The PAC timer: how long an agent waits for peer-reflexive candidates before it fails for want of pairs: 39.5 s
     /// (RFC 8863 §4).
     pub patience: Duration,
@@ -96,6 +102,8 @@ impl Default for Timings {
             max_rto: Duration::from_secs(1),
             max_transmissions: 7,
             last_wait: 16,
+            server_patience: Duration::from_millis(9500),
+            server_keepalive: Duration::from_secs(15),
             patience: Duration::from_millis(39_500),
             nomination_patience: Duration::from_millis(150),
             consent_interval: Duration::from_secs(5),

@@ -1,6 +1,7 @@
 //! [`Event`]: what an agent reports, and the states it reports.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use peerline_wire::FiveTuple;
 
@@ -12,6 +13,8 @@ use crate::Candidate;
 pub enum Event {
     /// A local candidate to tell the peer about, with the credentials in use now (RFC 8838 §4.1).
     LocalCandidate(Candidate),
+    /// A server has not given a candidate.
+    CandidateError(CandidateError),
     /// The state of gathering has changed; `Complete` is the time to tell the peer that no candidate will follow.
     GatheringStateChange(GatheringState),
     /// The state of the agent has changed.
@@ -22,6 +25,24 @@ pub enum Event {
     ResolveName(String),
     /// A role conflict, or a lite peer, has changed the role (RFC 8445 §7.3.1.1, §6.1.1).
     RoleChange(Role),
+}
+
+/// `RTCPeerConnectionIceErrorEvent` (W3C webrtc-pc §4.8.2): a server has refused, or stayed silent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CandidateError {
+    /// The socket that it was asked from.
+    pub address: Option<SocketAddr>,
+    /// The server, as the user named it.
+    pub url: String,
+    /// The STUN error code, or [`UNREACHABLE`](Self::UNREACHABLE).
+    pub code: u16,
+    /// The reason in words: the server's, or ours.
+    pub text: String,
+}
+
+impl CandidateError {
+    /// "701 [...] outside the STUN error code range", for a server that did not answer.
+    pub const UNREACHABLE: u16 = 701;
 }
 
 /// Who decides on the pair to use (RFC 8445 §4).

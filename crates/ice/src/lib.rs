@@ -46,6 +46,7 @@
 //! | [`Agent`] | the verbs; sockets, pace and news that sessions share; the path of data; restarts |
 //! | `session` | what a restart replaces: credentials, candidates, pairs |
 //! | `gather` | local candidates and the state of gathering |
+//! | `servers` | STUN servers asked for candidates |
 //! | `candidate`, `remote`, `pair`, `checklist` | what can be checked, in which order |
 //! | `check`, `pacer` | connectivity checks: the client's side, and its pace |
 //! | `server` | connectivity checks: the server's side; role conflicts |
@@ -69,6 +70,7 @@ mod pacer;
 mod pair;
 mod remote;
 mod server;
+mod servers;
 mod session;
 mod sorted;
 mod stats;
@@ -78,8 +80,9 @@ pub use candidate::{Candidate, CandidateAddress, CandidateKind, TcpType};
 pub use config::{Config, Limits, Timings};
 pub use credentials::Credentials;
 pub use error::AddCandidateError;
-pub use event::{Event, GatheringState, Role, State};
+pub use event::{CandidateError, Event, GatheringState, Role, State};
 pub use pair::{PairId, PairState};
+pub use servers::Server;
 pub use stats::{CandidatePair, CandidatePairStats, DropCounters, PairCounters};
 
 /// The README's example, compiled.

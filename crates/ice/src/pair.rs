@@ -80,6 +80,8 @@ pub(crate) struct Pair {
     pub(crate) state: PairState,
     /// True while in the triggered-check queue.
     pub(crate) queued: bool,
+    /// How often the peer's checks have caused one that was not the first, or tried again what had failed.
+    pub(crate) repeated: u8,
     /// The peer-reflexive local candidate that the latest response revealed. The valid pair of RFC 8445 §7.2.5.3.2 is this
     /// candidate and the remote one; it shares the path, and so its entry, with the pair whose check found it.
     pub(crate) mapped: Option<Candidate>,

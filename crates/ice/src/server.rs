@@ -219,7 +219,7 @@ impl Session {
                     return;
                 };
                 let remote = self.remotes.discover(path.remote, check.priority);
-                let Some(id) = self.insert_pair(path, local, remote, true) else {
+                let Some(id) = self.insert_pair(ctx, path, local, remote, true) else {
                     return;
                 };
                 id
@@ -262,15 +262,22 @@ impl Session {
 
     /// RFC 8445 §7.3.1.4
     fn trigger_check(&mut self, ctx: &Context, id: crate::PairId) {
-        match self.list.get(id).map(|pair| pair.state) {
+        /// How often a check is begun anew because the peer checks, too. Two agents that hear each other's requests and never
+        /// a response would cause checks without end.
+        const MAX_REPEATED: u8 = 8;
+        let Some(pair) = self.list.get(id) else { return };
+        let (state, repeated) = (pair.state, pair.repeated);
+        match state {
             // "If the state of that pair is Succeeded, nothing further is done."
-            Some(PairState::Succeeded) | None => {}
-            Some(PairState::InProgress) => {
-                self.cancel_checks(ctx, id);
-                self.list.trigger(id);
-            }
-            Some(PairState::Waiting | PairState::Frozen | PairState::Failed) => self.list.trigger(id),
+            PairState::Succeeded => return,
+            PairState::InProgress | PairState::Failed if repeated >= MAX_REPEATED => return,
+            PairState::InProgress => self.cancel_checks(ctx, id),
+            PairState::Waiting | PairState::Frozen | PairState::Failed => {}
         }
+        self.list.touch(id, |pair| {
+            pair.repeated += u8::from(matches!(state, PairState::InProgress | PairState::Failed));
+        });
+        self.list.trigger(id);
     }
 
     /// "If the controlled agent receives a Binding request with the USE-CANDIDATE attribute set, [...] this candidate pair

@@ -53,15 +53,18 @@ pub(crate) struct Session {
     last_pair: u32,
 }
 
-/// A host candidate.
+/// A local candidate.
 #[derive(Clone, Debug)]
 pub(crate) struct Local {
     pub(crate) candidate: Candidate,
+    /// Its base: the socket that it is reached by.
     pub(crate) address: SocketAddr,
     /// The local preference in its priority.
     pub(crate) preference: u16,
     /// The number of its foundation.
     pub(crate) foundation: u32,
+    /// The server that has revealed it.
+    pub(crate) server: Option<SocketAddr>,
 }
 
 /// The peer's credentials, made ready.
@@ -320,7 +323,7 @@ impl Session {
         }
         let Some(path) = self.path(local, address) else { return };
         if self.list.find(&path).is_none()
-            && let Some(id) = self.insert_pair(path, local, remote, false)
+            && let Some(id) = self.insert_pair(ctx, path, local, remote, false)
             && ctx.lite
         {
             self.accept_between_lites(ctx, id);
@@ -330,11 +333,19 @@ impl Session {
     /// Puts a new pair into the checklist. `None` if that is full of better ones.
     pub(crate) fn insert_pair(
         &mut self,
+        ctx: &Context,
         path: FiveTuple,
         local: usize,
         remote: RemoteId,
         peer_checked: bool,
     ) -> Option<PairId> {
+        // Two translators that map and filter unlike each other may answer each check from yet another address, and each
+        // would be a candidate to check: that has to end.
+        let most = u32::try_from(ctx.limits.max_pairs.saturating_mul(2)).unwrap_or(u32::MAX);
+        if peer_checked && self.last_pair >= most && self.list.best_valid().is_none() {
+            self.remotes.forget_unpaired(remote);
+            return None;
+        }
         let (our, their) = (self.locals.get(local)?, self.remotes.get(remote)?);
         self.last_pair = self.last_pair.wrapping_add(1);
         let id = PairId(u64::from(self.id) << 32 | u64::from(self.last_pair));
@@ -351,6 +362,7 @@ impl Session {
             remote_priority: their.candidate.priority,
             state: PairState::Frozen,
             queued: false,
+            repeated: 0,
             mapped: None,
             nominated: false,
             nominate_on_success: false,

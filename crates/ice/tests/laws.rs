@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use common::addr;
-use peerline_ice::{Agent, Candidate, CandidateAddress, Config, Event, Limits, Role, State};
+use peerline_ice::{Agent, Candidate, CandidateAddress, Config, Event, Limits, Role, Server, State};
 use peerline_sim::laws::Laws;
 use peerline_sim::{many_paths, seed_bytes};
 use peerline_wire::{FiveTuple, Transport};
@@ -33,6 +33,14 @@ fn introduced(now: Instant, seed: u64, roles: [Role; 2], lite: bool) -> (Ice, Ic
         for address in ADDRESSES[who] {
             agent.add_local_address(now, addr(address), Transport::Udp);
         }
+        // A server that never answers: the network has two hosts.
+        agent.add_server(
+            now,
+            Server {
+                url: "stun:nobody".into(),
+                address: addr("198.51.100.1:3478"),
+            },
+        );
         agent.finish_gathering(now);
         agent
     });

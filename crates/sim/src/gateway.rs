@@ -177,7 +177,13 @@ impl Translator {
             .mappings
             .iter()
             .find(|it| it.transport == five_tuple.transport && it.outside == five_tuple.local && alive(it.used))?;
-        let mut permitted = mapping.permitted.iter().filter(|&(_, &at)| alive(at));
+        // "[...] destined for the internal endpoint X:x if X:x has not sent packets to Y[:y] previously" (§5): by whichever
+        // mapping.
+        let kin = self
+            .mappings
+            .iter()
+            .filter(|it| it.transport == mapping.transport && it.inside == mapping.inside);
+        let mut permitted = kin.flat_map(|it| &it.permitted).filter(|&(_, &at)| alive(at));
         permitted
             .any(|(&peer, _)| filtering.same(peer, five_tuple.remote))
             .then_some(FiveTuple {

@@ -1,0 +1,290 @@
+//! [`Servers`]: STUN servers asked from each socket, for the candidates that they reveal (RFC 8445 §5.1.1.2).
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use peerline_stun::attribute::{ErrorCode, MappedAddress, XorMappedAddress};
+use peerline_stun::{Class, Message, MessageBuilder, Method, TransactionId};
+use peerline_wire::{FiveTuple, Transmit};
+
+use crate::candidate::{Reach, is_sendable, plain, reach};
+use crate::context::Context;
+use crate::session::path_between;
+use crate::{CandidateError, Timings};
+
+/// A server that tells what address it sees us at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// As the user named it (`stun:stun.example.org`), for reports.
+    pub url: String,
+    /// One of its addresses.
+    pub address: SocketAddr,
+}
+
+/// Each server asked from each socket of its family.
+#[derive(Debug, Default)]
+pub(crate) struct Servers {
+    known: Vec<Server>,
+    queries: Vec<Query>,
+}
+
+/// One server asked from one socket.
+#[derive(Debug)]
+struct Query {
+    /// From the base to the server.
+    path: FiveTuple,
+    server: usize,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// To be asked when the pace allows it.
+    Waiting,
+    Asked(Request),
+    /// Asked again after this, to keep what it has given alive.
+    Answered {
+        again_at: Instant,
+    },
+    /// It has refused, or stayed silent.
+    Failed,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    id: TransactionId,
+    transmissions: u32,
+    rto: Duration,
+    resend_at: Instant,
+    give_up_at: Instant,
+    /// It only keeps an answer alive.
+    is_repeated: bool,
+}
+
+/// What a server's response has taught.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// The address that the socket has out there.
+    Mapped {
+        base: SocketAddr,
+        server: SocketAddr,
+        mapped: SocketAddr,
+    },
+    Error(CandidateError),
+    /// It was late, or not for us.
+    Nothing,
+}
+
+impl Servers {
+    /// Adds a server; false if it is known or cannot be reached by any socket.
+    pub(crate) fn add(&mut self, server: Server) -> bool {
+        let known = self.known.iter().any(|known| known.address == server.address);
+        if known || !is_sendable(server.address) {
+            return false;
+        }
+        self.known.push(server);
+        true
+    }
+
+    /// Asks every server from every base that may reach it, unless that has been done.
+    pub(crate) fn ask_from(&mut self, bases: impl Iterator<Item = SocketAddr>) {
+        for base in bases {
+            for (index, server) in self.known.iter().enumerate() {
+                let path = path_between(base, server.address);
+                let alike = base.is_ipv4() == path.remote.is_ipv4() && carries(base) == carries(path.remote);
+                if alike && !self.queries.iter().any(|query| query.path == path) {
+                    self.queries.push(Query {
+                        path,
+                        server: index,
+                        state: State::Waiting,
+                    });
+                }
+            }
+        }
+    }
+
+    /// True while an answer may bring a candidate.
+    pub(crate) fn is_pending(&self) -> bool {
+        let pending = |query: &Query| match query.state {
+            State::Waiting => true,
+            State::Asked(request) => !request.is_repeated,
+            State::Answered { .. } | State::Failed => false,
+        };
+        self.queries.iter().any(pending)
+    }
+
+    /// True while a server is to be asked that has not been.
+    pub(crate) fn has_new(&self) -> bool {
+        self.queries.iter().any(|query| matches!(query.state, State::Waiting))
+    }
+
+    /// Asks the next server that has not been.
+    pub(crate) fn ask(&mut self, ctx: &mut Context, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        let query = self
+            .queries
+            .iter_mut()
+            .find(|query| matches!(query.state, State::Waiting))?;
+        Some(query.ask(ctx, now, false, out))
+    }
+
+    /// Sends what does not wait for the pace: requests repeated, and those that keep an answer alive while `keep_alive`.
+    pub(crate) fn poll_transmit(
+        &mut self,
+        ctx: &mut Context,
+        now: Instant,
+        keep_alive: bool,
+        out: &mut Vec<u8>,
+    ) -> Option<Transmit> {
+        self.queries.iter_mut().find_map(|query| match &mut query.state {
+            State::Asked(request) if request.resend_at <= now => {
+                request.transmissions += 1;
+                request.resend_at = now + request.wait(&ctx.timings);
+                let id = request.id;
+                Some(query.write(id, out))
+            }
+            &mut State::Answered { again_at } if keep_alive && again_at <= now => Some(query.ask(ctx, now, true, out)),
+            State::Waiting | State::Asked(_) | State::Answered { .. } | State::Failed => None,
+        })
+    }
+
+    pub(crate) fn poll_timeout(&self, keep_alive: bool) -> Option<Instant> {
+        let due = |query: &Query| match query.state {
+            State::Asked(request) => Some(request.resend_at.min(request.give_up_at)),
+            State::Answered { again_at } => Some(again_at).filter(|_| keep_alive),
+            State::Waiting | State::Failed => None,
+        };
+        self.queries.iter().filter_map(due).min()
+    }
+
+    /// Gives up the servers that stay silent: the next of them, until there is none.
+    pub(crate) fn expire(&mut self, timings: &Timings, now: Instant) -> Option<CandidateError> {
+        for query in &mut self.queries {
+            let State::Asked(request) = query.state else { continue };
+            if now < request.give_up_at {
+                continue;
+            }
+            if request.is_repeated {
+                let again_at = now + timings.server_keepalive;
+                query.state = State::Answered { again_at };
+                continue;
+            }
+            query.state = State::Failed;
+            return Some(CandidateError {
+                address: Some(query.path.local),
+                url: self
+                    .known
+                    .get(query.server)
+                    .map(|server| server.url.clone())
+                    .unwrap_or_default(),
+                code: CandidateError::UNREACHABLE,
+                text: "the server did not answer".to_owned(),
+            });
+        }
+        None
+    }
+
+    /// Whether a datagram on this path is a server's.
+    pub(crate) fn owns(&self, path: &FiveTuple) -> bool {
+        self.queries.iter().any(|query| query.path == *path)
+    }
+
+    /// A response of a server has come. They prove nothing but that the server has seen our request.
+    pub(crate) fn handle_response(
+        &mut self,
+        ctx: &Context,
+        now: Instant,
+        path: &FiveTuple,
+        response: &Message<'_>,
+    ) -> Answer {
+        let id = response.transaction_id();
+        let asked = |query: &&mut Query| {
+            query.path == *path && matches!(query.state, State::Asked(request) if request.id == id)
+        };
+        let Some(query) = self.queries.iter_mut().find(asked) else {
+            return Answer::Nothing;
+        };
+        if response.class() == Class::SuccessResponse
+            && let Some(mapped) = mapped_address(response)
+        {
+            query.state = State::Answered {
+                again_at: now + ctx.timings.server_keepalive,
+            };
+            return Answer::Mapped {
+                base: path.local,
+                server: path.remote,
+                mapped,
+            };
+        }
+        query.state = State::Failed;
+        let error = response.error();
+        let (code, text) = error.map_or((ErrorCode::BAD_REQUEST, "not an answer"), |error| {
+            (error.code, error.reason)
+        });
+        let url = self.known.get(query.server).map(|server| server.url.clone());
+        Answer::Error(CandidateError {
+            address: Some(path.local),
+            url: url.unwrap_or_default(),
+            code: code.number(),
+            text: text.to_owned(),
+        })
+    }
+}
+
+impl Query {
+    fn ask(&mut self, ctx: &mut Context, now: Instant, is_repeated: bool, out: &mut Vec<u8>) -> Transmit {
+        let id = ctx.transaction_id();
+        let mut request = Request {
+            id,
+            transmissions: 1,
+            rto: ctx.timings.rto,
+            resend_at: now,
+            give_up_at: now + ctx.timings.server_patience,
+            is_repeated,
+        };
+        request.resend_at = now + request.wait(&ctx.timings);
+        self.state = State::Asked(request);
+        self.write(id, out)
+    }
+
+    fn write(&self, id: TransactionId, out: &mut Vec<u8>) -> Transmit {
+        let start = out.len();
+        MessageBuilder::request(out, Method::BINDING, id);
+        Transmit {
+            five_tuple: self.path,
+            ecn: None,
+            len: out.len() - start,
+        }
+    }
+}
+
+impl Request {
+    /// The time-out doubles with each transmission, and there are no more than Rc (RFC 8489 §6.2.1).
+    fn wait(&self, timings: &Timings) -> Duration {
+        if self.transmissions >= timings.max_transmissions {
+            return timings.server_patience;
+        }
+        self.rto * (1 << self.transmissions.saturating_sub(1).min(16))
+    }
+}
+
+/// How far an address carries; those that carry everywhere and those of the same link reach servers out there.
+fn carries(address: SocketAddr) -> bool {
+    reach(address.ip()) != Reach::Machine
+}
+
+/// Servers of RFC 3489 know the plain form alone (RFC 8489 §14.1).
+fn mapped_address(response: &Message<'_>) -> Option<SocketAddr> {
+    let xored = response
+        .get::<XorMappedAddress>()
+        .ok()
+        .flatten()
+        .map(|XorMappedAddress(address)| address);
+    let mapped = || {
+        response
+            .get::<MappedAddress>()
+            .ok()
+            .flatten()
+            .map(|MappedAddress(address)| address)
+    };
+    xored.or_else(mapped).map(plain).filter(|&address| is_sendable(address))
+}

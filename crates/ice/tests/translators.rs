@@ -1,0 +1,441 @@
+//! Agents behind translators and firewalls find each other with the help of a STUN server, where RFC 4787's behaviours let
+//! them.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use peerline_ice::{Agent, CandidateError, CandidateKind, Config, Event, GatheringState, Role, Server, State};
+use peerline_sim::{Dependence, Gateway, HostId, Link, Machine, Network, seed_bytes};
+use peerline_stun::attribute::XorMappedAddress;
+use peerline_stun::{Class, Message, MessageBuilder};
+use peerline_wire::{Datagram, FiveTuple, Transmit, Transport};
+
+const SECOND: Duration = Duration::from_secs(1);
+const STUN: &str = "198.51.100.1:3478";
+const SILENT: &str = "198.51.100.99:3478";
+
+/// Who lives in these networks.
+enum Node {
+    Agent(Box<Agent>),
+    /// Answers Binding requests, without a fingerprint, as old servers do.
+    Server(Vec<(FiveTuple, Vec<u8>)>),
+}
+
+impl Machine for Node {
+    type Event = Event;
+    fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
+        match self {
+            Self::Agent(agent) => agent.handle_datagram(now, datagram),
+            Self::Server(answers) => {
+                let request = Message::parse(&datagram.payload).expect("a request");
+                assert_eq!(request.class(), Class::Request);
+                let mut answer = Vec::new();
+                MessageBuilder::success(&mut answer, &request).attribute(XorMappedAddress(datagram.five_tuple.remote));
+                answers.push((datagram.five_tuple, answer));
+            }
+        }
+    }
+    fn handle_timeout(&mut self, now: Instant) {
+        if let Self::Agent(agent) = self {
+            agent.handle_timeout(now);
+        }
+    }
+    fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        match self {
+            Self::Agent(agent) => agent.poll_transmit(now, out),
+            Self::Server(answers) => {
+                let (five_tuple, answer) = answers.pop()?;
+                out.extend_from_slice(&answer);
+                Some(Transmit {
+                    five_tuple,
+                    ecn: None,
+                    len: answer.len(),
+                })
+            }
+        }
+    }
+    fn poll_timeout(&self) -> Option<Instant> {
+        match self {
+            Self::Agent(agent) => agent.poll_timeout(),
+            Self::Server(_) => None,
+        }
+    }
+    fn poll_event(&mut self) -> Option<Event> {
+        match self {
+            Self::Agent(agent) => agent.poll_event(),
+            Self::Server(_) => None,
+        }
+    }
+}
+
+/// Two agents, a STUN server, and signalling that takes no time.
+struct World {
+    net: Network<Node>,
+    hosts: [HostId; 2],
+    events: [Vec<Event>; 2],
+}
+
+/// Where an agent lives.
+#[derive(Clone)]
+enum Place {
+    Public,
+    Behind(Gateway),
+}
+
+impl World {
+    fn new(seed: u64, places: [Place; 2]) -> Self {
+        let mut net = Network::new(seed, Link::delay(Duration::from_millis(20)));
+        net.add(Node::Server(Vec::new()), [address(STUN).ip()]);
+        let roles = [Role::Controlling, Role::Controlled];
+        let mut number = 0;
+        let hosts = places.map(|place| {
+            let role = roles[number];
+            number += 1;
+            let rng_seed = seed_bytes(seed, number as u64);
+            let agent = Node::Agent(Box::new(Agent::new(Config {
+                role,
+                rng_seed,
+                ..Config::default()
+            })));
+            let external: IpAddr = format!("203.0.113.{number}").parse().expect("an address");
+            // Both homes use the same addresses.
+            let inside: IpAddr = "192.168.0.2".parse().expect("an address");
+            match place {
+                Place::Public => net.add(agent, [external]),
+                Place::Behind(gateway) => {
+                    let gateway = net.add_gateway(gateway, [external]);
+                    net.add_behind(gateway, agent, [inside])
+                }
+            }
+        });
+        Self {
+            net,
+            hosts,
+            events: [Vec::new(), Vec::new()],
+        }
+    }
+
+    /// Two neighbours behind one gateway, in networks that do not reach each other directly but through it.
+    fn start(&mut self, bases: [&str; 2], servers: &[&str]) {
+        let now = self.net.now();
+        for (who, base) in bases.into_iter().enumerate() {
+            let agent = self.agent(who);
+            for server in servers {
+                agent.add_server(
+                    now,
+                    Server {
+                        url: format!("stun:{server}"),
+                        address: address(server),
+                    },
+                );
+            }
+            agent.add_local_address(now, address(base), Transport::Udp);
+            agent.gather(now);
+            agent.finish_gathering(now);
+        }
+        for who in [0, 1] {
+            let credentials = self.agent(who).local_credentials().clone();
+            self.agent(1 - who).set_remote_credentials(now, credentials);
+        }
+    }
+
+    fn agent(&mut self, who: usize) -> &mut Agent {
+        match self.net.host_mut(self.hosts[who]) {
+            Node::Agent(agent) => agent,
+            Node::Server(_) => unreachable!("hosts are agents"),
+        }
+    }
+
+    fn signal(&mut self) {
+        let now = self.net.now();
+        for who in [0, 1] {
+            for event in self.net.take_events(self.hosts[who]) {
+                let peer = self.agent(1 - who);
+                match &event {
+                    Event::LocalCandidate(candidate) => {
+                        peer.add_remote_candidate(now, candidate.clone())
+                            .expect("a good candidate");
+                    }
+                    Event::GatheringStateChange(GatheringState::Complete) => peer.end_of_candidates(now),
+                    _ => {}
+                }
+                self.events[who].push(event);
+            }
+        }
+    }
+
+    fn run_until(&mut self, limit: Duration, done: impl Fn(&mut Self) -> bool) -> bool {
+        let end = self.net.now() + limit;
+        loop {
+            self.net.exchange();
+            self.signal();
+            if done(self) {
+                return true;
+            }
+            self.net.exchange();
+            if !self.net.step(end) {
+                return done(self);
+            }
+        }
+    }
+
+    fn is_connected(&mut self) -> bool {
+        (0..2).all(|who| matches!(self.agent(who).state(), State::Connected | State::Completed))
+    }
+
+    /// The kinds of the selected pair's candidates, as the first agent sees them.
+    fn kinds(&mut self) -> (CandidateKind, CandidateKind) {
+        let pair = self.agent(0).selected_pair().expect("a pair");
+        (pair.local.kind, pair.remote.kind)
+    }
+
+    fn candidates(&self, who: usize) -> Vec<(CandidateKind, String)> {
+        let candidates = self.events[who].iter().filter_map(|event| match event {
+            Event::LocalCandidate(candidate) => Some((candidate.kind, candidate.address.to_string())),
+            _ => None,
+        });
+        candidates.collect()
+    }
+
+    fn errors(&self, who: usize) -> Vec<&CandidateError> {
+        let errors = self.events[who].iter().filter_map(|event| match event {
+            Event::CandidateError(error) => Some(error),
+            _ => None,
+        });
+        errors.collect()
+    }
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
+const HOME: [&str; 2] = ["192.168.0.2:1000", "192.168.0.2:2000"];
+
+/// Every translator, the most liberal first, and what stands for it in the table.
+fn translators() -> Vec<(String, Gateway)> {
+    let letters = ["E", "A", "P"];
+    let mut all = Vec::new();
+    for (mapping, m) in Dependence::ALL.into_iter().zip(letters) {
+        for (filtering, f) in Dependence::ALL.into_iter().zip(letters) {
+            all.push((
+                format!("{m}{f}"),
+                Gateway {
+                    port_preservation: false,
+                    ..Gateway::nat(mapping, filtering)
+                },
+            ));
+        }
+    }
+    all
+}
+
+/// Which translators two agents get through with a STUN server alone. Where a mapping depends on its destination, checks come
+/// from an address that nobody was told: a filter that asks for the port keeps them out. Where both mappings depend on it and
+/// one on the port, too, each answer leaves by yet another address than the one that was asked, and no check succeeds.
+#[test]
+fn every_pair_of_translators_connects_directly_where_it_can() {
+    let mut table = String::from("   ");
+    for (name, _) in translators() {
+        write!(table, " {name}").expect("a string");
+    }
+    table.push('\n');
+    for (row, one) in translators() {
+        write!(table, "{row} ").expect("a string");
+        for (column, other) in translators() {
+            let mut world = World::new(7, [Place::Behind(one.clone()), Place::Behind(other)]);
+            world.start(HOME, &[STUN]);
+            let connected = world.run_until(300 * SECOND, World::is_connected);
+            if connected {
+                let (local, remote) = world.kinds();
+                let direct = |kind| matches!(kind, CandidateKind::ServerReflexive | CandidateKind::PeerReflexive);
+                assert!(direct(local) && direct(remote), "{local} {remote}");
+            } else {
+                let states = [0, 1].map(|who| world.agent(who).state());
+                assert_eq!(states, [State::Failed; 2], "{row} {column}: nobody waits for ever");
+            }
+            write!(table, "  {}", if connected { 'y' } else { '-' }).expect("a string");
+        }
+        table.push('\n');
+    }
+    // Rows and columns: mapping and filtering, each Endpoint-independent, Address- or address-and-Port-dependent.
+    let expected = "    EE EA EP AE AA AP PE PA PP\n\
+                    EE   y  y  y  y  y  y  y  y  y\n\
+                    EA   y  y  y  y  y  y  y  y  y\n\
+                    EP   y  y  y  -  -  -  -  -  -\n\
+                    AE   y  y  -  y  y  -  y  y  -\n\
+                    AA   y  y  -  y  y  -  y  y  -\n\
+                    AP   y  y  -  -  -  -  -  -  -\n\
+                    PE   y  y  -  y  y  -  -  -  -\n\
+                    PA   y  y  -  y  y  -  -  -  -\n\
+                    PP   y  y  -  -  -  -  -  -  -\n";
+    assert_eq!(table, expected, "\n{table}");
+}
+
+#[test]
+fn a_public_agent_needs_no_server_and_is_asked_through_any_translator() {
+    for (name, gateway) in translators() {
+        let mut world = World::new(1, [Place::Behind(gateway), Place::Public]);
+        world.start(["192.168.0.2:1000", "203.0.113.2:2000"], &[]);
+        assert!(world.run_until(5 * SECOND, World::is_connected), "{name}");
+        assert_eq!(world.kinds(), (CandidateKind::PeerReflexive, CandidateKind::Host));
+    }
+}
+
+#[test]
+fn a_server_reveals_one_address_for_each_socket_and_none_for_public_ones() {
+    let mut world = World::new(3, [Place::Behind(Gateway::default()), Place::Public]);
+    world.start(["192.168.0.2:1000", "203.0.113.2:2000"], &[STUN]);
+    assert!(world.run_until(5 * SECOND, World::is_connected));
+    assert_eq!(
+        world.candidates(0),
+        [
+            (CandidateKind::Host, "192.168.0.2:1000".to_owned()),
+            (CandidateKind::ServerReflexive, "203.0.113.1:1000".to_owned()),
+        ]
+    );
+    let revealed = world
+        .agent(0)
+        .local_candidates()
+        .nth(1)
+        .expect("two candidates")
+        .clone();
+    assert_eq!(revealed.related, Some(address("192.168.0.2:1000")));
+    assert_eq!(
+        revealed.priority,
+        1_694_498_815 - 256,
+        "RFC 8445 §5.1.2.1 with the preference of the IPv4 base"
+    );
+    assert_eq!(
+        world.candidates(1),
+        [(CandidateKind::Host, "203.0.113.2:2000".to_owned())]
+    );
+    // The peer sees what the server saw: nothing is discovered twice.
+    assert_eq!(world.kinds(), (CandidateKind::ServerReflexive, CandidateKind::Host));
+}
+
+#[test]
+fn a_silent_server_holds_gathering_up_but_not_for_ever() {
+    let mut world = World::new(4, [Place::Public, Place::Public]);
+    world.start(["203.0.113.1:1000", "203.0.113.2:2000"], &[SILENT]);
+    assert!(world.run_until(SECOND, World::is_connected), "it holds nothing else up");
+    assert_eq!(world.agent(0).gathering_state(), GatheringState::Gathering);
+    let complete = |world: &mut World| (0..2).all(|who| world.agent(who).gathering_state() == GatheringState::Complete);
+    assert!(world.run_until(20 * SECOND, complete));
+    assert!(world.net.elapsed() < 10 * SECOND);
+    let errors = world.errors(0);
+    let error = errors.first().expect("it is reported");
+    assert_eq!(
+        (errors.len(), error.code, &*error.url),
+        (1, CandidateError::UNREACHABLE, "stun:198.51.100.99:3478")
+    );
+    assert!(world.run_until(SECOND, |world| world.agent(0).state() == State::Completed));
+}
+
+#[test]
+fn translators_keep_what_is_still_to_be_checked() {
+    // A translator that forgets quickly, and a peer that is slow to come.
+    let hasty = Gateway {
+        idle: 30 * SECOND,
+        ..Gateway::nat(Dependence::EndpointIndependent, Dependence::AddressDependent)
+    };
+    let mut world = World::new(5, [Place::Behind(hasty.clone()), Place::Behind(hasty)]);
+    let now = world.net.now();
+    for (who, base) in HOME.into_iter().enumerate() {
+        let agent = world.agent(who);
+        agent.add_server(
+            now,
+            Server {
+                url: "stun:there".into(),
+                address: address(STUN),
+            },
+        );
+        agent.add_local_address(now, address(base), Transport::Udp);
+        agent.finish_gathering(now);
+    }
+    world.net.run_for(300 * SECOND);
+    world.start(HOME, &[]);
+    assert!(world.run_until(5 * SECOND, World::is_connected));
+    let revealed = |world: &World, who| world.candidates(who).len();
+    assert_eq!(
+        (revealed(&world, 0), revealed(&world, 1)),
+        (2, 2),
+        "the same address all the time"
+    );
+    // What is in use keeps itself alive: servers are left alone.
+    let asked = world.net.stats(address("203.0.113.1:0").ip(), address(STUN).ip()).sent;
+    world.net.run_for(60 * SECOND);
+    assert_eq!(
+        world.net.stats(address("203.0.113.1:0").ip(), address(STUN).ip()).sent,
+        asked
+    );
+}
+
+#[test]
+fn answers_from_elsewhere_or_to_nothing_reveal_nothing() {
+    let now = peerline_sim::epoch();
+    let mut agent = Agent::new(Config::default());
+    agent.add_server(
+        now,
+        Server {
+            url: String::new(),
+            address: address(STUN),
+        },
+    );
+    agent.add_local_address(now, address("192.168.0.2:1000"), Transport::Udp);
+    agent.finish_gathering(now);
+    let mut out = Vec::new();
+    let transmit = agent.poll_transmit(now, &mut out).expect("it asks");
+    let answer = |to: &[u8], mapped: &str| {
+        let request = Message::parse(to).expect("a request");
+        let mut answer = Vec::new();
+        MessageBuilder::success(&mut answer, &request).attribute(XorMappedAddress(address(mapped)));
+        answer
+    };
+    let receive = |agent: &mut Agent, from: &str, bytes: &[u8]| {
+        let five_tuple = FiveTuple::udp(transmit.five_tuple.local, address(from));
+        agent.handle_datagram(
+            now,
+            Datagram {
+                five_tuple,
+                ecn: None,
+                payload: bytes.into(),
+            },
+        );
+        std::iter::from_fn(|| agent.poll_event())
+            .filter(|event| matches!(event, Event::LocalCandidate(_)))
+            .count()
+    };
+    let right = answer(&out, "203.0.113.1:1000");
+    assert_eq!(
+        receive(&mut agent, "198.51.100.2:3478", &right),
+        1,
+        "the host candidate alone"
+    );
+    let mut forged = right.clone();
+    forged[19] ^= 1;
+    assert_eq!(receive(&mut agent, STUN, &forged), 0);
+    for nowhere in ["0.0.0.0:1000", "224.0.0.1:1000", "203.0.113.1:0"] {
+        let mut other = Agent::new(Config::default());
+        other.add_server(
+            now,
+            Server {
+                url: String::new(),
+                address: address(STUN),
+            },
+        );
+        other.add_local_address(now, address("192.168.0.2:1000"), Transport::Udp);
+        other.finish_gathering(now);
+        let mut asked = Vec::new();
+        assert!(other.poll_transmit(now, &mut asked).is_some());
+        assert_eq!(receive(&mut other, STUN, &answer(&asked, nowhere)), 1, "{nowhere}");
+        assert_eq!(
+            other.gathering_state(),
+            GatheringState::Complete,
+            "the server has had its chance"
+        );
+    }
+    assert_eq!(receive(&mut agent, STUN, &right), 1);
+    assert_eq!(receive(&mut agent, STUN, &right), 0, "only once");
+}
