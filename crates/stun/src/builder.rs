@@ -94,6 +94,12 @@ impl<'a> MessageBuilder<'a> {
         self.append(T::TYPE, |out| attribute.encode(transaction_id, out))
     }
 
+    /// Adds an attribute of any type whose value, without padding, is what `fill` appends: for values that are best
+    /// written where they belong (DATA).
+    pub fn attribute_with(&mut self, kind: AttributeType, fill: impl FnOnce(&mut Vec<u8>)) -> &mut Self {
+        self.append(kind, fill)
+    }
+
     /// Adds an attribute of any type, given its bytes without padding.
     pub fn raw(&mut self, attribute: RawAttribute<'_>) -> &mut Self {
         self.append(attribute.kind, |out| out.extend_from_slice(attribute.value))
@@ -233,6 +239,15 @@ mod tests {
         let message = Message::parse(&out[7..]).unwrap();
         assert_eq!(message.verify(&key), Ok(Integrity::Sha1));
         assert_eq!(message.verify_fingerprint(), Ok(()));
+    }
+
+    #[test]
+    fn a_value_written_in_place_is_the_same() {
+        let (mut copied, mut written) = (Vec::new(), Vec::new());
+        MessageBuilder::indication(&mut copied, Method::DATA, ID).attribute(Data(b"hello"));
+        MessageBuilder::indication(&mut written, Method::DATA, ID)
+            .attribute_with(AttributeType::DATA, |out| out.extend_from_slice(b"hello"));
+        assert_eq!(copied, written);
     }
 
     #[test]
