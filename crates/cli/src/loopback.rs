@@ -1,6 +1,5 @@
 //! `peerline loopback`: two peers in this process connect over real UDP sockets, and say how.
 
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 use peerline::{
@@ -9,6 +8,8 @@ use peerline::{
 };
 use serde_json::Value;
 use tokio::sync::mpsc;
+
+use crate::host::{now, say};
 
 /// How long the peers may take to connect before the run counts as failed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -90,8 +91,8 @@ pub(crate) async fn run(seconds: f64) -> Result<(), Failure> {
     trace.line("offerer", &format!("received {}", describe(channel.recv().await)));
 
     tokio::time::sleep(MEDIA).await;
-    print("");
-    print("  media, 30 pictures and 50 packets of sound a second   packets       bytes   lost");
+    say("");
+    say("  media, 30 pictures and 50 packets of sound a second   packets       bytes   lost");
     media_table("offerer", &offerer);
     media_table("answerer", &answerer);
     drop(films);
@@ -100,14 +101,14 @@ pub(crate) async fn run(seconds: f64) -> Result<(), Failure> {
     let throughput = bulk(&channel, &remote, Duration::from_secs_f64(seconds)).await?;
 
     let percentile = |percent: usize| round_trips[PINGS * percent / 100].as_secs_f64() * 1e3;
-    print("");
+    say("");
     for (what, figure, unit) in [
         ("set-up, until the channel is open", set_up.as_secs_f64() * 1e3, "ms"),
         ("round trip of 64 bytes, median", percentile(50), "ms"),
         ("round trip of 64 bytes, 99 %", percentile(99), "ms"),
         ("throughput, messages of 64 KiB", throughput / 1e6, "Mbit/s"),
     ] {
-        print(&format!("  {what:<34} {figure:>10.3} {unit}"));
+        say(&format!("  {what:<34} {figure:>10.3} {unit}"));
     }
 
     offerer.close();
@@ -162,7 +163,7 @@ fn media_table(name: &str, pc: &PeerConnection) {
     let inbound = |one: &&Value| one["type"] == "inbound-rtp";
     for one in stats.as_array().into_iter().flatten().filter(inbound) {
         let number = |key: &str| one[key].as_i64().unwrap_or_default();
-        print(&format!(
+        say(&format!(
             "  {:<52} {:>8} {:>11} {:>6}",
             format!("{name} received {}", text(&one["kind"])),
             number("packetsReceived"),
@@ -326,17 +327,6 @@ struct Trace {
 impl Trace {
     fn line(&self, side: &str, text: &str) {
         let milliseconds = self.started.elapsed().as_secs_f64() * 1e3;
-        print(&format!("{milliseconds:>9.2} ms  {side:<8}  {text}"));
+        say(&format!("{milliseconds:>9.2} ms  {side:<8}  {text}"));
     }
-}
-
-/// Prints a line. Whoever reads may stop reading, as `head` does: no reason to fail.
-fn print(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
-}
-
-/// The program is a driver: it may ask for the time.
-#[allow(clippy::disallowed_methods)]
-fn now() -> Instant {
-    Instant::now()
 }

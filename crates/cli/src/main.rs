@@ -2,12 +2,20 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use film::Program;
+use recording::Archive;
 use tracing_subscriber::EnvFilter;
+use whip::Endpoint;
 
+mod film;
+mod host;
 mod loopback;
+mod recording;
 mod serve;
+mod whip;
 
 /// WebRTC in Rust, to be seen working: every protocol written from scratch.
 #[derive(Parser)]
@@ -33,8 +41,14 @@ enum Command {
         #[arg(required = true, num_args = 1..=2)]
         files: Vec<PathBuf>,
         /// Begin again at the end.
-        #[arg(long)]
+        #[arg(long, visible_alias = "loop")]
         repeat: bool,
+        /// Publish it by WHIP to this endpoint, such as `http://127.0.0.1:8080/whip/film`, instead of serving it.
+        #[arg(long, value_name = "URL", conflicts_with_all = ["listen", "udp_port"])]
+        to: Option<String>,
+        /// What the endpoint asks for: `Authorization: Bearer TOKEN`.
+        #[arg(long, env = "PEERLINE_TOKEN", hide_env_values = true)]
+        token: Option<String>,
         #[command(flatten)]
         options: serve::Options,
     },
@@ -42,6 +56,12 @@ enum Command {
     Record {
         /// The folder for the files; it is made if it is not there.
         folder: PathBuf,
+        /// Record what this endpoint plays by WHEP, such as `http://127.0.0.1:8080/whep/film`, instead of serving.
+        #[arg(long, value_name = "URL", conflicts_with_all = ["listen", "udp_port"])]
+        from: Option<String>,
+        /// What the endpoint asks for: `Authorization: Bearer TOKEN`.
+        #[arg(long, env = "PEERLINE_TOKEN", hide_env_values = true)]
+        token: Option<String>,
         #[command(flatten)]
         options: serve::Options,
     },
@@ -71,13 +91,31 @@ fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match arguments.command {
             Command::Serve { options, token } => serve::run(options, token).await,
-            Command::Play { files, repeat, options } => {
-                let program = serve::Program::new(files, repeat)?;
-                serve::play(options, program).await
+            Command::Play {
+                files,
+                repeat,
+                to,
+                token,
+                options,
+            } => {
+                let program = Program::new(files, repeat)?;
+                match to {
+                    Some(url) => whip::publish::run(&program, &Endpoint::new(&url, token)?).await,
+                    None => serve::play(options, program).await,
+                }
             }
-            Command::Record { folder, options } => {
-                let archive = serve::Archive::new(&folder)?;
-                serve::record(options, archive).await
+            Command::Record {
+                folder,
+                from,
+                token,
+                options,
+            } => {
+                let endpoint = from.map(|url| Endpoint::new(&url, token)).transpose()?;
+                let archive = Arc::new(Archive::new(&folder)?);
+                match endpoint {
+                    Some(endpoint) => whip::watch::run(&archive, &endpoint).await,
+                    None => serve::record(options, archive).await,
+                }
             }
             Command::Loopback { seconds } => loopback::run(seconds).await,
         }

@@ -2,22 +2,14 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use common::{SDP, Server, complete_offer, peer, soon};
+use common::{Folder, SDP, Server, complete_offer, fixture, peer, soon};
 use peerline::{
     MediaFrame, MediaKind, PeerConnection, SessionDescription, TrackSource, TransceiverDirection, TransceiverInit,
 };
 use peerline_recorder::{Player, PlayerOptions};
-
-fn fixture(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../rtp/tests/files")
-        .join(name);
-    path.to_str().expect("UTF-8").to_owned()
-}
 
 async fn connect(server: &Server, path: &str, pc: &PeerConnection) -> String {
     let offer = complete_offer(pc).await;
@@ -59,8 +51,8 @@ async fn a_file_is_played_to_whoever_connects() {
 
 #[tokio::test]
 async fn what_comes_is_recorded() {
-    let folder = Folder(std::env::temp_dir().join(format!("peerline-record-{}", std::process::id())));
-    let mut server = Server::run(&["record", folder.0.to_str().expect("UTF-8")]);
+    let folder = Folder::new("record");
+    let mut server = Server::run(&["record", folder.text()]);
     let pc = peer().await;
     let mut films = Vec::new();
     for (kind, mime_type, name) in [
@@ -123,14 +115,5 @@ async fn what_comes_is_recorded() {
             "{name}: {text}"
         );
         assert!((0.5..2.0).contains(&value("duration=")), "{name}: {text}");
-    }
-}
-
-/// A folder of a test, removed at its end.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -8,8 +8,9 @@ use peerline::{
     TransceiverId,
 };
 
-use super::forward::{Intake, Outlet, now};
+use super::forward::{Intake, Outlet};
 use super::visitors::Attendant;
+use crate::host::now;
 
 /// The protocol of a channel for statistics.
 const STATS: &str = "stats";

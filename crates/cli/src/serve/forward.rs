@@ -13,6 +13,8 @@ use peerline_rtp::Serial16;
 use peerline_rtp::forward::{PictureRewriter, Rewriter};
 use peerline_rtp::payload::Format;
 
+use crate::recording::codecs_of;
+
 /// What comes from a receiver: which codecs, and which layers of simulcast.
 pub(super) struct Intake {
     kind: MediaKind,
@@ -308,18 +310,4 @@ impl Outlet {
         self.routes.insert(payload_type, route);
         route
     }
-}
-
-/// What a receiver was agreed to receive.
-pub(super) fn codecs_of(receiver: &RtpReceiver) -> Vec<RtpCodecParameters> {
-    receiver
-        .parameters()
-        .map(|parameters| parameters.codecs)
-        .unwrap_or_default()
-}
-
-/// The program is a driver: it may ask for the time.
-#[allow(clippy::disallowed_methods)]
-pub(super) fn now() -> Instant {
-    Instant::now()
 }

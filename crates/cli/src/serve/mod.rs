@@ -10,8 +10,9 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 use peerline::{Endpoint, Error};
 
-pub(crate) use film::Program;
-pub(crate) use recording::Archive;
+use crate::film::Program;
+use crate::host::Interruption;
+use crate::recording::Archive;
 use visitors::{Role, Visitors};
 
 mod echo;
@@ -55,12 +56,13 @@ pub(crate) async fn play(options: Options, program: Program) -> Result<(), Box<d
 }
 
 /// Records whoever connects until interrupted.
-pub(crate) async fn record(options: Options, archive: Archive) -> Result<(), Box<dyn std::error::Error>> {
-    serve(options, None, Role::Record(Arc::new(archive))).await
+pub(crate) async fn record(options: Options, archive: Arc<Archive>) -> Result<(), Box<dyn std::error::Error>> {
+    serve(options, None, Role::Record(archive)).await
 }
 
 async fn serve(options: Options, token: Option<String>, role: Role) -> Result<(), Box<dyn std::error::Error>> {
     let listen = options.listen;
+    let interruption = Interruption::listen();
     let endpoint = options.udp_port.map(endpoint).transpose()?;
     let listener = tokio::net::TcpListener::bind(listen)
         .await
@@ -71,7 +73,7 @@ async fn serve(options: Options, token: Option<String>, role: Role) -> Result<()
     let server = axum::serve(listener, router(&visitors, token.as_deref())).with_graceful_shutdown({
         let visitors = visitors.clone();
         async move {
-            interrupted().await;
+            interruption.happened().await;
             visitors.dismiss().await;
             let _ = over.send(());
         }
@@ -132,34 +134,4 @@ fn cannot_listen(listen: SocketAddr, error: &std::io::Error) -> String {
         _ => "choose another address with --listen",
     };
     format!("cannot listen on {listen}: {error}\n  {advice}")
-}
-
-/// Ready on Ctrl-C, and where there are such things, on SIGTERM.
-async fn interrupted() {
-    let ctrl_c = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            // Without a signal handler the server ends with its process.
-            std::future::pending::<()>().await;
-        }
-    };
-    tokio::select! {
-        () = ctrl_c => {}
-        () = terminated() => {}
-    }
-}
-
-#[cfg(unix)]
-async fn terminated() {
-    let signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-    match signal {
-        Ok(mut signal) => {
-            signal.recv().await;
-        }
-        Err(_) => std::future::pending().await,
-    }
-}
-
-#[cfg(not(unix))]
-async fn terminated() {
-    std::future::pending().await
 }

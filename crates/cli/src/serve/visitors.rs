@@ -11,8 +11,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, Sleep, timeout};
 
 use super::echo::EchoPeer;
-use super::film::{FilmPeer, Program};
-use super::recording::{Archive, RecordingPeer};
+use super::film::FilmPeer;
+use super::recording::RecordingPeer;
+use crate::film::Program;
+use crate::recording::Archive;
 
 /// Visitors served at once: each may have sockets of its own.
 const MAX_VISITORS: u32 = 1_000;

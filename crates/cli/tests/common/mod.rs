@@ -40,6 +40,83 @@ pub(crate) async fn until(what: &str, mut look: impl FnMut() -> Result<(), Strin
     panic!("{what}: {last}");
 }
 
+/// A file of the tests of `peerline-rtp`.
+pub(crate) fn fixture(name: &str) -> String {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../rtp/tests/files")
+        .join(name);
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+/// A folder of a test, removed at its end.
+pub(crate) struct Folder(pub(crate) std::path::PathBuf);
+
+impl Folder {
+    pub(crate) fn new(name: &str) -> Self {
+        Self(std::env::temp_dir().join(format!("peerline-{name}-{}", std::process::id())))
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        self.0.to_str().expect("UTF-8")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Another command of the program, which ends by itself or by a signal. Dropping it ends it.
+pub(crate) struct Run(pub(crate) Child);
+
+impl Run {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let process = std::process::Command::new(env!("CARGO_BIN_EXE_peerline"))
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        Self(process.expect("the program starts"))
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        signal(&self.0, name);
+    }
+
+    /// Waits for its end: whether it succeeded, and what it printed.
+    pub(crate) async fn ended(mut self) -> (bool, String) {
+        let mut status = None;
+        until("the program ends", || {
+            status = self.0.try_wait().expect("it was started");
+            status.map(|_| ()).ok_or_else(|| "it runs".into())
+        })
+        .await;
+        let mut text = String::new();
+        let (mut stdout, mut stderr) = (
+            self.0.stdout.take().expect("piped"),
+            self.0.stderr.take().expect("piped"),
+        );
+        std::io::Read::read_to_string(&mut stdout, &mut text).expect("text");
+        std::io::Read::read_to_string(&mut stderr, &mut text).expect("text");
+        (status.expect("it ended").success(), text)
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn signal(process: &Child, name: &str) {
+    let status = std::process::Command::new("kill")
+        .args([format!("-{name}"), process.id().to_string()])
+        .status();
+    assert!(status.expect("kill runs").success());
+}
+
 /// The program, serving on a free port. Dropping it ends it.
 pub(crate) struct Server {
     pub(crate) process: Child,
@@ -89,10 +166,7 @@ impl Server {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let status = std::process::Command::new("kill")
-            .args([format!("-{name}"), self.process.id().to_string()])
-            .status();
-        assert!(status.expect("kill runs").success());
+        signal(&self.process, name);
     }
 
     pub(crate) async fn request(

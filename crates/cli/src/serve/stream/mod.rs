@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 use peerline::{MediaKind, PeerConnection, ReceiveMode, RtpCodec, RtpReceiver, RtpSender};
 
-use super::forward::{Intake, Outlet, now};
+use super::forward::{Intake, Outlet};
 use super::reply::Refused;
+use crate::host::now;
 
 pub(super) mod publisher;
 pub(super) mod viewer;
