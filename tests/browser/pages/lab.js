@@ -95,6 +95,7 @@ const lab = {
 
 class Channel {
   inbox = [];
+  ended = false;
 
   constructor(dc) {
     this.dc = dc;
@@ -105,7 +106,10 @@ class Channel {
     };
     dc.onopen = () => lab.note("open", dc.label);
     dc.onclosing = () => lab.note("closing", dc.label);
-    dc.onclose = () => lab.note("closed", dc.label);
+    dc.onclose = () => {
+      lab.note("closed", dc.label);
+      this.ended = true;
+    };
     dc.onerror = ({ error }) => lab.note("error", dc.label, error);
   }
 
@@ -114,8 +118,9 @@ class Channel {
     if (this.dc.readyState !== "open") throw new Error(`${this.dc.label} is ${this.dc.readyState}`);
   }
 
+  /** After its last message: a channel may be closed before the events of what came on it have been fired. */
   async closed() {
-    await until(() => this.dc.readyState === "closed", this.dc, "close");
+    await until(() => this.ended, this.dc, "close");
   }
 
   /** The next message as it came: a string or an ArrayBuffer. */

@@ -268,9 +268,10 @@ impl ReceiveStream {
     /// What is in a redundant packet (RFC 2198), in order: perhaps what was lost before it.
     fn on_redundant(&mut self, packet: &IncomingPacket, codecs: &Codecs) {
         let mut recovered = std::mem::take(&mut self.recovered);
+        let goes_on = self.red.goes_on_in(&packet.payload, packet.timestamp);
         let _ = self.red.push(&packet.payload, packet.timestamp, &mut recovered);
         let again = recovered.iter().filter(|payload| payload.redundant).count() as u64;
-        if self.lost <= again {
+        if goes_on || self.lost <= again {
             self.lost = 0;
         }
         for Recovered {

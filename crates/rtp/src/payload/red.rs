@@ -188,6 +188,21 @@ impl RedDepacketizer {
         }
         Ok(())
     }
+
+    /// True if this payload goes on from what was given out last: it repeats that, or begins as much later as its own blocks are
+    /// apart. Whatever packets are missing in between, they carried nothing (as those do that a sender tries the path with).
+    /// Ask before [`push`](Self::push).
+    #[must_use]
+    pub fn goes_on_in(&self, payload: &Bytes, timestamp: u32) -> bool {
+        let Some((newest, blocks)) = self.newest.zip(blocks(payload).ok()) else {
+            return false;
+        };
+        let mut times = blocks.map(|block| Serial32(timestamp).sub(block.timestamp_offset.into()));
+        let (Some(first), Some(second)) = (times.next(), times.next()) else {
+            return false;
+        };
+        !newest.precedes(first) || first.0.wrapping_sub(newest.0) == second.0.wrapping_sub(first.0)
+    }
 }
 
 #[cfg(test)]
@@ -198,6 +213,22 @@ mod tests {
 
     fn frame(byte: u8, len: usize) -> Bytes {
         vec![byte; len].into()
+    }
+
+    #[test]
+    fn packets_that_carried_nothing_are_not_missed() {
+        let mut red = RedPacketizer::new(OPUS, 1);
+        let payloads =
+            [0, 1, 2, 3, 4].map(|number| red.wrap(&frame(number, 10), u32::from(number) * 960, 100).to_bytes());
+        let mut depacketizer = RedDepacketizer::new();
+        assert!(!depacketizer.goes_on_in(&payloads[1], 960), "nothing was before it");
+        let mut out = VecDeque::new();
+        depacketizer.push(&payloads[1], 960, &mut out).unwrap();
+        assert!(depacketizer.goes_on_in(&payloads[2], 1920));
+        assert!(depacketizer.goes_on_in(&payloads[3], 2880), "2 is in it, as far from 1");
+        assert!(!depacketizer.goes_on_in(&payloads[4], 3840), "2 is missing");
+        assert!(!depacketizer.goes_on_in(&frame(OPUS.0, 1), 1920), "nothing is repeated");
+        assert!(!depacketizer.goes_on_in(&Bytes::new(), 1920));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Sound each way, in each codec that both sides have.
 
 use super::film::{Clip, Film};
-use super::{open, page_adds, rust_adds, rust_receives, stats, tracks, watch};
-use crate::session::{Session, Side};
-use peerline::{RtpTransceiver, StatsKind, TransceiverDirection};
+use super::{open, page_adds, rust_adds, rust_receives, stats, track_of, tracks, watch};
+use crate::relay::Relay;
+use crate::session::{Session, Side, within};
+use peerline::{ExtensionKind, MediaKind, ReceiveMode, RtpTransceiver, StatsKind, TransceiverDirection};
 use peerline_browser_tests::Browser;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 crate::scenarios! {
     each_codec_from_a_page_that_offers
@@ -14,9 +16,10 @@ crate::scenarios! {
     each_codec_to_a_page_that_answers
     ; only chromium:
     redundant_sound_to_a_page
+    redundant_sound_from_a_page
 }
 
-const CODECS: [Clip; 2] = [Clip::OPUS, Clip::PCMU];
+const CODECS: [Clip; 4] = [Clip::OPUS, Clip::PCMU, Clip::PCMA, Clip::G722];
 
 async fn each_codec_from_a_page_that_offers(browser: Browser) {
     let mut session = open(browser).await;
@@ -49,8 +52,20 @@ async fn assert_whole(session: &mut Session) {
             steps.collect::<Vec<_>>()
         );
         let folder = watch::Folder::new();
-        let duration = watch::duration(&watch::record(&folder, clip.mime_type, &frames)).as_secs_f64();
-        assert!((1.95..2.05).contains(&duration), "{duration}");
+        let file = watch::record(&folder, clip.mime_type, &frames);
+        let duration = watch::duration(&file).as_secs_f64();
+        assert!((1.95..2.05).contains(&duration), "{clip:?}: {duration}");
+        let peak = watch::peak(&file);
+        assert!(peak > -50.0, "{clip:?}: {peak} dB");
+        // The level that the page says it has (RFC 6464) is that of sound, some of the time.
+        let levels = frames
+            .iter()
+            .filter_map(|frame| frame.extensions.get(ExtensionKind::AudioLevel));
+        let loudest = levels.map(|level| level[0] & 127).min();
+        assert!(
+            loudest.is_some_and(|level| level < 60),
+            "{clip:?}: {loudest:?} dB below full scale"
+        );
     }
 }
 
@@ -93,8 +108,7 @@ async fn assert_heard(session: &mut Session) -> Value {
     inbound
 }
 
-/// Opus with the packet before in each packet (RFC 2198). The other way, Chromium agrees on it and sends Opus alone, to itself
-/// as well.
+/// Opus with the packet before in each packet (RFC 2198).
 async fn redundant_sound_to_a_page(browser: Browser) {
     let mut session = open(browser).await;
     let film = Film::play(Clip::RED);
@@ -106,4 +120,39 @@ async fn redundant_sound_to_a_page(browser: Browser) {
         _ => None,
     });
     assert!(codecs.iter().any(|codec| codec == "audio/red"), "{codecs:?}");
+}
+
+/// Each packet has the one before, too: at 5 % loss, only two in a row make a gap.
+async fn redundant_sound_from_a_page(browser: Browser) {
+    let mut session = Session::open_behind(Relay::new(Duration::from_millis(10)), browser, "media.html").await;
+    session.page.eval("media.start()");
+    let arguments = [json!("audio"), json!("sendonly"), json!(["red", "opus"])];
+    session.page.call("media.add", &arguments);
+    session.connect(Side::Page).await;
+    let track = track_of(&mut session, MediaKind::Audio).await;
+    let codecs = track.receiver.parameters().expect("the transceiver lives").codecs;
+    let red = codecs.iter().find(|codec| codec.codec.mime_type == "audio/red");
+    let red = red.expect("it was negotiated").payload_type;
+
+    let frames = watch::frames(&track.receiver, 100).await;
+    watch::assert_gapless(&frames);
+    assert_eq!(watch::codec_of(&track.receiver, &frames[0]), "audio/opus");
+    let folder = watch::Folder::new();
+    let file = watch::record(&folder, "audio/opus", &frames);
+    assert!((1.95..2.05).contains(&watch::duration(&file).as_secs_f64()));
+    assert!(watch::peak(&file) > -50.0);
+
+    let relay = session.relay.as_ref().expect("it was given");
+    relay.lose(50);
+    let frames = watch::frames(&track.receiver, 400).await;
+    let gaps = frames.iter().filter(|frame| frame.follows_gap).count();
+    assert!(relay.lost() > 10, "{}", relay.lost());
+    assert!(gaps <= 5, "{gaps} gaps; {} datagrams lost", relay.lost());
+    relay.lose(0);
+
+    track.receiver.set_mode(ReceiveMode::Packets);
+    for _ in 0..20 {
+        let packet = within("packets", track.receiver.recv_packet()).await;
+        assert_eq!(packet.expect("the track goes on").payload_type, red);
+    }
 }

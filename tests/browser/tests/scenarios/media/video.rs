@@ -21,7 +21,7 @@ crate::scenarios! {
 }
 
 /// The codecs for pictures that a browser has.
-fn codecs(browser: Browser) -> &'static [Clip] {
+pub(crate) fn codecs(browser: Browser) -> &'static [Clip] {
     match browser {
         Browser::Chromium => &[Clip::VP8, Clip::VP9, Clip::H264, Clip::AV1],
         // Its H.264 is a download.

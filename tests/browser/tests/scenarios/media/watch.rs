@@ -61,6 +61,14 @@ impl Drop for Folder {
 /// Records the frames of one track into a file in `folder`.
 pub(crate) fn record(folder: &Folder, mime_type: &str, frames: &[IncomingFrame]) -> PathBuf {
     let name = mime_type.split_once('/').expect("a MIME type").1;
+    if name == "G722" {
+        // A byte stream of it is a file, too.
+        let payloads: Vec<u8> = frames.iter().flat_map(|frame| frame.payload.clone()).collect();
+        let path = folder.0.join("page.g722");
+        std::fs::create_dir_all(&folder.0).expect("a folder");
+        std::fs::write(&path, payloads).expect("a file");
+        return path;
+    }
     let codec = Codec::from_encoding_name(name).expect("there is a file for it");
     let options = RecorderOptions {
         video: VideoFile::Ivf,
@@ -94,6 +102,9 @@ pub(crate) fn numbers(file: &Path) -> Vec<u8> {
         .args([
             "-fps_mode",
             "passthrough",
+            // Two pictures may be a millisecond apart.
+            "-enc_time_base",
+            "1:90000",
             "-vf",
             "scale=5:2:flags=area",
             "-pix_fmt",
@@ -125,6 +136,25 @@ fn number(picture: &[u8; 30]) -> u8 {
     let brightest = (0..3).max_by_key(|&part| colour[part]);
     assert_eq!(brightest, Some(usize::from(number % 3)), "{picture:?}");
     number
+}
+
+/// How loud the loudest sample of a file is, as ffmpeg decodes it, in dB below full scale.
+pub(crate) fn peak(file: &Path) -> f64 {
+    let output = Command::new("ffmpeg")
+        .args(["-v", "error", "-i"])
+        .arg(file)
+        .args(["-ac", "1", "-f", "s16le", "-"])
+        .output()
+        .expect("ffmpeg: apt-get install ffmpeg");
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && complaints.is_empty(),
+        "{}: {complaints}",
+        file.display()
+    );
+    let (samples, _) = output.stdout.as_chunks::<2>();
+    let loudest = samples.iter().map(|sample| i16::from_le_bytes(*sample).unsigned_abs());
+    20.0 * (f64::from(loudest.max().unwrap_or(0)) / 32768.0).log10()
 }
 
 /// The duration that ffprobe reads in a file.
