@@ -833,3 +833,44 @@ fn a_call_without_trickling_connects() {
         (0..2).all(|who| lab.peer(who).connection_state() == ConnectionState::Connected)
     });
 }
+
+/// "The "a=msid" line or lines MUST stay the same … regardless of changes to the transceiver's direction or track" (RFC 8829
+/// §5.2.2), and so do the SSRCs, as Chromium's do: it shows nothing of a stream that is named again after it was not.
+#[test]
+fn what_was_sent_stays_named_while_it_is_not_sent() {
+    let (mut alice, mut bob, now) = pair();
+    let names = |sdp: &str| -> Vec<String> {
+        let lines = sdp.lines();
+        let named = lines.filter(|line| line.starts_with("a=msid:") || line.starts_with("a=ssrc"));
+        named.map(str::to_owned).collect()
+    };
+    let init = TransceiverInit {
+        direction: TransceiverDirection::SendOnly,
+        streams: vec!["stream".into()],
+        ..TransceiverInit::default()
+    };
+    let id = alice
+        .add_transceiver(now, track("camera", MediaKind::Video), init)
+        .expect("it is added");
+    let (offer, answer) = exchange(now, &mut alice, &mut bob);
+    let first = names(&offer);
+    assert_eq!(first.len(), 6, "{offer}");
+    assert_eq!(names(&answer), [""; 0]);
+    for direction in [
+        TransceiverDirection::Inactive,
+        TransceiverDirection::RecvOnly,
+        TransceiverDirection::SendOnly,
+    ] {
+        alice.set_direction(now, id, direction).expect("it is not stopped");
+        let (offer, _) = exchange(now, &mut alice, &mut bob);
+        assert_eq!(names(&offer), first);
+        alice
+            .set_direction(now, id, TransceiverDirection::Inactive)
+            .expect("it is not stopped");
+        let (_, answer) = exchange(now, &mut bob, &mut alice);
+        assert_eq!(names(&answer), first);
+    }
+    alice.stop_transceiver(now, id).expect("it lives");
+    let (offer, _) = exchange(now, &mut alice, &mut bob);
+    assert_eq!(names(&offer), [""; 0]);
+}

@@ -163,7 +163,10 @@ impl Connection {
             codecs,
             extensions,
             layers,
-            sender: wanted.sends().then_some(&transceiver.sender),
+            sender: self
+                .negotiation
+                .names_sender(transceiver)
+                .then_some(&transceiver.sender),
             cname: self.transceivers.cname(),
             reduced_size: section.has::<RtcpRsize>(),
             is_first_offer: false,

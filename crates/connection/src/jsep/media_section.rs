@@ -21,7 +21,7 @@ pub(super) struct Content<'a> {
     pub(super) codecs: Vec<RtpCodecParameters>,
     pub(super) extensions: Vec<Extension>,
     pub(super) layers: Layers,
-    /// The sender, if the transceiver is to send.
+    /// The sender, if the transceiver is to send, or has been.
     pub(super) sender: Option<&'a Sender>,
     pub(super) cname: &'a str,
     pub(super) reduced_size: bool,
@@ -60,8 +60,9 @@ impl Negotiation {
         codecs::write(&mut media, &content.codecs);
         simulcast::write(&mut media, &content.layers);
         if let Some(sender) = content.sender
-            && content.direction.sends()
             && content.layers.send.is_empty()
+            // Layers have other names, also while they are not sent.
+            && (content.direction.sends() || sender.encodings.len() < 2)
         {
             let has_rtx = content.codecs.iter().any(|codec| codec.codec.is("rtx"));
             write_sources(&mut media, sender, content.cname, has_rtx);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use peerline_ice as ice;
 use peerline_sdp as sdp;
-use peerline_sdp::attribute::{Direction, ExtMapAllowMixed, Group, RtcpRsize, SctpPort, Setup, SimulcastStream};
+use peerline_sdp::attribute::{Direction, ExtMapAllowMixed, Group, Msid, RtcpRsize, SctpPort, Setup, SimulcastStream};
 use peerline_sdp::{MediaDescription, Section as _};
 
 use super::choose::Choice;
@@ -178,7 +178,7 @@ impl Draft<'_> {
                 send: offered_layers(&transceiver.sender, direction),
                 receive: negotiation.received_layers(transceiver, direction, config.max_simulcast_layers),
             },
-            sender: direction.sends().then_some(&transceiver.sender),
+            sender: negotiation.names_sender(transceiver).then_some(&transceiver.sender),
             cname: connection.transceivers.cname(),
             // "The "a=rtcp-rsize" line MUST NOT be added unless present in the most recent answer" (RFC 8829 §5.2.2).
             reduced_size: answered.is_none_or(|(_, media)| media.has::<RtcpRsize>()),
@@ -253,6 +253,15 @@ impl Negotiation {
         };
         let media = answer.section_of(transceiver).filter(|media| !media.is_rejected())?;
         Some((answer.parsed(), media))
+    }
+
+    /// True if a description is to say what the transceiver sends, or has sent: "the "a=msid" line or lines MUST stay the same if
+    /// they are present in the current description, regardless of changes to the transceiver's direction or track" (RFC 8829
+    /// §5.2.2, §5.3.2). So do the names of its streams: Chromium ends those that are not named, and shows nothing of one that
+    /// is named again.
+    pub(super) fn names_sender(&self, transceiver: &TransceiverSlots) -> bool {
+        let current = || self.current.local.as_ref()?.section_of(transceiver);
+        transceiver.wanted().sends() || current().is_some_and(|media| media.has::<Msid>())
     }
 
     /// The layers that the peer sends now: an offer that did not name them would end its simulcast.

@@ -87,12 +87,7 @@ async fn tracks_come_and_go(browser: Browser) {
         .set_direction(TransceiverDirection::SendOnly)
         .expect("it is not stopped");
     session.negotiate(Side::Rust).await;
-    // Its video element stays dark in Chromium, which decodes the pictures.
-    session
-        .pump("the page to decode pictures", |session| {
-            page_sum(session, "inbound-rtp", MediaKind::Video, "framesDecoded") >= 10
-        })
-        .await;
+    shown(&mut session, 1, 10, 8).await;
     let transceivers = session.pc.transceivers().len();
 
     // A section that is stopped is used again for another.
