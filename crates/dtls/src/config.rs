@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustls::crypto::CryptoProvider;
 
 use crate::certificate::{Certificate, Fingerprint};
-use crate::wire::{CipherSuite, NamedGroup, SrtpProfile};
+use crate::wire::{CipherSuite, NamedGroup, ProtocolVersion, SrtpProfile};
 
 /// Which side of the handshake a connection plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,16 +17,24 @@ pub enum Role {
     Server,
 }
 
-/// The default cryptography of handshakes, made once a process: rustls's `ring` provider, or its `aws-lc-rs` provider with the
-/// feature of that name, whose X25519 takes half the time.
+/// The default cryptography of handshakes, made once a process: rustls's `ring` provider with X25519MLKEM768 before its own groups,
+/// or, with the feature of that name, its `aws-lc-rs` provider, whose X25519 takes half the time.
 #[must_use]
 pub fn default_provider() -> Arc<CryptoProvider> {
+    #[cfg(not(feature = "aws-lc-rs"))]
+    use crate::hybrid::X25519MLKEM768;
     #[cfg(feature = "aws-lc-rs")]
-    use rustls::crypto::aws_lc_rs as provider;
+    use rustls::crypto::aws_lc_rs::{self as provider, kx_group::X25519MLKEM768};
     #[cfg(not(feature = "aws-lc-rs"))]
     use rustls::crypto::ring as provider;
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    PROVIDER.get_or_init(|| Arc::new(provider::default_provider())).clone()
+    let make = || {
+        let mut provider = provider::default_provider();
+        provider.kx_groups.retain(|group| group.name() != X25519MLKEM768.name());
+        provider.kx_groups.insert(0, X25519MLKEM768);
+        Arc::new(provider)
+    };
+    PROVIDER.get_or_init(make).clone()
 }
 
 /// Whether the master secret is bound to the whole handshake (RFC 7627). Everyone in WebRTC can do it.
@@ -51,17 +59,24 @@ pub struct Config {
     /// handshake holds before it trusts the peer (see `Connection::set_remote_fingerprints`). Default: none.
     pub remote_fingerprints: Vec<Fingerprint>,
 
+    /// The oldest version to speak: DTLS 1.2 or 1.3. Default: 1.2, which RFC 8827 §6.5 requires.
+    pub min_version: ProtocolVersion,
+    /// The newest version to speak: DTLS 1.2 or 1.3. The best that both sides have is taken. Default: 1.2.
+    pub max_version: ProtocolVersion,
     /// Cipher suites, best first; those the provider lacks are left out. Default: AES-128-GCM (which RFC 8827 §6.5
-    /// requires), ChaCha20-Poly1305, AES-256-GCM, each with ECDSA before RSA. A server goes by its own order.
+    /// requires), ChaCha20-Poly1305, AES-256-GCM, for DTLS 1.3 and for 1.2, there each with ECDSA before RSA. A server goes by
+    /// its own order.
     pub cipher_suites: Vec<CipherSuite>,
-    /// Key exchange groups, best first; those the provider lacks are left out. Default: X25519, P-256, P-384.
+    /// Key exchange groups, best first; those the provider lacks are left out. A client sends a share of the first. Default:
+    /// X25519MLKEM768 (DTLS 1.3 only), X25519, P-256, P-384.
     pub groups: Vec<NamedGroup>,
     /// SRTP profiles, best first (RFC 5764); empty to leave `use_srtp` out. A server goes by its own order.
     /// Default: AEAD_AES_128_GCM, AEAD_AES_256_GCM, AES128_CM_HMAC_SHA1_80, AES128_CM_HMAC_SHA1_32.
     pub srtp_profiles: Vec<SrtpProfile>,
     /// Whether to use extended master secret. Default: [`ExtendedMasterSecret::Preferred`].
     pub extended_master_secret: ExtendedMasterSecret,
-    /// As a server, make the client repeat a cookie before anything is computed for it (RFC 6347 §4.2.1).
+    /// As a server, make the client repeat a cookie before anything is computed for it (RFC 6347 §4.2.1; in DTLS 1.3 by a
+    /// HelloRetryRequest, RFC 9147 §5.1).
     /// Default: false, since ICE has proved the path already, and it costs a round trip.
     pub hello_verify_request: bool,
 
@@ -79,6 +94,10 @@ pub struct Config {
     /// How long a handshake goes on after a fatal alert in plaintext. Anyone can forge those, so the alert counts
     /// only if the handshake is not complete by then. Default: 1 s.
     pub alert_patience: Duration,
+
+    /// After how many records under the same keys new ones are made, in DTLS 1.3. Default: 2^23; RFC 8446 §5.5 allows 2^24.5
+    /// with AES-GCM.
+    pub max_records_per_key: u64,
 
     /// The longest handshake message accepted, in bytes. Default: 64 KiB.
     pub max_handshake_message: usize,
@@ -102,7 +121,12 @@ impl Config {
             certificate,
             provider: default_provider(),
             remote_fingerprints: Vec::new(),
+            min_version: ProtocolVersion::DTLS_1_2,
+            max_version: ProtocolVersion::DTLS_1_2,
             cipher_suites: vec![
+                CipherSuite::AES_128_GCM_SHA256,
+                CipherSuite::CHACHA20_POLY1305_SHA256,
+                CipherSuite::AES_256_GCM_SHA384,
                 CipherSuite::ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
                 CipherSuite::ECDHE_RSA_WITH_AES_128_GCM_SHA256,
                 CipherSuite::ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
@@ -110,7 +134,12 @@ impl Config {
                 CipherSuite::ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
                 CipherSuite::ECDHE_RSA_WITH_AES_256_GCM_SHA384,
             ],
-            groups: vec![NamedGroup::X25519, NamedGroup::SECP256R1, NamedGroup::SECP384R1],
+            groups: vec![
+                NamedGroup::X25519MLKEM768,
+                NamedGroup::X25519,
+                NamedGroup::SECP256R1,
+                NamedGroup::SECP384R1,
+            ],
             srtp_profiles: vec![
                 SrtpProfile::AEAD_AES_128_GCM,
                 SrtpProfile::AEAD_AES_256_GCM,
@@ -124,6 +153,7 @@ impl Config {
             max_timeout: Duration::from_secs(60),
             max_retransmissions: 12,
             alert_patience: Duration::from_secs(1),
+            max_records_per_key: 1 << 23,
             max_handshake_message: 64 * 1024,
             max_messages_ahead: 8,
             max_early_records: 32,

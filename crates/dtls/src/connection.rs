@@ -1,5 +1,6 @@
 //! [`Connection`]: one DTLS connection, from the first hello to the last alert.
 
+mod acks;
 mod alerts;
 mod handshaking;
 #[cfg(test)]
@@ -16,16 +17,17 @@ use alerts::{Doubt, Farewell};
 
 use crate::certificate::{Certificate, Fingerprint};
 use crate::config::{Config, Role};
-use crate::dtls12::client::Client;
-use crate::dtls12::server::Server;
-use crate::dtls12::{Context, Progress, Session};
-use crate::error::ExportError;
+use crate::context::{Context, Progress, Session};
+use crate::error::{ExportError, Fault};
 use crate::event::{CloseReason, Event};
 use crate::flight::Expiry;
+use crate::handshake::Handshake;
 use crate::record_layer::{Discard, Epoch};
 use crate::stats::Stats;
+use crate::wire::ack::{Ack, RecordNumber};
 use crate::wire::alert::{Alert, AlertDescription};
 use crate::wire::record::{ContentType, Record, RecordHeader};
+use crate::wire::unified::{Ciphertext, UnifiedHeader};
 use crate::wire::{CipherSuite, ProtocolVersion, SrtpProfile};
 
 /// One DTLS connection. It is told the time and the datagrams, and does no I/O itself.
@@ -44,7 +46,7 @@ pub struct Connection {
     state: State,
     now: Option<Instant>,
     /// Protected records that came before their keys, or before the Finished that makes them trustworthy.
-    early: VecDeque<Record>,
+    early: VecDeque<Early>,
     /// Early records have a chance now.
     retry_early: bool,
     unread: VecDeque<BytesMut>,
@@ -54,14 +56,30 @@ pub struct Connection {
     farewell: Option<Farewell>,
     /// The peer's certificate has been vouched for and the handshake completed.
     verified: bool,
+    /// When the peer's last flight will have been repeated for the last time.
+    retire_at: Option<Instant>,
     stats: Stats,
 }
 
 enum State {
-    Client(Client),
-    Server(Server),
+    Handshaking(Handshake),
     Connected(Session),
     Closed,
+}
+
+/// A protected record of either version.
+enum Early {
+    Record(Record),
+    Ciphertext(Ciphertext),
+}
+
+impl Early {
+    fn len(&self) -> usize {
+        match self {
+            Self::Record(record) => record.payload.len(),
+            Self::Ciphertext(record) => record.bytes.len(),
+        }
+    }
 }
 
 /// Events that have not been polled, each at most once.
@@ -75,7 +93,7 @@ struct News {
 }
 
 impl Connection {
-    /// The most that [`overhead`](Self::overhead) can be: the record header, GCM's explicit nonce and its tag.
+    /// The most that [`overhead`](Self::overhead) can be: in DTLS 1.2, the record header, GCM's explicit nonce and its tag.
     pub const MAX_OVERHEAD: usize = RecordHeader::LEN + 8 + 16;
 
     /// A connection at its start. A client has its first flight ready; a server waits for one.
@@ -83,10 +101,7 @@ impl Connection {
     pub fn new(mut config: Config, role: Role) -> Self {
         config.mtu = config.mtu.max(Config::MIN_MTU);
         let mut cx = Context::new(config);
-        let state = match role {
-            Role::Client => Client::start(&mut cx).map(State::Client),
-            Role::Server => Server::start(&cx).map(State::Server),
-        };
+        let state = Handshake::start(role, &mut cx);
         let mut connection = Self {
             role,
             cx,
@@ -100,10 +115,11 @@ impl Connection {
             doubt: None,
             farewell: None,
             verified: false,
+            retire_at: None,
             stats: Stats::default(),
         };
         match state {
-            Ok(state) => connection.state = state,
+            Ok(handshake) => connection.state = State::Handshaking(handshake),
             Err(fault) => connection.end(CloseReason::Failed(fault), None),
         }
         connection
@@ -132,13 +148,13 @@ impl Connection {
     /// The version negotiated.
     #[must_use]
     pub fn version(&self) -> Option<ProtocolVersion> {
-        self.session().map(|_| ProtocolVersion::DTLS_1_2)
+        self.session().map(Session::version)
     }
 
     /// The cipher suite negotiated.
     #[must_use]
     pub fn cipher_suite(&self) -> Option<CipherSuite> {
-        self.session().map(|session| session.keys.suite.id)
+        self.session().map(Session::cipher_suite)
     }
 
     /// The SRTP profile negotiated, if the peer has one in common.
@@ -176,13 +192,13 @@ impl Connection {
     #[must_use]
     pub fn overhead(&self) -> usize {
         match self.state {
-            State::Connected(_) => self.cx.records.overhead(Epoch::PROTECTED),
+            State::Connected(_) => self.cx.records.overhead(self.cx.write_epoch),
             _ => Self::MAX_OVERHEAD,
         }
     }
 
-    /// Keying material that only the two sides of this connection know (RFC 5705), for SRTP (RFC 5764 §4.2) with the
-    /// label `EXTRACTOR-dtls_srtp` and no context. An empty context is another than none.
+    /// Keying material that only the two sides of this connection know (RFC 5705; RFC 8446 §7.5), for SRTP (RFC 5764 §4.2) with
+    /// the label `EXTRACTOR-dtls_srtp` and no context. In DTLS 1.2 an empty context is another than none.
     ///
     /// # Errors
     /// [`ExportError`] if the connection is not connected, or label or context are not to be had.
@@ -194,14 +210,13 @@ impl Connection {
     ) -> Result<(), ExportError> {
         self.session()
             .ok_or(ExportError::NotConnected)?
-            .keys
             .export(label.as_bytes(), context, out)
     }
 
     fn session(&self) -> Option<&Session> {
         match &self.state {
             State::Connected(session) => Some(session),
-            State::Client(_) | State::Server(_) | State::Closed => None,
+            State::Handshaking(_) | State::Closed => None,
         }
     }
 
@@ -217,13 +232,9 @@ impl Connection {
         }
         self.cx.config.remote_fingerprints = fingerprints;
         let progress = match self.take_state() {
-            State::Client(client) => client
+            State::Handshaking(handshake) => handshake
                 .on_fingerprints(&mut self.cx)
-                .map(|client| Progress::Next(State::Client(client))),
-            State::Server(server) => server.on_fingerprints(&mut self.cx).map(|progress| match progress {
-                Progress::Next(server) => Progress::Next(State::Server(server)),
-                Progress::Connected(session) => Progress::Connected(session),
-            }),
+                .map(|progress| progress.map(State::Handshaking)),
             state @ (State::Connected(_) | State::Closed) => Ok(Progress::Next(state)),
         };
         self.on_progress(progress);
@@ -251,23 +262,36 @@ impl Connection {
         let now = self.advance_clock(now);
         self.stats.datagrams_received += 1;
         self.stats.bytes_received += datagram.len() as u64;
+        self.retire(now);
         if self.is_closed() {
             self.repeat_farewell();
             return;
         }
-        while !datagram.is_empty() && !self.is_closed() {
-            let Ok(record) = Record::split_off(&mut datagram) else {
-                self.stats.records_malformed += 1;
-                return;
-            };
-            self.on_record(now, record);
+        while let Some(first) = datagram.first()
+            && !self.is_closed()
+        {
+            if UnifiedHeader::begins_with(*first) {
+                let Ok(record) = Ciphertext::split_off(&mut datagram) else {
+                    self.stats.records_malformed += 1;
+                    return;
+                };
+                self.on_ciphertext(now, record);
+            } else {
+                let Ok(record) = Record::split_off(&mut datagram) else {
+                    self.stats.records_malformed += 1;
+                    return;
+                };
+                self.on_record(now, record);
+            }
             self.settle(now);
         }
+        self.schedule_ack(now);
     }
 
     /// Tells the time; to be called when [`poll_timeout`](Self::poll_timeout) has come.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance_clock(now);
+        self.retire(now);
         match self.cx.flight.handle_timeout(now, &self.cx.config) {
             Expiry::NotYet => {}
             Expiry::Retransmit => self.stats.retransmissions += 1,
@@ -288,9 +312,24 @@ impl Connection {
             records,
             config,
             write_epoch,
+            acks,
             ..
         } = &mut self.cx;
         let len = flight.poll_transmit(now, config.mtu, records, out).or_else(|| {
+            let numbers = acks.take(now, max_acked(config, records.overhead(*write_epoch)))?;
+            // Afterwards each record is acknowledged once (RFC 9147 §7); during the handshake, with those of its flight.
+            if *write_epoch >= Epoch::APPLICATION {
+                acks.clear();
+            }
+            records.enclose(*write_epoch, ContentType::ACK, out, |out| {
+                let ack = Ack {
+                    record_numbers: numbers,
+                };
+                ack.encode(&mut Writer::new(out));
+                Some(Ack::LEN + ack.record_numbers.len() * RecordNumber::LEN)
+            })
+        });
+        let len = len.or_else(|| {
             let alert = self.alert.take()?;
             records.enclose(*write_epoch, ContentType::ALERT, out, |out| {
                 alert.encode(&mut Writer::new(out));
@@ -305,7 +344,8 @@ impl Connection {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let doubt = self.doubt.as_ref().map(|doubt| doubt.deadline);
-        self.cx.flight.deadline().into_iter().chain(doubt).min()
+        let acks = self.cx.acks.due();
+        self.cx.flight.deadline().into_iter().chain(doubt).chain(acks).min()
     }
 
     /// The next news.
@@ -338,8 +378,11 @@ impl Connection {
         let len = self
             .cx
             .records
-            .enclose(Epoch::PROTECTED, ContentType::APPLICATION_DATA, out, fill)?;
+            .enclose(self.cx.write_epoch, ContentType::APPLICATION_DATA, out, fill)?;
         self.stats.count_sent(len);
+        if self.cx.records.written() >= self.cx.config.max_records_per_key {
+            self.update_keys();
+        }
         Some(len)
     }
 
@@ -354,7 +397,7 @@ impl Connection {
         }
         match Epoch(record.header.epoch.into()) {
             Epoch::PLAIN => self.on_plaintext(now, &record),
-            Epoch::PROTECTED => self.on_protected(now, record),
+            Epoch::PROTECTED if self.cx.records.epochs.is_none() => self.on_protected(now, record),
             _ => self.stats.records_unexpected += 1,
         }
     }
@@ -365,8 +408,11 @@ impl Connection {
             _ if self.is_connected() => self.stats.records_unexpected += 1,
             ContentType::HANDSHAKE => {
                 self.cx.heard_in = record.header.sequence_number;
-                self.on_fragments(now, Epoch::PLAIN, &record.payload);
+                let processed = self.on_fragments(now, Epoch::PLAIN, &record.payload);
+                self.note_plaintext(processed, &record.header);
             }
+            // What it acknowledges, anyone could say has arrived: it means no more than that something has not.
+            ContentType::ACK if self.cx.records.epochs.is_some() => self.on_hint_of_loss(now),
             ContentType::ALERT => self.on_doubtful_alert(now, &record.payload),
             // What a ChangeCipherSpec says, the epoch of the records after it says as well, and reliably: it may be
             // lost or come early without harm. Only a Finished completes a handshake.
@@ -381,11 +427,7 @@ impl Connection {
         if !trusted || !self.cx.records.can_open() {
             // RFC 6347 §4.1: records of the next epoch may come before the handshake message that leads to it; they
             // may be kept.
-            if self.early.len() < self.cx.config.max_early_records {
-                self.early.push_back(record);
-            } else {
-                self.stats.records_unexpected += 1;
-            }
+            self.keep_early(Early::Record(record));
             return;
         }
         let payload = match self.cx.records.open(record) {
@@ -398,8 +440,60 @@ impl Connection {
             ContentType::APPLICATION_DATA => self.deliver(payload),
             ContentType::ALERT => self.on_alert(&payload),
             ContentType::HANDSHAKE if self.is_connected() => self.on_late_fragments(now, &payload),
-            ContentType::HANDSHAKE => self.on_fragments(now, Epoch::PROTECTED, &payload),
+            ContentType::HANDSHAKE => {
+                self.on_fragments(now, Epoch::PROTECTED, &payload);
+            }
             _ => self.stats.records_unexpected += 1,
+        }
+    }
+
+    fn on_ciphertext(&mut self, now: Instant, record: Ciphertext) {
+        let Some(epochs) = &mut self.cx.records.epochs else {
+            let State::Handshaking(handshake) = &self.state else {
+                return self.stats.records_unexpected += 1;
+            };
+            if !handshake.may_become_13() {
+                return self.stats.records_unexpected += 1;
+            }
+            // RFC 9147 §7.1: an empty ACK says that something came that could not be decrypted yet.
+            self.cx.acks.schedule(now + self.cx.flight.timeout() / 4);
+            return self.keep_early(Early::Ciphertext(record));
+        };
+        if !epochs.can_open(record.epoch_bits) {
+            return match self.state {
+                State::Handshaking(_) => self.keep_early(Early::Ciphertext(record)),
+                State::Connected(_) | State::Closed => self.stats.records_unexpected += 1,
+            };
+        }
+        let opened = match epochs.open(record) {
+            Ok(opened) => opened,
+            Err(Discard::Replayed) => return self.stats.records_replayed += 1,
+            Err(Discard::Malformed) => return self.stats.records_malformed += 1,
+            Err(Discard::Forged) => {
+                let is_exhausted = epochs.is_exhausted();
+                self.stats.records_forged += 1;
+                if is_exhausted {
+                    self.fail(Fault::TooManyForgeries);
+                }
+                return;
+            }
+        };
+        match opened.content_type {
+            ContentType::APPLICATION_DATA if self.is_connected() && opened.epoch >= Epoch::APPLICATION => {
+                self.deliver(opened.payload);
+            }
+            ContentType::ALERT => self.on_alert(&opened.payload),
+            ContentType::ACK => self.on_ack(now, &opened.payload),
+            ContentType::HANDSHAKE => self.on_handshake_record(now, &opened),
+            _ => self.stats.records_unexpected += 1,
+        }
+    }
+
+    fn keep_early(&mut self, record: Early) {
+        if self.early.len() < self.cx.config.max_early_records {
+            self.early.push_back(record);
+        } else {
+            self.stats.records_unexpected += 1;
         }
     }
 
@@ -421,7 +515,7 @@ impl Connection {
 
     /// How many bytes a peer has made this connection keep.
     pub(crate) fn kept(&self) -> usize {
-        let early: usize = self.early.iter().map(|record| record.payload.len()).sum();
+        let early: usize = self.early.iter().map(Early::len).sum();
         let unread: usize = self.unread.iter().map(BytesMut::len).sum();
         early + unread + self.cx.reassembly.kept()
     }
@@ -430,4 +524,9 @@ impl Connection {
     fn advance_clock(&mut self, now: Instant) -> Instant {
         *self.now.insert(self.now.map_or(now, |latest| latest.max(now)))
     }
+}
+
+/// How many records an ACK can name that is as long as a datagram may be.
+fn max_acked(config: &Config, overhead: usize) -> usize {
+    config.mtu.saturating_sub(overhead + Ack::LEN) / RecordNumber::LEN
 }

@@ -23,6 +23,10 @@ pub enum Fault {
     NoCommonSignatureScheme,
     /// The peer does not do extended master secret, and the configuration requires it.
     NoExtendedMasterSecret,
+    /// An extension is missing without which nothing can be agreed on (DTLS 1.3).
+    MissingExtension,
+    /// The server could have spoken DTLS 1.3, and it was offered: someone has tampered with the hellos (RFC 8446 §4.1.3).
+    Downgrade,
     /// The peer's `renegotiation_info` names an earlier handshake (RFC 5746 §3.4, §3.6).
     RenegotiationMismatch,
     /// The peer chose something that was not offered, or a field contradicts another.
@@ -43,6 +47,8 @@ pub enum Fault {
     BadFinished,
     /// The peer's share of the key exchange is not a valid public key.
     BadKeyShare,
+    /// So many records failed to decrypt that one of the forgeries might come to be taken for genuine (RFC 9147 §4.5.3).
+    TooManyForgeries,
     /// The crypto provider failed: no randomness, or a signature that could not be made.
     CryptoFailed,
 }
@@ -60,7 +66,9 @@ impl Fault {
             | Self::NoCommonSignatureScheme
             | Self::NoExtendedMasterSecret
             | Self::RenegotiationMismatch => AlertDescription::HANDSHAKE_FAILURE,
-            Self::IllegalParameter | Self::BadKeyShare => AlertDescription::ILLEGAL_PARAMETER,
+            Self::IllegalParameter | Self::BadKeyShare | Self::Downgrade => AlertDescription::ILLEGAL_PARAMETER,
+            Self::MissingExtension => AlertDescription::MISSING_EXTENSION,
+            Self::TooManyForgeries => AlertDescription::BAD_RECORD_MAC,
             Self::UnofferedExtension => AlertDescription::UNSUPPORTED_EXTENSION,
             // RFC 8122 §6.2: "If the presented certificate does not match any fingerprint, the endpoint MUST
             // terminate the media connection with a bad_certificate error."
@@ -85,7 +93,10 @@ impl fmt::Display for Fault {
         f.write_str(match self {
             Self::Malformed(error) => return write!(f, "a handshake message could not be decoded: {error}"),
             Self::UnexpectedMessage => "a handshake message has no place here",
-            Self::NoCommonVersion => "the peer does not speak DTLS 1.2",
+            Self::NoCommonVersion => "no version of DTLS in common",
+            Self::MissingExtension => "the peer left out an extension that is needed",
+            Self::Downgrade => "the hellos were tampered with, for an older version of DTLS",
+            Self::TooManyForgeries => "too many records failed to decrypt",
             Self::NoCommonCipherSuite => "no cipher suite in common",
             Self::NoCommonGroup => "no key exchange group in common",
             Self::NoCommonSignatureScheme => "no signature scheme in common",

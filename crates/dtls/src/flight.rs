@@ -1,4 +1,4 @@
-//! The outgoing flight and its retransmission (RFC 6347 §4.2.4).
+//! The outgoing flight and its retransmission (RFC 6347 §4.2.4; RFC 9147 §5.8, §7.2).
 //!
 //! ```text
 //!             PREPARING --- begin, push
@@ -6,7 +6,7 @@
 //!              SENDING  --- poll_transmit, until the last datagram has left: the timer starts
 //!                 |  ^
 //!                 |  `----- the timer fires (and doubles), or the peer retransmits its flight
-//!              WAITING
+//!              WAITING                           (or acknowledges a part of this one: the rest is sent)
 //!                 |
 //!          the peer's next flight is complete: the next `begin`, or `finish`
 //! ```
@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 use peerline_wire::Writer;
 
 use crate::config::Config;
+use crate::ranges::Ranges;
 use crate::record_layer::{Epoch, RecordLayer};
+use crate::wire::ack::RecordNumber;
 use crate::wire::handshake::{Fragment, HandshakeHeader, HandshakeType};
 use crate::wire::record::ContentType;
 
@@ -47,8 +49,29 @@ enum Part {
         kind: HandshakeType,
         message_seq: u16,
         body: Vec<u8>,
+        /// What of the body the peer has acknowledged.
+        acked: Ranges,
     },
     ChangeCipherSpec,
+}
+
+/// What of a message a record carried.
+struct Sent {
+    number: RecordNumber,
+    part: usize,
+    from: usize,
+    to: usize,
+}
+
+/// What an ACK has achieved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acked {
+    /// Nothing: it names no record of the flight, or none that was not acknowledged before.
+    Nothing,
+    /// A part of the flight has arrived. The rest is sent again.
+    Part,
+    /// All of it has: the flight is finished.
+    All,
 }
 
 pub(crate) struct Flight {
@@ -61,9 +84,14 @@ pub(crate) struct Flight {
     timeout: Duration,
     deadline: Option<Instant>,
     last_left: Option<Instant>,
+    /// In DTLS 1.3, what the records carried that have left.
+    sent: Option<Vec<Sent>>,
 }
 
 impl Flight {
+    /// How many records are remembered: the latest. Acknowledgements of others come to nothing.
+    const MAX_SENT: usize = 256;
+
     /// Fragments shorter than this are not worth a record: the rest waits for the next datagram.
     const MIN_FRAGMENT: usize = 32;
 
@@ -77,6 +105,7 @@ impl Flight {
             timeout: config.initial_timeout,
             deadline: None,
             last_left: None,
+            sent: None,
         }
     }
 
@@ -96,8 +125,60 @@ impl Flight {
     /// Forgets the flight: it has been answered.
     pub(crate) fn finish(&mut self) {
         self.parts = Vec::new();
+        self.sent = None;
         self.deadline = None;
         self.rewind();
+    }
+
+    /// True if no flight is on its way.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// How long the peer is waited for now.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// The peer will acknowledge records: remembers what they carry.
+    pub(crate) fn track_records(&mut self) {
+        self.sent = Some(Vec::new());
+    }
+
+    /// The peer has these records (RFC 9147 §7.2). Those that were never sent are none of its business.
+    pub(crate) fn on_ack(&mut self, numbers: &[RecordNumber]) -> Acked {
+        let Some(sent) = &mut self.sent else {
+            return Acked::Nothing;
+        };
+        let before = sent.len();
+        let parts = &mut self.parts;
+        sent.retain(|record| {
+            if !numbers.contains(&record.number) {
+                return true;
+            }
+            // What does not fit is not remembered, and sent again.
+            if let Some(Part::Message { acked, .. }) = parts.get_mut(record.part) {
+                acked.insert(record.from, record.to);
+            }
+            false
+        });
+        if sent.len() == before || self.parts.is_empty() {
+            return Acked::Nothing;
+        }
+        if self.parts.iter().all(Part::is_acked) {
+            self.finish();
+            return Acked::All;
+        }
+        // "an implementation SHOULD retransmit the unacknowledged messages or fragments."
+        if self.is_wholly_sent() {
+            self.deadline = None;
+            self.rewind();
+        }
+        Acked::Part
+    }
+
+    fn is_wholly_sent(&self) -> bool {
+        !self.parts.is_empty() && self.next == self.parts.len()
     }
 
     pub(crate) fn push_message(&mut self, epoch: Epoch, kind: HandshakeType, message_seq: u16, body: Vec<u8>) {
@@ -106,6 +187,7 @@ impl Flight {
             kind,
             message_seq,
             body,
+            acked: Ranges::default(),
         });
     }
 
@@ -153,11 +235,12 @@ impl Flight {
     /// Anyone can repeat a datagram, so each half of the initial timeout grants one answer: a peer that waits as
     /// long as its own timer always gets one.
     pub(crate) fn on_peer_retransmission(&mut self, now: Instant, config: &Config) -> bool {
-        let wholly_sent = !self.parts.is_empty() && self.next == self.parts.len();
         let rested = self
             .last_left
             .is_some_and(|left| now.saturating_duration_since(left) >= config.initial_timeout / 2);
-        if !wholly_sent || !rested {
+        // RFC 9147 §5.8.1: only "when none of the messages that it sent in response to that flight have been acknowledged";
+        // if some have, the timer or the next ACK sees to the rest.
+        if !self.is_wholly_sent() || !rested || self.parts.iter().any(Part::is_touched) {
             return false;
         }
         self.deadline = None;
@@ -215,9 +298,19 @@ impl Flight {
                 kind,
                 message_seq,
                 body,
+                acked,
             } => {
+                let (from, to) = match acked.gap(self.offset, body.len()) {
+                    Some(gap) => gap,
+                    None if body.is_empty() => (0, 0),
+                    None => {
+                        self.next += 1;
+                        self.offset = 0;
+                        return Some(0);
+                    }
+                };
                 let room = room.checked_sub(records.overhead(*epoch) + HandshakeHeader::LEN)?;
-                let rest = body.get(self.offset..)?;
+                let rest = body.get(from..to)?;
                 if rest.len() > room && !first && room < Self::MIN_FRAGMENT {
                     return None;
                 }
@@ -227,19 +320,28 @@ impl Flight {
                         kind: *kind,
                         length: u32::try_from(body.len()).ok()?,
                         message_seq: *message_seq,
-                        fragment_offset: u32::try_from(self.offset).ok()?,
+                        fragment_offset: u32::try_from(from).ok()?,
                         fragment_length: u32::try_from(part.len()).ok()?,
                     },
                     body: part,
                 };
+                let number = records.next_number(*epoch);
                 let len = records.enclose(*epoch, ContentType::HANDSHAKE, out, |out| {
                     fragment.encode(&mut Writer::new(out));
                     Some(HandshakeHeader::LEN + part.len())
                 })?;
-                self.offset += part.len();
-                if self.offset == body.len() {
+                let to = from + part.len();
+                let part = self.next;
+                self.offset = to;
+                if to == body.len() {
                     self.next += 1;
                     self.offset = 0;
+                }
+                if let (Some(sent), Some(number)) = (&mut self.sent, number) {
+                    if sent.len() == Self::MAX_SENT {
+                        sent.remove(0);
+                    }
+                    sent.push(Sent { number, part, from, to });
                 }
                 Some(len)
             }
@@ -258,5 +360,21 @@ impl Flight {
     fn rewind(&mut self) {
         self.next = 0;
         self.offset = 0;
+    }
+}
+
+impl Part {
+    fn is_acked(&self) -> bool {
+        match self {
+            Self::Message { body, acked, .. } => acked.cover(body.len()),
+            Self::ChangeCipherSpec => true,
+        }
+    }
+
+    fn is_touched(&self) -> bool {
+        match self {
+            Self::Message { acked, .. } => !acked.is_empty(),
+            Self::ChangeCipherSpec => false,
+        }
     }
 }

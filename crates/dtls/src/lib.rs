@@ -48,19 +48,24 @@
 //!
 //! Renegotiation, session resumption and certificate chains are left out: WebRTC has no use for them.
 
+mod acknowledgement;
 mod certificate;
 mod cipher;
 mod config;
 mod connection;
+mod context;
 mod dtls12;
-// The handshake that uses it follows.
-#[allow(dead_code)]
 mod dtls13;
 mod error;
 mod event;
 mod flight;
 #[doc(hidden)]
 pub mod fuzzing;
+mod handshake;
+mod hello;
+#[cfg(not(feature = "aws-lc-rs"))]
+mod hybrid;
+mod ranges;
 mod reassembly;
 mod record_layer;
 #[cfg(test)]

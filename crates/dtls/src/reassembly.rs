@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::Config;
+use crate::ranges::Ranges;
 use crate::record_layer::Epoch;
 use crate::wire::handshake::{Fragment, HandshakeType};
 
@@ -52,17 +53,24 @@ impl Reassembly {
         self.next.checked_sub(1)
     }
 
-    /// From here on only protected messages count: whatever plaintext has been kept is forgotten.
-    pub(crate) fn require_protection(&mut self) {
-        self.min_epoch = Epoch::PROTECTED;
-        self.partials.retain(|_, partial| partial.epoch >= Epoch::PROTECTED);
+    /// From here on only messages of this epoch or a later one count: whatever else has been kept is forgotten.
+    pub(crate) fn require(&mut self, epoch: Epoch) {
+        self.min_epoch = epoch;
+        self.partials.retain(|_, partial| partial.epoch >= epoch);
+    }
+
+    /// True if something has been kept that cannot be delivered, since something before it is missing.
+    pub(crate) fn has_gap(&self) -> bool {
+        self.partials
+            .iter()
+            .any(|(message_seq, partial)| *message_seq != self.next || partial.ranges.has_gap())
     }
 
     /// How many bytes are kept.
     pub(crate) fn kept(&self) -> usize {
         self.partials
             .values()
-            .map(|partial| partial.body.len() + size_of_val(&partial.ranges[..]))
+            .map(|partial| partial.body.len() + partial.ranges.size())
             .sum()
     }
 
@@ -133,15 +141,11 @@ struct Partial {
     length: usize,
     /// The body as far as the furthest fragment reaches.
     body: Vec<u8>,
-    /// Which parts have arrived: disjoint, not touching, in order.
-    ranges: Vec<(usize, usize)>,
+    /// Which parts have arrived.
+    ranges: Ranges,
 }
 
 impl Partial {
-    /// How many separate ranges are kept: a peer that cuts a message into more pieces and sends them in no order
-    /// has to send some again.
-    const MAX_RANGES: usize = 64;
-
     fn new(epoch: Epoch, fragment: &Fragment<'_>) -> Self {
         let length = fragment.header.length as usize;
         Self {
@@ -149,12 +153,12 @@ impl Partial {
             kind: fragment.header.kind,
             length,
             body: Vec::new(),
-            ranges: Vec::new(),
+            ranges: Ranges::default(),
         }
     }
 
     fn is_complete(&self) -> bool {
-        self.length == 0 || self.ranges == [(0, self.length)]
+        self.ranges.cover(self.length)
     }
 
     fn into_message(self, message_seq: u16) -> Message {
@@ -171,7 +175,7 @@ impl Partial {
         let (start, end) = span(fragment);
         self.kind == fragment.header.kind
             && self.length == fragment.header.length as usize
-            && self.ranges.iter().all(|&(from, to)| {
+            && self.ranges.iter().all(|(from, to)| {
                 let (from, to) = (from.max(start), to.min(end));
                 from >= to || self.body.get(from..to) == fragment.body.get(from - start..to - start)
             })
@@ -183,16 +187,9 @@ impl Partial {
         if start == end {
             return self.length == 0;
         }
-        // The ranges that the fragment overlaps or touches become one with it.
-        let first = self.ranges.partition_point(|&(_, to)| to < start);
-        let last = self.ranges.partition_point(|&(from, _)| from <= end);
-        let merged = self.ranges.get(first..last).unwrap_or_default();
-        if merged.is_empty() && self.ranges.len() >= Self::MAX_RANGES {
+        if !self.ranges.insert(start, end) {
             return false;
         }
-        let from = merged.first().map_or(start, |&(from, _)| from.min(start));
-        let to = merged.last().map_or(end, |&(_, to)| to.max(end));
-        self.ranges.splice(first..last, [(from, to)]);
         if self.body.len() < end {
             self.body.resize(end, 0);
         }
@@ -279,7 +276,7 @@ mod tests {
         r.insert(Epoch::PROTECTED, &fragment(0, 2, 1, b"b"));
         assert_eq!(r.pop().unwrap().body, b"ab");
         r.insert(Epoch::PLAIN, &fragment(1, 1, 0, b"X"));
-        r.require_protection();
+        r.require(Epoch::PROTECTED);
         assert_eq!(r.pop(), None);
         assert_eq!(r.insert(Epoch::PLAIN, &fragment(1, 1, 0, b"X")), Outcome::Dropped);
     }
@@ -290,10 +287,7 @@ mod tests {
         let outcomes: Vec<_> = (0..100)
             .map(|i| r.insert(Epoch::PLAIN, &fragment(0, 1000, i * 2, b"x")))
             .collect();
-        assert_eq!(
-            outcomes.iter().filter(|o| **o == Outcome::Kept).count(),
-            Partial::MAX_RANGES
-        );
+        assert_eq!(outcomes.iter().filter(|o| **o == Outcome::Kept).count(), Ranges::MAX);
     }
 
     proptest! {

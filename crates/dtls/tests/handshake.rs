@@ -40,7 +40,9 @@ fn assert_agree(pair: &Pair<Dtls>, server: &Certificate, client: &Certificate) {
 fn every_suite_group_and_certificate() {
     let groups = [NamedGroup::X25519, NamedGroup::SECP256R1, NamedGroup::SECP384R1];
     let c = &*CERTIFICATES;
-    let suites: Vec<CipherSuite> = configs()[0].cipher_suites.clone();
+    let mut suites: Vec<CipherSuite> = configs()[0].cipher_suites.clone();
+    suites.retain(|suite| suite.0 >> 8 != 0x13);
+    assert_eq!(suites.len(), 6);
     for suite in suites {
         let is_rsa = format!("{suite:?}").contains("RSA") && !format!("{suite:?}").contains("ECDSA");
         let servers = if is_rsa {

@@ -36,10 +36,15 @@ impl Connection {
                     Some(Alert::warning(AlertDescription::CLOSE_NOTIFY)),
                 );
             }
-            Ok(Alert {
-                level: AlertLevel::FATAL,
-                description,
-            }) => self.end(CloseReason::PeerAlert(description), None),
+            // RFC 8446 §6: "All the alerts listed in Section 6.2 MUST be sent with AlertLevel=fatal and MUST be considered as fatal
+            // errors regardless of the AlertLevel in the message." Not listed there is user_canceled, after which a close_notify
+            // comes.
+            Ok(Alert { level, description })
+                if level == AlertLevel::FATAL
+                    || self.cx.records.epochs.is_some() && description != AlertDescription::USER_CANCELED =>
+            {
+                self.end(CloseReason::PeerAlert(description), None);
+            }
             Ok(_) => self.stats.alerts_ignored += 1,
             Err(_) => self.stats.records_malformed += 1,
         }
@@ -54,8 +59,7 @@ impl Connection {
         };
         self.stats.alerts_ignored += 1;
         let held = match &self.state {
-            State::Client(client) => client.is_held(),
-            State::Server(server) => server.is_held() || server.awaits_client_hello(),
+            State::Handshaking(handshake) => handshake.is_held() || handshake.awaits_client_hello(),
             State::Connected(_) | State::Closed => true,
         };
         let ends = alert.level == AlertLevel::FATAL || alert.description == AlertDescription::CLOSE_NOTIFY;
@@ -77,6 +81,7 @@ impl Connection {
         self.cx.reassembly.clear();
         self.early.clear();
         self.doubt = None;
+        self.cx.acks.clear();
         self.alert = alert;
         self.farewell = alert.map(|alert| Farewell {
             alert,

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use peerline_wire::Reader;
 
-use super::{Connection, State};
+use super::{Connection, Early, State};
 use crate::config::Role;
-use crate::dtls12::Progress;
+use crate::context::{Keys, Progress};
 use crate::error::Fault;
 use crate::event::CloseReason;
 use crate::reassembly::{Message, Outcome};
@@ -15,19 +15,25 @@ use crate::wire::alert::{Alert, AlertDescription};
 use crate::wire::handshake::{Fragment, HandshakeType};
 
 impl Connection {
-    pub(super) fn on_fragments(&mut self, now: Instant, epoch: Epoch, payload: &[u8]) {
+    /// Takes in the fragments of a record. True if all of them are kept, or have been before.
+    pub(super) fn on_fragments(&mut self, now: Instant, epoch: Epoch, payload: &[u8]) -> bool {
         let mut r = Reader::new(payload);
+        let mut processed = true;
         while !r.is_empty() {
             let Ok(fragment) = Fragment::decode(&mut r) else {
                 self.stats.fragments_dropped += 1;
-                return;
+                return false;
             };
             match self.cx.reassembly.insert(epoch, &fragment) {
                 Outcome::Kept => {}
                 Outcome::Old => self.on_old_fragment(now, &fragment),
-                Outcome::Dropped => self.stats.fragments_dropped += 1,
+                Outcome::Dropped => {
+                    self.stats.fragments_dropped += 1;
+                    processed = false;
+                }
             }
         }
+        processed
     }
 
     /// RFC 6347 §4.2.4: "when in the WAITING state, [if] the implementation reads a retransmitted flight from the
@@ -66,7 +72,11 @@ impl Connection {
         // Twice at most: once the keys are there, and once the handshake is complete.
         while std::mem::take(&mut self.retry_early) {
             for record in std::mem::take(&mut self.early) {
-                self.on_protected(now, record);
+                match record {
+                    Early::Record(record) if self.cx.records.epochs.is_none() => self.on_protected(now, record),
+                    Early::Record(_) => self.stats.records_unexpected += 1,
+                    Early::Ciphertext(record) => self.on_ciphertext(now, record),
+                }
                 self.advance_handshake();
             }
         }
@@ -76,15 +86,15 @@ impl Connection {
         while let Some(message) = self.next_message() {
             let could_open = self.cx.records.can_open();
             let progress = match self.take_state() {
-                State::Client(client) => client.handle(&mut self.cx, &message).map(|progress| match progress {
-                    Progress::Next(client) => Progress::Next(State::Client(client)),
-                    Progress::Connected(session) => Progress::Connected(session),
-                }),
-                State::Server(server) => server.handle(&mut self.cx, &message).map(|progress| match progress {
-                    Progress::Next(server) => Progress::Next(State::Server(server)),
-                    Progress::Connected(session) => Progress::Connected(session),
-                }),
-                state @ (State::Connected(_) | State::Closed) => Ok(Progress::Next(state)),
+                State::Handshaking(handshake) => handshake
+                    .handle(&mut self.cx, &message)
+                    .map(|progress| progress.map(State::Handshaking)),
+                State::Connected(mut session) => match &mut session.keys {
+                    Keys::Dtls13(keys) => keys.handle(&mut self.cx, &message),
+                    Keys::Dtls12(_) => Ok(()),
+                }
+                .map(|()| Progress::Next(State::Connected(session))),
+                State::Closed => Ok(Progress::Next(State::Closed)),
             };
             self.retry_early |= !could_open && self.cx.records.can_open();
             self.on_progress(progress);
@@ -93,12 +103,15 @@ impl Connection {
 
     fn next_message(&mut self) -> Option<Message> {
         let message = match &self.state {
-            State::Connected(_) | State::Closed => return None,
-            State::Server(server) if server.awaits_client_hello() => return self.cx.reassembly.pop_any(),
-            State::Client(_) | State::Server(_) => self.cx.reassembly.pop()?,
+            State::Closed => return None,
+            State::Handshaking(handshake) if handshake.awaits_client_hello() => return self.cx.reassembly.pop_any(),
+            State::Handshaking(_) => self.cx.reassembly.pop()?,
+            State::Connected(_) if self.cx.records.epochs.is_some() => return self.cx.reassembly.pop(),
+            State::Connected(_) => return None,
         };
-        // Finished is protected, and nothing else is.
-        if (message.kind == HandshakeType::FINISHED) != (message.epoch == Epoch::PROTECTED) {
+        // In 1.2 Finished is protected, and nothing else is. In 1.3 whatever has the wrong epoch is not kept.
+        let is_12 = self.cx.records.epochs.is_none();
+        if is_12 && (message.kind == HandshakeType::FINISHED) != (message.epoch == Epoch::PROTECTED) {
             self.fail(Fault::UnexpectedMessage);
             return None;
         }
@@ -116,12 +129,15 @@ impl Connection {
                 self.doubt = None;
                 self.news.connected = true;
                 self.retry_early = true;
+                if self.role == Role::Server && self.cx.records.epochs.is_some() {
+                    self.expect_repeats();
+                }
             }
             Err(fault) => self.fail(fault),
         }
     }
 
-    fn fail(&mut self, fault: Fault) {
+    pub(super) fn fail(&mut self, fault: Fault) {
         self.cx.flight.finish();
         self.end(CloseReason::Failed(fault), Some(Alert::fatal(fault.alert())));
     }

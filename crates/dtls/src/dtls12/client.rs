@@ -1,34 +1,32 @@
 //! The client's side of the handshake.
 
 use super::key_schedule::{KeySchedule, Randoms, Sender, Suite};
-use super::{Context, Progress, Session, Trust, signed_params};
+use super::{on_certificate, signed_params, verify};
 use crate::config::{ExtendedMasterSecret, Role};
+use crate::context::{Context, Keys, Progress, Session, Trust};
 use crate::error::Fault;
 use crate::flight::Answer;
+use crate::hello::client::srtp_profile;
 use crate::reassembly::Message;
-use crate::wire::extension::{self, Extension, ExtensionType, UseSrtp};
+use crate::record_layer::Epoch;
+use crate::wire::extension::{self, ExtensionType};
 use crate::wire::handshake::{
     Certificate, CertificateRequest, CertificateVerify, ClientHello, ClientKeyExchange, CompressionMethod, EcdheParams,
-    Finished, HandshakeType, HelloVerifyRequest, ServerHello, ServerKeyExchange,
+    Finished, HandshakeType, ServerHello, ServerKeyExchange,
 };
 use crate::wire::{ProtocolVersion, SignatureScheme, SrtpProfile};
 
+const VERSION: ProtocolVersion = ProtocolVersion::DTLS_1_2;
+
 /// Where the client stands: what it waits for.
 pub(crate) enum Client {
-    ServerHello(AwaitServerHello),
     ServerCertificate(Chosen),
     ServerKeyExchange(Chosen),
     CertificateRequest(Exchanged),
     ServerHelloDone(Exchanged, Option<CertificateRequest>),
     /// The server's flight is complete, but nobody has vouched for its certificate yet.
     Fingerprint(Exchanged, Option<CertificateRequest>),
-    ServerFinished(Session),
-}
-
-/// What has been offered.
-pub(crate) struct AwaitServerHello {
-    hello: ClientHello,
-    verify_requests: u8,
+    ServerFinished(Finishing),
 }
 
 /// What the ServerHello settled.
@@ -45,54 +43,17 @@ pub(crate) struct Exchanged {
     params: EcdheParams,
 }
 
-/// A server that asks again and again is not one (one is usual; a second comes if its secret changed).
-const MAX_VERIFY_REQUESTS: u8 = 3;
+/// The keys, which await the proof that they are the server's too.
+pub(crate) struct Finishing {
+    keys: KeySchedule,
+    srtp_profile: Option<SrtpProfile>,
+}
 
 impl Client {
-    /// Sends the first flight.
-    pub(crate) fn start(cx: &mut Context) -> Result<Self, Fault> {
-        let mut extensions = vec![
-            Extension::renegotiation_info(),
-            Extension::supported_groups(&cx.groups().collect::<Vec<_>>()),
-            Extension::ec_point_formats(),
-            Extension::signature_algorithms(&cx.schemes()),
-        ];
-        if cx.config.extended_master_secret != ExtendedMasterSecret::Off {
-            extensions.push(Extension::extended_master_secret());
-        }
-        if !cx.config.srtp_profiles.is_empty() {
-            extensions.push(Extension::use_srtp(&cx.config.srtp_profiles));
-        }
-        let hello = ClientHello {
-            version: ProtocolVersion::DTLS_1_2,
-            random: cx.random()?,
-            session_id: Vec::new(),
-            cookie: Vec::new(),
-            cipher_suites: cx.suites().map(|suite| suite.id).collect(),
-            compression_methods: vec![CompressionMethod::NULL],
-            extensions,
-        };
-        if hello.cipher_suites.is_empty() {
-            return Err(Fault::NoCommonCipherSuite);
-        }
-        if cx.groups().next().is_none() {
-            return Err(Fault::NoCommonGroup);
-        }
-        cx.begin_flight(Answer::Expected);
-        cx.say(HandshakeType::CLIENT_HELLO, |w| hello.encode(w));
-        Ok(Self::ServerHello(AwaitServerHello {
-            hello,
-            verify_requests: 0,
-        }))
-    }
-
     pub(crate) fn handle(self, cx: &mut Context, message: &Message) -> Result<Progress<Self>, Fault> {
         let next = match (self, message.kind) {
-            (Self::ServerHello(state), HandshakeType::HELLO_VERIFY_REQUEST) => state.on_verify_request(cx, message)?,
-            (Self::ServerHello(state), HandshakeType::SERVER_HELLO) => state.on_server_hello(cx, message)?,
             (Self::ServerCertificate(chosen), HandshakeType::CERTIFICATE) => {
-                cx.receive_certificate(message)?;
-                cx.hear(message);
+                on_certificate(cx, message)?;
                 Self::ServerKeyExchange(chosen)
             }
             (Self::ServerKeyExchange(chosen), HandshakeType::SERVER_KEY_EXCHANGE) => {
@@ -110,8 +71,8 @@ impl Client {
             (Self::ServerHelloDone(exchanged, request), HandshakeType::SERVER_HELLO_DONE) => {
                 on_server_hello_done(exchanged, request, cx, message)?
             }
-            (Self::ServerFinished(session), HandshakeType::FINISHED) => {
-                return on_server_finished(session, cx, message);
+            (Self::ServerFinished(finishing), HandshakeType::FINISHED) => {
+                return on_server_finished(finishing, cx, message);
             }
             _ => return Err(Fault::UnexpectedMessage),
         };
@@ -122,7 +83,7 @@ impl Client {
     pub(crate) fn on_fingerprints(self, cx: &mut Context) -> Result<Self, Fault> {
         match self {
             Self::Fingerprint(exchanged, request) => go_on_if_trusted(exchanged, request, cx),
-            Self::ServerHello(_) | Self::ServerCertificate(_) => Ok(self),
+            Self::ServerCertificate(_) => Ok(self),
             Self::ServerKeyExchange(_)
             | Self::CertificateRequest(_)
             | Self::ServerHelloDone(..)
@@ -136,29 +97,17 @@ impl Client {
     }
 }
 
-impl AwaitServerHello {
-    /// RFC 6347 §4.2.1: "the client MUST retransmit the ClientHello with the cookie added."
-    fn on_verify_request(mut self, cx: &mut Context, message: &Message) -> Result<Client, Fault> {
-        if self.verify_requests == MAX_VERIFY_REQUESTS {
-            return Err(Fault::UnexpectedMessage);
-        }
-        self.verify_requests += 1;
-        self.hello.cookie = HelloVerifyRequest::decode(&message.body)?.cookie;
-        // RFC 6347 §4.2.6: "the initial ClientHello and HelloVerifyRequest are not included" in what Finished covers.
-        cx.transcript.clear();
-        cx.begin_flight(Answer::Expected);
-        cx.say(HandshakeType::CLIENT_HELLO, |w| self.hello.encode(w));
-        Ok(Client::ServerHello(self))
-    }
-
-    fn on_server_hello(self, cx: &mut Context, message: &Message) -> Result<Client, Fault> {
-        let hello = ServerHello::decode(&message.body)?;
-        if hello.version != ProtocolVersion::DTLS_1_2 {
-            return Err(Fault::NoCommonVersion);
-        }
+impl Client {
+    /// A ServerHello of 1.2 has come in answer to `offer`.
+    pub(crate) fn on_server_hello(
+        offer: &ClientHello,
+        hello: &ServerHello,
+        cx: &mut Context,
+        message: &Message,
+    ) -> Result<Self, Fault> {
         if hello.has_duplicate_extensions()
             || hello.compression_method != CompressionMethod::NULL
-            || !self.hello.cipher_suites.contains(&hello.cipher_suite)
+            || !offer.cipher_suites.contains(&hello.cipher_suite)
         {
             return Err(Fault::IllegalParameter);
         }
@@ -167,7 +116,7 @@ impl AwaitServerHello {
         if hello
             .extensions
             .iter()
-            .any(|answer| self.hello.extension(answer.extension_type).is_none())
+            .any(|answer| offer.extension(answer.extension_type).is_none())
         {
             return Err(Fault::UnofferedExtension);
         }
@@ -175,11 +124,11 @@ impl AwaitServerHello {
         let chosen = Chosen {
             suite,
             randoms: Randoms {
-                client: self.hello.random,
+                client: offer.random,
                 server: hello.random,
             },
-            extended_master_secret: extended_master_secret(&hello, cx)?,
-            srtp_profile: srtp_profile(&hello, cx)?,
+            extended_master_secret: extended_master_secret(hello, cx)?,
+            srtp_profile: srtp_profile(hello.extension(ExtensionType::USE_SRTP), cx)?,
         };
         // RFC 5746 §3.4: "The client MUST then verify that the length of the "renegotiated_connection" field is zero,
         // and if it is not, MUST abort the handshake". Its absence is suffered, since nothing is ever renegotiated.
@@ -193,9 +142,9 @@ impl AwaitServerHello {
         {
             return Err(Fault::IllegalParameter);
         }
-        cx.records.set_version(ProtocolVersion::DTLS_1_2);
+        cx.records.set_version(VERSION);
         cx.hear(message);
-        Ok(Client::ServerCertificate(chosen))
+        Ok(Self::ServerCertificate(chosen))
     }
 }
 
@@ -210,25 +159,13 @@ fn extended_master_secret(hello: &ServerHello, cx: &Context) -> Result<bool, Fau
     }
 }
 
-/// RFC 5764 §4.1.1: the server answers with one of the profiles offered; §4.1.3: and with the client's MKI or none.
-fn srtp_profile(hello: &ServerHello, cx: &Context) -> Result<Option<SrtpProfile>, Fault> {
-    let Some(answer) = hello.extension(ExtensionType::USE_SRTP) else {
-        return Ok(None);
-    };
-    let answer = UseSrtp::decode(answer)?;
-    match &answer.profiles[..] {
-        [profile] if cx.config.srtp_profiles.contains(profile) && answer.mki.is_empty() => Ok(Some(*profile)),
-        _ => Err(Fault::IllegalParameter),
-    }
-}
-
 fn on_server_key_exchange(chosen: Chosen, cx: &mut Context, message: &Message) -> Result<Client, Fault> {
     let exchange = ServerKeyExchange::decode(&message.body)?;
-    if cx.group(exchange.params.group).is_none() || !chosen.suite.allows(exchange.signed.scheme) {
+    if cx.group(VERSION, exchange.params.group).is_none() || !chosen.suite.allows(exchange.signed.scheme) {
         return Err(Fault::IllegalParameter);
     }
     let signed = signed_params(&chosen.randoms.client, &chosen.randoms.server, &exchange.params);
-    cx.verify(&exchange.signed, &signed)?;
+    verify(cx, &exchange.signed, &signed)?;
     cx.hear(message);
     Ok(Client::CertificateRequest(Exchanged {
         chosen,
@@ -269,7 +206,7 @@ fn send_second_flight(
     cx: &mut Context,
 ) -> Result<Client, Fault> {
     let Exchanged { chosen, params } = exchanged;
-    let group = cx.group(params.group).ok_or(Fault::IllegalParameter)?;
+    let group = cx.group(VERSION, params.group).ok_or(Fault::IllegalParameter)?;
     let key_exchange = group.start().map_err(|_| Fault::CryptoFailed)?;
 
     cx.begin_flight(Answer::Expected);
@@ -301,8 +238,8 @@ fn send_second_flight(
     cx.change_cipher_spec();
     let verify_data = keys.verify_data(Sender::Client, &cx.transcript);
     cx.say(HandshakeType::FINISHED, |w| Finished { verify_data }.encode(w));
-    cx.reassembly.require_protection();
-    Ok(Client::ServerFinished(Session {
+    cx.reassembly.require(Epoch::PROTECTED);
+    Ok(Client::ServerFinished(Finishing {
         keys,
         srtp_profile: chosen.srtp_profile,
     }))
@@ -313,12 +250,15 @@ fn verifiable(schemes: &[SignatureScheme]) -> Vec<SignatureScheme> {
     schemes.iter().copied().filter(|scheme| scheme.0 >> 8 > 2).collect()
 }
 
-fn on_server_finished(session: Session, cx: &mut Context, message: &Message) -> Result<Progress<Client>, Fault> {
+fn on_server_finished(finishing: Finishing, cx: &mut Context, message: &Message) -> Result<Progress<Client>, Fault> {
     let finished = Finished::decode(&message.body)?;
-    session
+    finishing
         .keys
         .verify_finished(Sender::Server, &cx.transcript, &finished.verify_data)?;
     cx.flight.finish();
     cx.conclude();
-    Ok(Progress::Connected(session))
+    Ok(Progress::Connected(Session {
+        keys: Keys::Dtls12(finishing.keys),
+        srtp_profile: finishing.srtp_profile,
+    }))
 }

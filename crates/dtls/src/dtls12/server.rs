@@ -4,35 +4,34 @@ use ring::hmac;
 use rustls::crypto::ActiveKeyExchange;
 
 use super::key_schedule::{KeySchedule, Randoms, Sender, Suite};
-use super::{Context, Progress, Session, Trust, signed_params};
+use super::{on_certificate, signed_params, verify};
 use crate::config::{ExtendedMasterSecret, Role};
+use crate::context::{Context, Keys, Progress, Session, Trust};
 use crate::error::Fault;
 use crate::flight::Answer;
+use crate::hello::server::srtp_profile;
 use crate::reassembly::Message;
 use crate::record_layer::Epoch;
-use crate::wire::extension::{self, Extension, ExtensionType, UseSrtp};
+use crate::wire::extension::{self, Extension, ExtensionType};
 use crate::wire::handshake::{
     Certificate, CertificateRequest, CertificateVerify, ClientCertificateType, ClientHello, ClientKeyExchange,
-    CompressionMethod, EcdheParams, Finished, HandshakeType, HelloVerifyRequest, ServerHello, ServerKeyExchange,
+    CompressionMethod, EcdheParams, Finished, HandshakeType, HelloVerifyRequest, Random, ServerHello,
+    ServerKeyExchange,
 };
 use crate::wire::record::RecordHeader;
 use crate::wire::{CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme, SrtpProfile};
 use peerline_wire::Writer;
 
+const VERSION: ProtocolVersion = ProtocolVersion::DTLS_1_2;
+
 /// Where the server stands: what it waits for.
 pub(crate) enum Server {
-    ClientHello(AwaitClientHello),
     ClientCertificate(Offered),
     ClientKeyExchange(Offered),
-    CertificateVerify(Session),
-    ClientFinished(Session),
+    CertificateVerify(Exchanged),
+    ClientFinished(Exchanged),
     /// The client has proved everything, but nobody has vouched for its certificate yet.
-    Fingerprint(Session),
-}
-
-/// How cookies are made, if they are asked for.
-pub(crate) struct AwaitClientHello {
-    cookies: Option<hmac::Key>,
+    Fingerprint(Exchanged),
 }
 
 /// What the ServerHello settled, and this side's key share.
@@ -40,6 +39,12 @@ pub(crate) struct Offered {
     terms: Terms,
     randoms: Randoms,
     key_exchange: Box<dyn ActiveKeyExchange>,
+}
+
+/// The keys, which await the proof that they are the client's too.
+pub(crate) struct Exchanged {
+    keys: KeySchedule,
+    srtp_profile: Option<SrtpProfile>,
 }
 
 /// What client and server have in common.
@@ -52,43 +57,25 @@ struct Terms {
 }
 
 impl Server {
-    pub(crate) fn start(cx: &Context) -> Result<Self, Fault> {
-        let cookies = if cx.config.hello_verify_request {
-            Some(hmac::Key::new(hmac::HMAC_SHA256, &cx.random::<32>()?))
-        } else {
-            None
-        };
-        Ok(Self::ClientHello(AwaitClientHello { cookies }))
-    }
-
-    /// True until a ClientHello has been accepted. Before that, messages are taken in any order and leave no trace.
-    pub(crate) fn awaits_client_hello(&self) -> bool {
-        matches!(self, Self::ClientHello(_))
-    }
-
     pub(crate) fn handle(self, cx: &mut Context, message: &Message) -> Result<Progress<Self>, Fault> {
         let next = match (self, message.kind) {
-            (Self::ClientHello(state), HandshakeType::CLIENT_HELLO) => state.on_client_hello(cx, message)?,
-            // Nobody has said anything worth an answer yet.
-            (Self::ClientHello(state), _) => Self::ClientHello(state),
             (Self::ClientCertificate(offered), HandshakeType::CERTIFICATE) => {
-                cx.receive_certificate(message)?;
-                cx.hear(message);
+                on_certificate(cx, message)?;
                 Self::ClientKeyExchange(offered)
             }
             (Self::ClientCertificate(_), HandshakeType::CLIENT_KEY_EXCHANGE) => return Err(Fault::CertificateMissing),
             (Self::ClientKeyExchange(offered), HandshakeType::CLIENT_KEY_EXCHANGE) => {
                 on_client_key_exchange(offered, cx, message)?
             }
-            (Self::CertificateVerify(session), HandshakeType::CERTIFICATE_VERIFY) => {
-                let verify = CertificateVerify::decode(&message.body)?;
-                cx.verify(&verify.signed, &cx.transcript)?;
+            (Self::CertificateVerify(exchanged), HandshakeType::CERTIFICATE_VERIFY) => {
+                let signed = CertificateVerify::decode(&message.body)?.signed;
+                verify(cx, &signed, &cx.transcript)?;
                 cx.hear(message);
-                cx.reassembly.require_protection();
-                Self::ClientFinished(session)
+                cx.reassembly.require(Epoch::PROTECTED);
+                Self::ClientFinished(exchanged)
             }
-            (Self::ClientFinished(session), HandshakeType::FINISHED) => {
-                return on_client_finished(session, cx, message);
+            (Self::ClientFinished(exchanged), HandshakeType::FINISHED) => {
+                return on_client_finished(exchanged, cx, message);
             }
             _ => return Err(Fault::UnexpectedMessage),
         };
@@ -98,8 +85,8 @@ impl Server {
     /// The peer's certificate may be vouched for by now.
     pub(crate) fn on_fingerprints(self, cx: &mut Context) -> Result<Progress<Self>, Fault> {
         match self {
-            Self::Fingerprint(session) => finish_if_trusted(session, cx),
-            Self::ClientHello(_) | Self::ClientCertificate(_) => Ok(Progress::Next(self)),
+            Self::Fingerprint(exchanged) => finish_if_trusted(exchanged, cx),
+            Self::ClientCertificate(_) => Ok(Progress::Next(self)),
             Self::ClientKeyExchange(_) | Self::CertificateVerify(_) | Self::ClientFinished(_) => {
                 cx.trust().map(|_| Progress::Next(self))
             }
@@ -112,16 +99,18 @@ impl Server {
     }
 }
 
-impl AwaitClientHello {
-    fn on_client_hello(self, cx: &mut Context, message: &Message) -> Result<Server, Fault> {
-        // What is no ClientHello at all may come from anyone, and is dropped.
-        let Ok(hello) = ClientHello::decode(&message.body) else {
-            return Ok(Server::ClientHello(self));
-        };
-        if let Some(key) = &self.cookies {
+impl Server {
+    /// A ClientHello has come that is to be answered with 1.2. `None` if it first has to show a cookie.
+    pub(crate) fn on_client_hello(
+        hello: &ClientHello,
+        cookies: Option<&hmac::Key>,
+        cx: &mut Context,
+        message: &Message,
+    ) -> Result<Option<Self>, Fault> {
+        if let Some(key) = cookies {
             // From a number at the end of the range there is no counting on: no client has come so far.
             if cx.heard_in > RecordHeader::MAX_SEQUENCE_NUMBER / 2 {
-                return Ok(Server::ClientHello(self));
+                return Ok(None);
             }
             // RFC 6347 §4.2.1: "In order to avoid sequence number duplication in case of multiple HelloVerifyRequests, the
             // server MUST use the record sequence number in the ClientHello as the record sequence number in the
@@ -131,15 +120,15 @@ impl AwaitClientHello {
             hello.encode_without_cookie(&mut Writer::new(&mut offer));
             if hmac::verify(key, &offer, &hello.cookie).is_err() {
                 send_verify_request(hmac::sign(key, &offer).as_ref(), cx, message.message_seq);
-                return Ok(Server::ClientHello(self));
+                return Ok(None);
             }
         }
-        let terms = Terms::find(&hello, cx)?;
+        let terms = Terms::find(hello, cx)?;
         cx.reassembly.skip_to_after(message.message_seq);
         cx.next_message_seq = message.message_seq;
         cx.transcript.clear();
         cx.hear(message);
-        send_hello(terms, &hello, cx)
+        send_hello(terms, hello, cx).map(Some)
     }
 }
 
@@ -160,7 +149,6 @@ fn send_verify_request(cookie: &[u8], cx: &mut Context, message_seq: u16) {
 
 impl Terms {
     fn find(hello: &ClientHello, cx: &Context) -> Result<Self, Fault> {
-        check_version(hello)?;
         if hello.has_duplicate_extensions() || !hello.compression_methods.contains(&CompressionMethod::NULL) {
             return Err(Fault::IllegalParameter);
         }
@@ -177,7 +165,7 @@ impl Terms {
         }
         let is_rsa = cx.config.certificate.is_rsa();
         let suite = cx
-            .suites()
+            .suites12()
             .find(|suite| suite.is_rsa() == is_rsa && hello.cipher_suites.contains(&suite.id))
             .ok_or(Fault::NoCommonCipherSuite)?;
         Ok(Self {
@@ -190,29 +178,14 @@ impl Terms {
     }
 }
 
-/// Newer versions have smaller numbers. A client that offers 1.3 says 1.2 here, and the whole truth in
-/// `supported_versions`, which is worth a look only to turn away a client that has no 1.2 in it.
-fn check_version(hello: &ClientHello) -> Result<(), Fault> {
-    let is_dtls = hello.version.0 >> 8 == 0xfe;
-    if !is_dtls || hello.version > ProtocolVersion::DTLS_1_2 {
-        return Err(Fault::NoCommonVersion);
-    }
-    match hello.extension(ExtensionType::SUPPORTED_VERSIONS) {
-        Some(versions) if !extension::supported_versions(versions)?.contains(&ProtocolVersion::DTLS_1_2) => {
-            Err(Fault::NoCommonVersion)
-        }
-        _ => Ok(()),
-    }
-}
-
 /// RFC 8422 §4: a client without `supported_groups` takes any group.
 fn group(hello: &ClientHello, cx: &Context) -> Result<NamedGroup, Fault> {
     let chosen = match hello.extension(ExtensionType::SUPPORTED_GROUPS) {
         Some(offered) => {
             let offered = extension::supported_groups(offered)?;
-            cx.groups().find(|group| offered.contains(group))
+            cx.groups(VERSION).find(|group| offered.contains(group))
         }
-        None => cx.groups().find(|group| *group == NamedGroup::SECP256R1),
+        None => cx.groups(VERSION).find(|group| *group == NamedGroup::SECP256R1),
     };
     chosen.ok_or(Fault::NoCommonGroup)
 }
@@ -238,28 +211,14 @@ fn extended_master_secret(hello: &ClientHello, cx: &Context) -> Result<bool, Fau
     }
 }
 
-/// The first of this side's profiles that the client has too.
-fn srtp_profile(hello: &ClientHello, cx: &Context) -> Result<Option<SrtpProfile>, Fault> {
-    let Some(offered) = hello.extension(ExtensionType::USE_SRTP) else {
-        return Ok(None);
-    };
-    let offered = UseSrtp::decode(offered)?.profiles;
-    Ok(cx
-        .config
-        .srtp_profiles
-        .iter()
-        .copied()
-        .find(|profile| offered.contains(profile)))
-}
-
 /// ServerHello, Certificate, ServerKeyExchange, CertificateRequest, ServerHelloDone.
 fn send_hello(terms: Terms, hello: &ClientHello, cx: &mut Context) -> Result<Server, Fault> {
     let randoms = Randoms {
         client: hello.random,
-        server: cx.random()?,
+        server: random(cx)?,
     };
     let key_exchange = cx
-        .group(terms.group)
+        .group(VERSION, terms.group)
         .ok_or(Fault::NoCommonGroup)?
         .start()
         .map_err(|_| Fault::CryptoFailed)?;
@@ -304,6 +263,17 @@ fn send_hello(terms: Terms, hello: &ClientHello, cx: &mut Context) -> Result<Ser
     }))
 }
 
+/// RFC 8446 §4.1.3: a server that speaks 1.3 as well says so here, where an attacker cannot take it out.
+fn random(cx: &Context) -> Result<Random, Fault> {
+    let mut random: Random = cx.random()?;
+    if cx.speaks(ProtocolVersion::DTLS_1_3)
+        && let Some(end) = random.last_chunk_mut()
+    {
+        *end = ServerHello::DOWNGRADE;
+    }
+    Ok(random)
+}
+
 /// An extension is answered only if it was offered.
 fn answers(terms: &Terms, hello: &ClientHello) -> Vec<Extension> {
     let offers = |extension_type| hello.extension(extension_type).is_some();
@@ -337,32 +307,35 @@ fn on_client_key_exchange(offered: Offered, cx: &mut Context, message: &Message)
     let session_hash = terms.extended_master_secret.then(|| terms.suite.hash(&cx.transcript));
     let keys = KeySchedule::new(terms.suite, randoms, key_exchange, &share.public_key, session_hash)?;
     cx.set_keys(keys.ciphers(Role::Server))?;
-    Ok(Server::CertificateVerify(Session {
+    Ok(Server::CertificateVerify(Exchanged {
         keys,
         srtp_profile: terms.srtp_profile,
     }))
 }
 
-fn on_client_finished(session: Session, cx: &mut Context, message: &Message) -> Result<Progress<Server>, Fault> {
+fn on_client_finished(exchanged: Exchanged, cx: &mut Context, message: &Message) -> Result<Progress<Server>, Fault> {
     let finished = Finished::decode(&message.body)?;
-    session
+    exchanged
         .keys
         .verify_finished(Sender::Client, &cx.transcript, &finished.verify_data)?;
     cx.hear(message);
     // This side's flight has been answered, whatever comes of it.
     cx.flight.finish();
-    finish_if_trusted(session, cx)
+    finish_if_trusted(exchanged, cx)
 }
 
 /// ChangeCipherSpec, Finished.
-fn finish_if_trusted(session: Session, cx: &mut Context) -> Result<Progress<Server>, Fault> {
+fn finish_if_trusted(exchanged: Exchanged, cx: &mut Context) -> Result<Progress<Server>, Fault> {
     if cx.trust()? == Trust::Unknown {
-        return Ok(Progress::Next(Server::Fingerprint(session)));
+        return Ok(Progress::Next(Server::Fingerprint(exchanged)));
     }
     cx.begin_flight(Answer::None);
     cx.change_cipher_spec();
-    let verify_data = session.keys.verify_data(Sender::Server, &cx.transcript);
+    let verify_data = exchanged.keys.verify_data(Sender::Server, &cx.transcript);
     cx.say(HandshakeType::FINISHED, |w| Finished { verify_data }.encode(w));
     cx.conclude();
-    Ok(Progress::Connected(session))
+    Ok(Progress::Connected(Session {
+        keys: Keys::Dtls12(exchanged.keys),
+        srtp_profile: exchanged.srtp_profile,
+    }))
 }

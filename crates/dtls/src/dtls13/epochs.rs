@@ -87,11 +87,6 @@ impl Epochs {
         self.read.retain(|keys| keys.epoch != Epoch::HANDSHAKE);
     }
 
-    /// The newest epoch under which this side writes.
-    pub(crate) fn write_epoch(&self) -> Epoch {
-        self.write.last().map_or(Epoch::PLAIN, |keys| keys.epoch)
-    }
-
     /// The newest epoch under which the peer may write.
     pub(crate) fn read_epoch(&self) -> Epoch {
         self.read.last().map_or(Epoch::PLAIN, |keys| keys.epoch)
