@@ -1,26 +1,52 @@
-//! TURN (RFC 8656, with TCP to peers by RFC 6062): a client without I/O.
+//! TURN (RFC 8656, with TCP to peers by RFC 6062): a client and a server without I/O.
 //!
 //! ```
-//! use std::time::Instant;
-//! use peerline_stun::{Message, Method};
-//! use peerline_turn::{Client, Credentials, client::Config};
-//! use peerline_wire::FiveTuple;
+//! use std::time::{Instant, SystemTime};
+//! use bytes::BytesMut;
+//! use peerline_turn::{Client, Credentials, Server, client, server};
+//! use peerline_wire::{Datagram, FiveTuple};
 //!
 //! # #[allow(clippy::disallowed_methods)]
 //! # fn now() -> Instant { Instant::now() }
-//! let server = FiveTuple::udp("198.51.100.7:5000".parse()?, "192.0.2.1:3478".parse()?);
-//! let mut client = Client::new(Config::new(server, Credentials::new("alice", "wonderland")));
-//! client.create_permission(now(), "203.0.113.9".parse()?)?; // asked for as soon as there is an allocation
+//! let (alice, now) = (Credentials::new("alice", "wonderland"), now());
+//! let config = server::Config::new("example.org", (now, SystemTime::UNIX_EPOCH));
+//! let mut server = Server::new(config, server::StaticUsers::new([alice.clone()]));
 //!
+//! let path = FiveTuple::udp("198.51.100.7:5000".parse()?, "192.0.2.1:3478".parse()?);
+//! let mut client = Client::new(client::Config::new(path, alice));
+//! client.create_permission(now, "9.9.9.9".parse()?)?;
+//!
+//! let datagram = |five_tuple: FiveTuple, bytes: &[u8]| Datagram {
+//!     five_tuple: five_tuple.reversed(),
+//!     ecn: None,
+//!     payload: BytesMut::from(bytes),
+//! };
 //! let mut out = Vec::new();
-//! let transmit = client.poll_transmit(now(), &mut out).expect("it begins at once");
-//! assert_eq!(transmit.five_tuple, server);
-//! assert_eq!(Message::parse(&out)?.method(), Method::ALLOCATE);
-//! assert!(client.poll_timeout().is_some()); // to send it again
+//! while !client.is_permitted("9.9.9.9".parse()?) {
+//!     while let Some(sent) = client.poll_transmit(now, &mut out) {
+//!         server.handle_datagram(now, datagram(sent.five_tuple, &out));
+//!         out.clear();
+//!     }
+//!     while let Some(event) = server.poll_event() {
+//!         if let server::Event::OpenRelay(open) = event {
+//!             server.relay_opened(now, open.relay, "203.0.113.5:50000".parse()?); // a socket is bound there
+//!         }
+//!     }
+//!     while let Some(sent) = server.poll_transmit(now, &mut out) {
+//!         client.handle_datagram(now, datagram(sent.five_tuple, &out));
+//!         out.clear();
+//!     }
+//! }
+//! // What is sent to a peer leaves the server from the relayed address.
+//! let sent = client.enclose(&mut out, "9.9.9.9:7".parse()?, |out| { out.extend(b"hello"); Some(5) }).unwrap();
+//! server.handle_datagram(now, datagram(sent.five_tuple, &out));
+//! out.clear();
+//! let relayed = server.poll_relayed(now, &mut out).unwrap();
+//! assert_eq!((relayed.peer, &out[..]), ("9.9.9.9:7".parse()?, &b"hello"[..]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # How a driver uses it
+//! # How a driver uses the client
 //!
 //! - What comes from the server goes to [`Client::handle_datagram`], which returns the peer's datagram if there was one in it:
 //!   as if it had come to the relayed address, its payload not copied.
@@ -34,6 +60,23 @@
 //! to look up. An anycast address needs nothing here: the server that answers names its own address in
 //! [`client::CloseReason::TryAlternate`].
 //!
+//! # How a driver uses the server
+//!
+//! - What clients send goes to [`Server::handle_datagram`] (from streams, message by message), what peers send to
+//!   [`Server::handle_relayed`]; then [`Server::poll_transmit`] and [`Server::poll_relayed`] until `None`.
+//! - [`server::Event`]s: [`OpenRelay`](server::Event::OpenRelay) is answered by [`Server::relay_opened`] or
+//!   [`Server::relay_failed`]; [`CloseRelay`](server::Event::CloseRelay) closes the socket. A map from
+//!   [`server::RelayId`] to the socket is all the state it needs.
+//! - [`Server::client_closed`] when a client's TCP connection ends.
+//! - [`server::Users`] knows who may allocate; [`PeerFilter`] what may be reached: by default, nothing that is not public.
+//!
+//! # Abuse
+//!
+//! Whoever does not prove an address is not answered with more than was asked: over UDP a challenge (some 130 bytes for a bare
+//! request of 28) goes beyond, so [`server::Strangers`] bounds for each address how much may; the responses have no SOFTWARE,
+//! and no phrase that does not fit. An authentic request proves the address. Nonces and challenges are kept nowhere. Everything
+//! that a client makes grow has a limit in [`server::Limits`].
+//!
 //! | file | idea |
 //! |---|---|
 //! | [`Client`] | one allocation: the verbs and commands |
@@ -41,17 +84,30 @@
 //! | `client/transaction`, `client/request`, `client/response` | what is asked, when again, and what the answer changes |
 //! | `client/permission`, `client/channel` | who may be heard, and at what cost |
 //! | `client/data` | datagrams of peers, in and out |
+//! | [`Server`] | the verbs, and which request goes where |
+//! | `server/auth`, `server/nonce`, `server/users` | who asks; answers to those who do not say |
+//! | `server/allocate`, `server/permission`, `server/binding`, `server/connect` | the requests |
+//! | `server/allocation`, `server/slab` | what is known of an allocation, found in constant time |
+//! | `server/relay`, `server/outbox` | datagrams from client to peer and back |
+//! | `server/bucket` | bandwidth |
+//! | [`PeerFilter`] | which addresses are relayed to |
 //! | [`framing`] | messages on a stream |
 //! | [`Credentials`] | names and passwords, also of limited time |
 
 pub mod client;
 mod credentials;
 mod error;
+mod filter;
 pub mod framing;
+#[doc(hidden)]
+pub mod fuzzing;
+pub mod server;
 
 pub use client::Client;
 pub use credentials::Credentials;
 pub use error::CommandError;
+pub use filter::{Cidr, CidrError, PeerFilter, Refusal};
+pub use server::Server;
 
 /// Where in `whole` its slice `part` begins.
 fn offset_in(whole: &[u8], part: &[u8]) -> Option<usize> {

@@ -1,5 +1,5 @@
 //! What the tests share.
-#![allow(dead_code, missing_docs, unreachable_pub)]
+#![allow(dead_code, unused_imports, missing_docs, unreachable_pub)]
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -127,3 +127,6 @@ impl Puppet {
         self.now += duration;
     }
 }
+
+mod ends;
+pub use ends::*;
