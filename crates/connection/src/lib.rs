@@ -70,7 +70,7 @@ pub use state::{
     SctpTransportState, SignalingState, TransceiverDirection,
 };
 pub use stats::{
-    CandidatePairStats, CandidateStats, CertificateStats, CodecStats, DataChannelStats, InboundRtpStats,
+    CandidatePairStats, CandidateStats, CertificateStats, CodecStats, DataChannelStats, FeedbackStats, InboundRtpStats,
     MediaSourceStats, OutboundRtpStats, PeerConnectionStats, RemoteInboundRtpStats, RemoteOutboundRtpStats, Stats,
     StatsKind, StatsReport, TransportStats,
 };

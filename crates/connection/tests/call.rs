@@ -40,7 +40,11 @@ fn link(loss: f64) -> Link {
 
 /// Two peers, of which the first sends a picture and a voice to the other; the other's transceivers.
 fn call(seed: u64, loss: f64) -> (Lab, [TransceiverId; 2], [TransceiverId; 2]) {
-    let mut lab = Lab::new(seed, link(loss));
+    call_over(seed, link(loss))
+}
+
+fn call_over(seed: u64, link: Link) -> (Lab, [TransceiverId; 2], [TransceiverId; 2]) {
+    let mut lab = Lab::new(seed, link);
     let streams = ["stream".to_owned()];
     let sent = lab.with_peer(0, |peer, now| {
         [("camera", MediaKind::Video), ("voice", MediaKind::Audio)].map(|(id, kind)| {
@@ -177,6 +181,39 @@ fn both_ends_count_the_same() {
     let round_trip = report.round_trip_time.expect("it was measured");
     assert!((0.059..0.075).contains(&round_trip), "{round_trip}");
     assert!(report.packets_lost > 0);
+
+    // The peer's transport-wide feedback tells the same, of retransmissions as well; some of it is lost, too.
+    let transport = ours.transport().expect("it is there");
+    let feedback = transport.feedback.as_ref().expect("the peer tells of what has come");
+    assert!(feedback.packets_lost > 0);
+    let told = feedback.packets_received + feedback.packets_lost;
+    assert!(
+        (outbound.packets_sent / 10 * 9..=outbound.packets_sent).contains(&told),
+        "{feedback:?}"
+    );
+    let theirs = theirs.transport().expect("it is there");
+    assert_eq!(theirs.feedback, None, "it has sent no packets");
+    assert_eq!((theirs.srtp_packets_discarded, theirs.unknown_stream_packets), (0, 0));
+}
+
+#[test]
+fn what_comes_twice_is_counted() {
+    let twice = Link {
+        duplicate: 0.5,
+        ..link(0.0)
+    };
+    let (mut lab, [camera, _], [receiver, _]) = call_over(8, twice);
+    assert_eq!(play(&mut lab, camera, receiver, 30).len(), 30);
+    let now = lab.now();
+    let [ours, theirs] = [0, 1].map(|who| lab.peer(who).stats(now));
+    let transport = theirs.transport().expect("it is there");
+    let sent = ours.transport().expect("it is there").feedback.as_ref();
+    let sent = sent.expect("the peer tells of what has come").packets_received;
+    assert!(
+        (sent / 4..sent).contains(&transport.srtp_packets_discarded),
+        "{transport:?}"
+    );
+    assert_eq!(transport.unknown_stream_packets, 0);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use peerline_connection::{CodecSupport, Config, CongestionControl, HeaderExtensionSupport};
+use peerline_connection::{CodecSupport, Config, CongestionControl, HeaderExtensionSupport, SrtpProfile};
 use peerline_dtls::default_provider;
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -50,6 +50,9 @@ pub struct Configuration {
     pub codecs: Arc<[CodecSupport]>,
     /// The header extensions of RTP to send and receive. Default [`HeaderExtensionSupport::defaults`].
     pub header_extensions: Arc<[HeaderExtensionSupport]>,
+    /// How RTP may be protected, the preferred profile first; at least one. Default `SrtpProfile::ALL`: AES-128-GCM, AES-256-GCM,
+    /// and AES-CM with HMAC-SHA1 in its two lengths.
+    pub srtp_profiles: Arc<[SrtpProfile]>,
     /// What decides how fast data channels send. Default [`CongestionControl::ModelBased`].
     pub congestion_control: CongestionControl,
     /// [`DataChannel::send`](crate::DataChannel::send) waits while the channel buffers more than this many bytes. Default
@@ -74,6 +77,7 @@ impl Default for Configuration {
             receive_window: 5 << 20,
             codecs: CodecSupport::defaults(),
             header_extensions: HeaderExtensionSupport::defaults(),
+            srtp_profiles: Arc::new(SrtpProfile::ALL),
             congestion_control: CongestionControl::default(),
             buffered_amount_high_water_mark: 1 << 20,
         }
@@ -100,6 +104,7 @@ impl Configuration {
         config.receive_window = self.receive_window;
         config.codecs = Arc::clone(&self.codecs);
         config.header_extensions = Arc::clone(&self.header_extensions);
+        config.srtp_profiles = Arc::clone(&self.srtp_profiles);
         config.congestion_control = self.congestion_control;
         Ok(config)
     }

@@ -79,13 +79,13 @@ pub use bytes::Bytes;
 pub use peerline_connection::{
     CandidatePairStats, CandidateStats, CertificateStats, ChannelFault, CodecStats, CodecSupport, CongestionControl,
     ConnectionState, DataChannelInit, DataChannelState, DataChannelStats, DtlsTransportState, DtmfError, DtmfTone,
-    Error as Refusal, ExtensionKind, Extensions, HeaderExtensionSupport, IceCandidate, IceCandidatePair,
+    Error as Refusal, ExtensionKind, Extensions, FeedbackStats, HeaderExtensionSupport, IceCandidate, IceCandidatePair,
     IceConnectionState, IceGatheringState, IceParameters, IceRole, InboundRtpStats, IncomingFrame, IncomingPacket,
     MediaFault, MediaKind, MediaSourceStats, Message, OfferOptions, OutboundRtpStats, OutgoingFrame, OutgoingPacket,
     PeerConnectionStats, ReceiveMode, RemoteInboundRtpStats, RemoteOutboundRtpStats, RtcpFeedback, RtcpParameters,
     RtpCapabilities, RtpCodec, RtpCodecParameters, RtpEncodingParameters, RtpHeaderExtensionParameters,
     RtpReceiveParameters, RtpSendParameters, SctpTransportState, SdpFault, SdpType, SendMediaError, SessionDescription,
-    SignalingState, Stats, StatsKind, StatsReport, TransceiverDirection, TransceiverId, TransceiverInit,
+    SignalingState, SrtpProfile, Stats, StatsKind, StatsReport, TransceiverDirection, TransceiverId, TransceiverInit,
     TransportStats,
 };
 pub use peerline_dtls::{Certificate, CertificateError, CryptoProvider};

@@ -18,7 +18,7 @@ impl Media {
     /// Takes an SRTP packet. What is not authentic, or belongs nowhere, is counted and dropped.
     pub(crate) fn handle_rtp(&mut self, now: Instant, mut datagram: BytesMut) {
         let Some(srtp) = self.srtp.as_mut().filter(|_| !self.closed) else {
-            self.counters.unprotect_failures += 1;
+            self.counters.without_keys += 1;
             return;
         };
         if srtp.inbound.unprotect_rtp(&mut datagram).is_err() {

@@ -24,7 +24,7 @@ impl Media {
     /// Takes an SRTCP packet. What is not authentic, or makes no sense, is counted and dropped.
     pub(crate) fn handle_rtcp(&mut self, now: Instant, mut datagram: BytesMut) {
         let Some(srtp) = self.srtp.as_mut().filter(|_| !self.closed) else {
-            self.counters.unprotect_failures += 1;
+            self.counters.without_keys += 1;
             return;
         };
         if srtp.inbound.unprotect_rtcp(&mut datagram).is_err() {

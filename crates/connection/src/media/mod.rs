@@ -122,6 +122,8 @@ enum What {
 /// What was dropped, and why.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counters {
+    /// Came before there were keys, or after the end.
+    pub(crate) without_keys: u64,
     /// Not authentic, replayed, or no RTP or RTCP at all.
     pub(crate) unprotect_failures: u64,
     /// Authentic, but of no stream that was agreed on.

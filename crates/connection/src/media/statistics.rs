@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
+use super::departures::Totals;
 use super::parameters::{MediaKind, RtpCodecParameters};
 use super::receive_stream::ReceiveStream;
 use super::send_stream::SendStream;
-use super::{Media, Section};
+use super::{Counters, Media, Section};
 use crate::stats::{
-    CodecStats, InboundRtpStats, MediaSourceStats, OutboundRtpStats, RemoteInboundRtpStats, RemoteOutboundRtpStats,
-    StatsKind, TRANSPORT_ID,
+    CodecStats, FeedbackStats, InboundRtpStats, MediaSourceStats, OutboundRtpStats, RemoteInboundRtpStats,
+    RemoteOutboundRtpStats, StatsKind, TRANSPORT_ID,
 };
 use crate::transceiver::TransceiverId;
 
@@ -44,6 +45,24 @@ impl Media {
                 section.inbound(stream, &tracks.received, &timestamp, &mut add);
             }
         }
+    }
+}
+
+impl Media {
+    /// What was dropped, and why.
+    pub(crate) fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// What the peer has told of all packets that were sent, once it has.
+    pub(crate) fn feedback(&self) -> Option<FeedbackStats> {
+        let totals = self.departures.totals;
+        (totals != Totals::default()).then_some(FeedbackStats {
+            packets_received: totals.packets_arrived,
+            bytes_received: totals.bytes_arrived,
+            packets_lost: totals.packets_lost,
+            queueing_delay: totals.latest_queueing.as_secs_f64(),
+        })
     }
 }
 

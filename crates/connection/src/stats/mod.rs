@@ -163,6 +163,32 @@ pub struct TransportStats {
     pub dtls_role: Option<&'static str>,
     /// How often the selected pair changed.
     pub selected_candidate_pair_changes: u64,
+    /// Datagrams received and dropped: of no protocol that is spoken here, or from where ICE has not verified a path; and RTP and
+    /// RTCP before there were keys. (Neither this nor what follows is in the W3C's dictionary.)
+    pub packets_discarded: u64,
+    /// RTP and RTCP dropped because it was not authentic, had come before, or was none behind its protection.
+    pub srtp_packets_discarded: u64,
+    /// RTP dropped because it was of no stream that was agreed on.
+    pub unknown_stream_packets: u64,
+    /// What the peer's transport-wide feedback has told of the packets sent; none before there was any.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub feedback: Option<FeedbackStats>,
+}
+
+/// What transport-wide feedback amounts to: the peer tells of each RTP packet, whatever its stream, whether it has come, and when
+/// (draft-holmer-rmcat-transport-wide-cc-extensions-01). Not in the W3C's dictionaries.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "camelCase"))]
+pub struct FeedbackStats {
+    /// Packets of ours that the peer has received.
+    pub packets_received: u64,
+    /// Their bytes, without UDP and IP headers.
+    pub bytes_received: u64,
+    /// Packets of ours that had not come when the peer told of those after them.
+    pub packets_lost: u64,
+    /// How much longer the latest packet took than the quickest that was told of with it, in seconds: the queue on the way, as it
+    /// grows or shrinks.
+    pub queueing_delay: f64,
 }
 
 /// `RTCIceCandidatePairStats`.
@@ -349,6 +375,8 @@ impl Connection {
 
     fn transport_stats(&self, selected_candidate_pair_id: Option<String>) -> TransportStats {
         let connected = self.upper.dtls.as_ref().filter(|dtls| dtls.is_connected());
+        let media = self.upper.media.as_ref();
+        let dropped = media.map(|media| media.counters()).unwrap_or_default();
         TransportStats {
             packets_sent: self.counters.packets_sent,
             packets_received: self.counters.packets_received,
@@ -384,6 +412,10 @@ impl Connection {
                 peerline_dtls::Role::Server => "server",
             }),
             selected_candidate_pair_changes: self.counters.selected_pair_changes,
+            packets_discarded: self.counters.dropped + dropped.without_keys,
+            srtp_packets_discarded: dropped.unprotect_failures,
+            unknown_stream_packets: dropped.unknown_streams,
+            feedback: media.and_then(|media| media.feedback()),
         }
     }
 
