@@ -8,7 +8,10 @@ mod str0m;
 
 pub(crate) use self::peerline::Peerline;
 #[cfg(feature = "peers")]
-pub(crate) use self::{rtc::Rtc, str0m::Str0m};
+pub(crate) use self::{
+    rtc::{Peer as RtcPeer, Rtc},
+    str0m::{Peer as Str0mPeer, Str0m},
+};
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 

@@ -1,11 +1,7 @@
 //! What the machine needs for the least that any stack must do: the column beside the stacks.
 
-use std::convert::Infallible;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 
-use peerline_udp::{Inbox, Outbox, Socket};
-use peerline_wire::{FiveTuple, Transmit};
 use ring::aead::{AES_128_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::agreement::{EphemeralPrivateKey, UnparsedPublicKey as AgreementKey, X25519, agree_ephemeral};
 use ring::error::Unspecified;
@@ -14,50 +10,21 @@ use ring::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey,
 };
 use tokio::net::UdpSocket;
-use tokio::sync::Semaphore;
 
 use crate::measurement::{Effort, Figure};
 use crate::micro::nanoseconds;
 use crate::process::{Stopwatch, now};
-use crate::{Result, bulk, latency, rtp};
+use crate::{Result, latency};
+
+mod datagrams;
+mod packet;
+
+pub(crate) use self::datagrams::{bulk, packets};
+pub(crate) use self::packet::{packet, packet_out, protect};
 
 /// A datagram as the stacks fill it.
 const DATAGRAM: usize = 1_200;
-/// More than this under way overruns the largest receive buffer.
-const MOST_UNDER_WAY: usize = 1 << 20;
 const BATCH: usize = 32;
-
-/// Datagrams in batches from one task to another, sealed and opened with AES-128-GCM.
-pub(crate) async fn datagrams(send_buffer: usize, effort: Effort) -> Result<Vec<Figure>> {
-    let any_port = (Ipv4Addr::LOCALHOST, 0).into();
-    let (from, to) = (Socket::bind(any_port)?, Socket::bind(any_port)?);
-    let path = FiveTuple::udp(from.local_addr(), to.local_addr());
-    let room = Arc::new(Semaphore::new(send_buffer.min(MOST_UNDER_WAY) / DATAGRAM));
-
-    tokio::spawn(send(from, path, Arc::clone(&room)));
-
-    let (key, mut inbox) = (key()?, Inbox::new());
-    let (warm, end) = (now() + effort.warm_up, now() + effort.warm_up + effort.window);
-    let (mut bytes, mut stopwatch) = (0, None);
-    while now() < end {
-        to.readable().await?;
-        let Ok(batch) = inbox.recv(&to) else { continue };
-        let mut count = 0;
-        for mut datagram in batch {
-            let opened = key
-                .open_in_place(nonce(), Aad::empty(), &mut datagram.payload)
-                .map_err(|_| "a datagram was altered")?;
-            bytes += opened.len();
-            count += 1;
-        }
-        room.add_permits(count);
-        if stopwatch.is_none() && now() >= warm {
-            (bytes, stopwatch) = (0, Some(Stopwatch::start()));
-        }
-    }
-    let stopwatch = stopwatch.ok_or("nothing arrived")?;
-    Ok(bulk::rate_and_cost(bytes as f64, stopwatch.wall(), stopwatch.cpu()))
-}
 
 /// What encrypting and decrypting costs in bulk, and nothing else: the figure `cpu`.
 pub(crate) fn records(effort: Effort) -> Result<Vec<Figure>> {
@@ -80,28 +47,6 @@ pub(crate) fn records(effort: Effort) -> Result<Vec<Figure>> {
         "cpu",
         stopwatch.cpu().as_secs_f64() / (bytes as f64 / f64::from(1 << 30)),
     )])
-}
-
-async fn send(socket: Socket, path: FiveTuple, room: Arc<Semaphore>) -> Result<Infallible> {
-    let (key, mut outbox) = (key()?, Outbox::new());
-    loop {
-        room.acquire_many(BATCH as u32).await?.forget();
-        for _ in 0..BATCH {
-            outbox.push(|out| {
-                let start = out.len();
-                out.resize(start + DATAGRAM - AES_128_GCM.tag_len(), 0x5a);
-                let plaintext = out.get_mut(start..)?;
-                let tag = key.seal_in_place_separate_tag(nonce(), Aad::empty(), plaintext).ok()?;
-                out.extend_from_slice(tag.as_ref());
-                Some(Transmit {
-                    five_tuple: path,
-                    ecn: None,
-                    len: DATAGRAM,
-                })
-            });
-        }
-        outbox.flush(|_| Some(&socket));
-    }
 }
 
 fn key() -> Result<LessSafeKey> {
@@ -150,32 +95,6 @@ pub(crate) fn record(effort: Effort) -> Result<Vec<Figure>> {
         Some(key.open_in_place(nonce(), aad(), &mut payload).ok()?.len())
     });
     Ok(vec![("record", each)])
-}
-
-/// An RTP packet of 1,200 bytes sealed and opened with its header as associated data, in place, in µs: the figure `each`.
-pub(crate) fn packet(effort: Effort) -> Result<Vec<Figure>> {
-    let record = record(effort)?;
-    Ok(record
-        .into_iter()
-        .map(|(_, nanoseconds)| ("each", nanoseconds / 1e3))
-        .collect())
-}
-
-/// The same, but only sealed, after a copy of the payload.
-pub(crate) fn packet_out(effort: Effort) -> Result<Vec<Figure>> {
-    let key = key()?;
-    let payload = vec![0x5a; rtp::PAYLOAD];
-    let mut out = Vec::new();
-    let each = nanoseconds(effort, || -> Option<()> {
-        out.clear();
-        out.extend_from_slice(&payload);
-        let tag = key
-            .seal_in_place_separate_tag(nonce(), Aad::from([0; 28]), &mut out)
-            .ok()?;
-        out.extend_from_slice(tag.as_ref());
-        Some(())
-    });
-    Ok(vec![("each", each / 1e3)])
 }
 
 /// Header, explicit nonce and tag.

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use crate::dtls::{self, Session};
 use crate::machine::{self, Machine};
+use crate::packets::{self, Pace};
+use crate::rtp::Protection;
 use crate::stack::{Stack, StackName};
-use crate::{Result, bulk, endpoint, floor, latency, memory, messages, sdp, setup, stun};
+use crate::{Result, bulk, endpoint, floor, latency, memory, messages, sdp, setup, srtp, stun};
 
 /// What one child process measures: one or several rows.
 pub(crate) struct Measurement {
@@ -40,6 +42,8 @@ pub(crate) enum Target {
     None,
     /// So many times better than the best of the others.
     TimesBest(f64),
+    /// No more than so many times the floor.
+    TimesFloor(f64),
     /// This value or better, in the unit of the row.
     Value(f64),
 }
@@ -58,9 +62,15 @@ enum Task {
         size: usize,
     },
     ConnectionSetup,
-    /// RTP through a whole peer, in memory.
-    Rtp,
-    RtpAesCm,
+    /// RTP through a whole peer, over sockets.
+    Packets {
+        protection: Protection,
+        pace: Pace,
+    },
+    /// The same in memory.
+    Rtp {
+        protection: Protection,
+    },
     Forward,
     /// SCTP alone, in memory.
     Associations {
@@ -74,6 +84,7 @@ enum Task {
     },
     Handshake,
     Record,
+    Srtp,
     Stun,
     Sdp,
 }
@@ -125,8 +136,14 @@ const STACKS_AND_FLOOR: &[StackName] = {
     &[Peerline, Str0m, Webrtc, Datachannel, Rustrtc, Floor]
 };
 
+/// With AES-GCM, over sockets.
+const MEDIA_AND_FLOOR: &[StackName] = {
+    use StackName::*;
+    &[Peerline, Str0m, Webrtc, Floor]
+};
+
 use Better::{Less, More};
-use Target::{TimesBest, Value};
+use Target::{TimesBest, TimesFloor, Value};
 
 /// All of it, in the order of the table.
 pub(crate) const MEASUREMENTS: &[Measurement] = &[
@@ -231,6 +248,62 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         task: Task::ConnectionSetup,
     },
     Measurement {
+        name: "packets",
+        rows: &[
+            row("rate", "RTP of 1,200 bytes", "packets/s", More, Target::None),
+            row(
+                "each",
+                "RTP of 1,200 bytes, both sides",
+                "CPU µs each",
+                Less,
+                Value(2.2),
+            ),
+        ],
+        who: MEDIA_AND_FLOOR,
+        task: Task::Packets {
+            protection: Protection::Gcm,
+            pace: Pace::FlatOut,
+        },
+    },
+    Measurement {
+        name: "packets-aes-cm",
+        rows: &[
+            row("rate", "RTP of 1,200 bytes, AES-CM", "packets/s", More, Target::None),
+            row(
+                "each",
+                "RTP of 1,200 bytes, AES-CM, both sides",
+                "CPU µs each",
+                Less,
+                Value(4.0),
+            ),
+        ],
+        who: &[
+            StackName::Peerline,
+            StackName::Webrtc,
+            StackName::Datachannel,
+            StackName::Floor,
+        ],
+        task: Task::Packets {
+            protection: Protection::AesCm,
+            pace: Pace::FlatOut,
+        },
+    },
+    Measurement {
+        name: "packets-paced",
+        rows: &[row(
+            "each",
+            "RTP of 1,200 bytes, 50 Mbit/s in 60 frames a second, both sides",
+            "CPU µs each",
+            Less,
+            Target::None,
+        )],
+        who: MEDIA_AND_FLOOR,
+        task: Task::Packets {
+            protection: Protection::Gcm,
+            pace: Pace::Frames,
+        },
+    },
+    Measurement {
         name: "rtp",
         rows: &[row(
             "each",
@@ -240,7 +313,9 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
             Value(1.3),
         )],
         who: &[StackName::Peerline, StackName::Str0m, StackName::Rtc, StackName::Floor],
-        task: Task::Rtp,
+        task: Task::Rtp {
+            protection: Protection::Gcm,
+        },
     },
     Measurement {
         name: "rtp-aes-cm",
@@ -251,8 +326,10 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
             Less,
             Target::None,
         )],
-        who: &[StackName::Peerline, StackName::Rtc],
-        task: Task::RtpAesCm,
+        who: &[StackName::Peerline, StackName::Rtc, StackName::Floor],
+        task: Task::Rtp {
+            protection: Protection::AesCm,
+        },
     },
     Measurement {
         name: "forward",
@@ -331,6 +408,41 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         )],
         who: DTLS,
         task: Task::Record,
+    },
+    Measurement {
+        name: "srtp",
+        rows: &[
+            row(
+                "gcm-128",
+                "SRTP protect, 1,200 bytes, AES-128-GCM",
+                "ns",
+                Less,
+                TimesFloor(1.2),
+            ),
+            row(
+                "gcm-256",
+                "SRTP protect, 1,200 bytes, AES-256-GCM",
+                "ns",
+                Less,
+                TimesFloor(1.2),
+            ),
+            row(
+                "aes-cm-80",
+                "SRTP protect, 1,200 bytes, AES-CM with HMAC-SHA1-80",
+                "ns",
+                Less,
+                TimesFloor(1.08),
+            ),
+            row(
+                "aes-cm-32",
+                "SRTP protect, 1,200 bytes, AES-CM with HMAC-SHA1-32",
+                "ns",
+                Less,
+                TimesFloor(1.08),
+            ),
+        ],
+        who: &[StackName::Peerline, StackName::RtcSrtp, StackName::Floor],
+        task: Task::Srtp,
     },
     Measurement {
         name: "stun",
@@ -465,18 +577,25 @@ impl Measurement {
                 StackName::Rtc => self.in_memory::<crate::connection::Rtc>(effort),
                 _ => Err(NOT_HERE.into()),
             },
-            Task::Rtp => match stack {
-                StackName::Peerline => self.in_memory::<crate::rtp::Peerline>(effort),
+            Task::Packets { protection, pace } => match stack {
+                StackName::Peerline => packets::measure::<crate::stack::Peerline>(protection, pace, effort).await,
                 #[cfg(feature = "peers")]
-                StackName::Str0m => self.in_memory::<crate::rtp::Str0m>(effort),
+                StackName::Str0m => packets::measure::<crate::stack::Str0m>(protection, pace, effort).await,
                 #[cfg(feature = "peers")]
-                StackName::Rtc => self.in_memory::<crate::rtp::Rtc>(effort),
+                StackName::Webrtc => packets::measure::<crate::stack::Webrtc>(protection, pace, effort).await,
+                #[cfg(feature = "datachannel")]
+                StackName::Datachannel => packets::measure::<crate::stack::Datachannel>(protection, pace, effort).await,
                 _ => Err(NOT_HERE.into()),
             },
-            Task::RtpAesCm => match stack {
-                StackName::Peerline => self.in_memory::<crate::rtp::Peerline<true>>(effort),
+            Task::Rtp { protection } => match (stack, protection) {
+                (StackName::Peerline, Protection::Gcm) => self.in_memory::<crate::rtp::Peerline>(effort),
+                (StackName::Peerline, Protection::AesCm) => self.in_memory::<crate::rtp::Peerline<true>>(effort),
                 #[cfg(feature = "peers")]
-                StackName::Rtc => self.in_memory::<crate::rtp::Rtc<true>>(effort),
+                (StackName::Str0m, Protection::Gcm) => self.in_memory::<crate::rtp::Str0m>(effort),
+                #[cfg(feature = "peers")]
+                (StackName::Rtc, Protection::Gcm) => self.in_memory::<crate::rtp::Rtc>(effort),
+                #[cfg(feature = "peers")]
+                (StackName::Rtc, Protection::AesCm) => self.in_memory::<crate::rtp::Rtc<true>>(effort),
                 _ => Err(NOT_HERE.into()),
             },
             Task::Forward => match stack {
@@ -501,6 +620,7 @@ impl Measurement {
                 StackName::Openssl => self.dtls::<crate::dtls::Openssl>(effort),
                 _ => Err(NOT_HERE.into()),
             },
+            Task::Srtp => srtp::measure(stack, effort),
             Task::Stun => stun::measure(stack, effort),
             Task::Sdp => sdp::measure(stack, effort),
             Task::ZeroChecksum { .. } => self.in_memory::<crate::association::PeerlineZeroChecksum>(effort),
@@ -523,7 +643,7 @@ impl Measurement {
             Task::Connections { size } | Task::Associations { size } | Task::ZeroChecksum { size } => {
                 machine::transfer::<M>(IN_MEMORY_SEND_BUFFER, size, effort)
             }
-            Task::Rtp | Task::RtpAesCm => machine::transfer::<M>(IN_MEMORY_SEND_BUFFER, crate::rtp::PAYLOAD, effort),
+            Task::Rtp { .. } => machine::transfer::<M>(IN_MEMORY_SEND_BUFFER, crate::rtp::PAYLOAD, effort),
             Task::ConnectionSetup => machine::setup::<M>(effort),
             Task::Goodput { loss } => machine::goodput::<M>(loss, effort.quick),
             _ => Err(NOT_HERE.into()),
@@ -539,15 +659,17 @@ impl Measurement {
 
     async fn floor(&self, effort: Effort) -> Result<Vec<Figure>> {
         match self.task {
-            Task::Bulk { send_buffer } => floor::datagrams(send_buffer, effort).await,
+            Task::Bulk { send_buffer } => floor::bulk(send_buffer, effort).await,
             Task::Latency => floor::round_trips(effort).await,
             Task::Setup => floor::handshakes(effort),
             Task::Connections { .. } => floor::records(effort),
             Task::ConnectionSetup => floor::handshakes(effort),
-            Task::Rtp => floor::packet(effort),
+            Task::Packets { protection, pace } => floor::packets(protection, pace, effort).await,
+            Task::Rtp { protection } => floor::packet(protection, effort),
             Task::Forward => floor::packet_out(effort),
             Task::Handshake => floor::key_exchange(effort),
             Task::Record => floor::record(effort),
+            Task::Srtp => srtp::measure(StackName::Floor, effort),
             Task::Stun => stun::measure(StackName::Floor, effort),
             Task::Sdp => sdp::measure(StackName::Floor, effort),
             _ => Err(NOT_HERE.into()),
@@ -561,7 +683,7 @@ const NOT_HERE: &str = "not in this program, or not a measurement of it";
 
 impl Effort {
     pub(crate) fn new(quick: bool) -> Self {
-        let (warm_up, window, connections) = if quick { (100, 500, 16) } else { (500, 3_000, 96) };
+        let (warm_up, window, connections) = if quick { (100, 500, 16) } else { (400, 1_600, 96) };
         Self {
             warm_up: Duration::from_millis(warm_up),
             window: Duration::from_millis(window),

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use nix::time::{ClockId, clock_gettime};
+
 /// The time: measuring is what this program is for.
 #[expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 pub(crate) fn now() -> Instant {
@@ -14,20 +16,11 @@ pub(crate) fn today() -> SystemTime {
     SystemTime::now()
 }
 
-/// CPU time, user and system, of all threads so far; to 10 ms.
+/// CPU time, user and system, of all threads so far.
 pub(crate) fn cpu_time() -> Duration {
-    // proc(5): USER_HZ has been 100 on every Linux for decades.
-    const TICK: Duration = Duration::from_millis(10);
-    let stat = read("/proc/self/stat");
-    // The name of the program, field 2, is in parentheses and may hold anything; utime and stime are fields 14 and 15.
-    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks: u32 = after_name
-        .split_ascii_whitespace()
-        .skip(11)
-        .take(2)
-        .map(|field| field.parse::<u32>().expect("utime and stime are numbers"))
-        .sum();
-    TICK * ticks
+    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)
+        .expect("Linux has this clock")
+        .into()
 }
 
 /// Memory resident now, in KiB.

@@ -18,9 +18,12 @@ pub(crate) use self::{
     rustrtc::Rustrtc, str0m::Str0m, str0m::install_provider as install_provider_of_str0m, webrtc::Webrtc,
 };
 
+use std::convert::Infallible;
+
 use bytes::Bytes;
 
 use crate::Result;
+use crate::rtp::Protection;
 
 /// Who can be measured: whole stacks, and crates that are one protocol of a stack.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,6 +38,7 @@ pub(crate) enum StackName {
     SctpProto,
     Dimpl,
     Openssl,
+    RtcSrtp,
     RtcStun,
     StunTypes,
     RtcSdp,
@@ -45,7 +49,7 @@ pub(crate) enum StackName {
 }
 
 impl StackName {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Peerline,
         Self::Str0m,
         Self::Webrtc,
@@ -56,6 +60,7 @@ impl StackName {
         Self::SctpProto,
         Self::Dimpl,
         Self::Openssl,
+        Self::RtcSrtp,
         Self::RtcStun,
         Self::StunTypes,
         Self::RtcSdp,
@@ -77,6 +82,7 @@ impl StackName {
             Self::SctpProto => "sctp-proto",
             Self::Dimpl => "dimpl",
             Self::Openssl => "openssl",
+            Self::RtcSrtp => "rtc-srtp",
             Self::RtcStun => "rtc-stun",
             Self::StunTypes => "stun-types",
             Self::RtcSdp => "rtc-sdp",
@@ -129,4 +135,30 @@ pub(crate) trait Channel: Send + 'static {
 
     /// Closes the connection and frees what it held.
     fn close(self) -> impl Future<Output = ()> + Send;
+}
+
+/// A stack that sends and receives video, packet by packet.
+pub(crate) trait MediaStack: 'static {
+    type Sender: PacketSender;
+    type Receiver: PacketReceiver;
+
+    /// Connects two new peers as [`Stack::connect`] does; one sends a stream of video to the other. Ready when packets can be sent.
+    fn connect_media(protection: Protection) -> impl Future<Output = Result<(Self::Sender, Self::Receiver)>> + Send;
+}
+
+/// The sending end, and the connection under it.
+pub(crate) trait PacketSender: Send + 'static {
+    /// Sends `count` packets of video, each with this payload.
+    fn send(&mut self, payload: &Bytes, count: usize) -> impl Future<Output = Result<()>> + Send;
+
+    /// What is to be done while nothing is sent, where the application has to do that itself; never ends well.
+    fn attend(&mut self) -> impl Future<Output = Result<Infallible>> + Send {
+        std::future::pending()
+    }
+}
+
+/// The receiving end, and the connection under it.
+pub(crate) trait PacketReceiver: Send {
+    /// Waits for packets, and says how many have come.
+    fn recv(&mut self) -> impl Future<Output = Result<usize>> + Send;
 }

@@ -98,11 +98,20 @@ impl Table {
         let reached = match row.target {
             Target::None => None,
             Target::TimesBest(times) => ratio.map(|ratio| ratio >= times),
+            Target::TimesFloor(times) => {
+                let floor = value(StackName::Floor);
+                ours.zip(floor)
+                    .map(|(ours, floor)| row.ratio(ours, floor) * times >= 1.0)
+            }
             Target::Value(target) => ours.map(|ours| row.ratio(ours, target) >= 1.0),
         };
         let target = match row.target {
             Target::None => String::new(),
             Target::TimesBest(times) => format!("{times}×"),
+            Target::TimesFloor(times) => match ours.zip(value(StackName::Floor)) {
+                Some((ours, floor)) => format!("floor × {times}: {:.2}", row.ratio(floor, ours)),
+                None => format!("floor × {times}"),
+            },
             Target::Value(value) => number(value),
         };
         let mark = reached.map_or("", |reached| if reached { " ✓" } else { " ✗" });

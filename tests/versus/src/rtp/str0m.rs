@@ -1,60 +1,41 @@
 //! `str0m` in its RTP mode: one change at a time, each followed by `poll_output` until it returns a timeout, as its contract has it.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use str0m::change::{SdpAnswer, SdpOffer};
 use str0m::media::{Direction, MediaKind, Mid, Pt};
-use str0m::net::{DatagramSend, Protocol, Receive};
 use str0m::rtp::{RtpPacket, RtpWrite};
-use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
+use str0m::{Event, Input, RtcConfig};
 
 use crate::Result;
-use crate::connection::ADDRESSES;
+use crate::connection::Str0mPeer;
 use crate::machine::{Forward, Machine};
 
 pub(crate) struct Str0m {
-    rtc: Rtc,
-    local: SocketAddr,
-    remote: SocketAddr,
-    deadline: Option<Instant>,
+    peer: Str0mPeer,
     media: Option<(Mid, Pt)>,
     number: u64,
-    out: VecDeque<DatagramSend>,
     received: VecDeque<RtpPacket>,
 }
 
 impl Str0m {
     fn new(now: Instant, who: usize) -> Result<Self> {
-        let mut peer = Self {
-            rtc: RtcConfig::new().set_rtp_mode(true).build(now),
-            local: ADDRESSES[who],
-            remote: ADDRESSES[1 - who],
-            deadline: None,
+        Ok(Self {
+            peer: Str0mPeer::new(now, who, RtcConfig::new().set_rtp_mode(true))?,
             media: None,
             number: 1,
-            out: VecDeque::new(),
             received: VecDeque::new(),
-        };
-        peer.rtc.add_local_candidate(Candidate::host(peer.local, "udp")?);
-        peer.drain()?;
-        Ok(peer)
+        })
     }
 
     fn drain(&mut self) -> Result<()> {
-        loop {
-            match self.rtc.poll_output()? {
-                Output::Timeout(deadline) => {
-                    self.deadline = Some(deadline);
-                    return Ok(());
-                }
-                Output::Transmit(transmit) => self.out.push_back(transmit.contents),
-                Output::Event(Event::RtpPacket(packet)) => self.received.push_back(packet),
-                Output::Event(_) => {}
+        while let Some(event) = self.peer.poll()? {
+            if let Event::RtpPacket(packet) = event {
+                self.received.push_back(packet);
             }
         }
+        Ok(())
     }
 
     fn write(&mut self, now: Instant, payload: &[u8], marker: bool, timestamp: u32) -> Result<()> {
@@ -63,7 +44,7 @@ impl Str0m {
         let write = RtpWrite::new(payload_type, self.number.into(), timestamp, now, payload)
             .marker(marker)
             .nackable(true);
-        let mut api = self.rtc.direct_api();
+        let mut api = self.peer.rtc.direct_api();
         api.stream_tx_by_mid(mid, None).ok_or("no stream")?.write_rtp(write);
         self.drain()
     }
@@ -73,51 +54,39 @@ impl Machine for Str0m {
     fn pair(now: Instant, _: usize) -> Result<[Self; 2]> {
         crate::stack::install_provider_of_str0m();
         let (mut offerer, mut answerer) = (Self::new(now, 0)?, Self::new(now, 1)?);
-        let mut change = offerer.rtc.sdp_api();
+        let mut change = offerer.peer.rtc.sdp_api();
         let mid = change.add_media(MediaKind::Video, Direction::SendOnly, None, None, None);
-        let (offer, pending) = change.apply().ok_or("nothing to offer")?;
+        let offer = change.apply().ok_or("nothing to offer")?;
         offerer.drain()?;
-
-        let offer = SdpOffer::from_sdp_string(&offer.to_sdp_string())?;
-        let answer = answerer.rtc.sdp_api().accept_offer(offer)?;
+        let answer = answerer.peer.answer(&offer.0)?;
         answerer.drain()?;
-
-        let answer = SdpAnswer::from_sdp_string(&answer.to_sdp_string())?;
-        offerer.rtc.sdp_api().accept_answer(pending, answer)?;
+        offerer.peer.accept(offer.1, &answer)?;
         offerer.drain()?;
-        let media = offerer.rtc.media(mid).ok_or("no media")?;
+        let media = offerer.peer.rtc.media(mid).ok_or("no media")?;
         offerer.media = media.remote_pts().first().map(|payload_type| (mid, *payload_type));
         Ok([offerer, answerer])
     }
 
     fn handle_datagram(&mut self, now: Instant, datagram: BytesMut) -> Result<()> {
-        let received = Receive {
-            proto: Protocol::Udp,
-            source: self.remote,
-            destination: self.local,
-            contents: datagram[..].try_into()?,
-        };
-        self.rtc.handle_input(Input::Receive(now, received))?;
+        self.peer.handle_datagram(now, &datagram)?;
         self.drain()
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<()> {
-        self.rtc.handle_input(Input::Timeout(now))?;
+        self.peer.rtc.handle_input(Input::Timeout(now))?;
         self.drain()
     }
 
     fn poll_transmit(&mut self, _: Instant, out: &mut Vec<u8>) -> Option<usize> {
-        let datagram = self.out.pop_front()?;
-        out.extend_from_slice(&datagram);
-        Some(datagram.len())
+        self.peer.poll_transmit(out)
     }
 
     fn poll_timeout(&mut self) -> Option<Instant> {
-        self.deadline
+        self.peer.deadline
     }
 
     fn is_open(&mut self) -> bool {
-        self.rtc.is_connected()
+        self.peer.rtc.is_connected()
     }
 
     fn send(&mut self, now: Instant, payload: &Bytes) -> Result<bool> {

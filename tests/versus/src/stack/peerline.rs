@@ -1,14 +1,18 @@
 //! Peerline, by its asynchronous API.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use peerline::{
-    AddressFilter, Configuration, DataChannel, DataChannelInit, Message, PeerConnection, PeerEvent, SessionDescription,
+    AddressFilter, Configuration, ConnectionState, DataChannel, DataChannelInit, IncomingPacket, MediaKind, Message,
+    OutgoingPacket, PeerConnection, PeerEvent, ReceiveMode, RtpReceiver, RtpSender, SessionDescription, SrtpProfile,
+    TransceiverDirection, TransceiverInit,
 };
 
-use super::{Channel, Pair, Stack};
+use super::{Channel, MediaStack, PacketReceiver, PacketSender, Pair, Stack};
 use crate::Result;
+use crate::rtp::Protection;
 
 pub(crate) struct Peerline;
 
@@ -21,12 +25,14 @@ impl Stack for Peerline {
     type Channel = End;
 
     async fn connect(send_buffer: usize) -> Result<Pair<End>> {
-        let (offerer, answerer) = (new_peer(send_buffer).await?, new_peer(send_buffer).await?);
+        let configuration = Configuration {
+            buffered_amount_high_water_mark: send_buffer,
+            ..on_loopback()
+        };
+        let offerer = PeerConnection::new(configuration.clone()).await?;
+        let answerer = PeerConnection::new(configuration).await?;
         let channel = offerer.create_data_channel("bench", DataChannelInit::default())?;
-        offerer.set_local_description(offerer.create_offer()?)?;
-        answerer.set_remote_description(gathered(&offerer).await?)?;
-        answerer.set_local_description(answerer.create_answer()?)?;
-        offerer.set_remote_description(gathered(&answerer).await?)?;
+        negotiate(&offerer, &answerer).await?;
 
         channel.opened().await?;
         let accepted = accept(&answerer).await?;
@@ -43,14 +49,19 @@ impl Stack for Peerline {
     }
 }
 
-async fn new_peer(send_buffer: usize) -> Result<PeerConnection> {
-    let configuration = Configuration {
+fn on_loopback() -> Configuration {
+    Configuration {
         loopback: true,
         address_filter: Some(AddressFilter::only([IpAddr::V4(Ipv4Addr::LOCALHOST)])),
-        buffered_amount_high_water_mark: send_buffer,
         ..Configuration::default()
-    };
-    Ok(PeerConnection::new(configuration).await?)
+    }
+}
+
+async fn negotiate(offerer: &PeerConnection, answerer: &PeerConnection) -> Result<()> {
+    offerer.set_local_description(offerer.create_offer()?)?;
+    answerer.set_remote_description(gathered(offerer).await?)?;
+    answerer.set_local_description(answerer.create_answer()?)?;
+    Ok(offerer.set_remote_description(gathered(answerer).await?)?)
 }
 
 async fn gathered(peer: &PeerConnection) -> Result<SessionDescription> {
@@ -83,5 +94,99 @@ impl Channel for End {
 
     async fn close(self) {
         self.connection.close();
+    }
+}
+
+pub(crate) struct Sender {
+    sender: RtpSender,
+    payload_type: u8,
+    timestamp: u32,
+    _connection: PeerConnection,
+}
+
+pub(crate) struct Receiver {
+    receiver: RtpReceiver,
+    packets: Vec<IncomingPacket>,
+    _connection: PeerConnection,
+}
+
+impl MediaStack for Peerline {
+    type Sender = Sender;
+    type Receiver = Receiver;
+
+    async fn connect_media(protection: Protection) -> Result<(Sender, Receiver)> {
+        let mut configuration = on_loopback();
+        if protection == Protection::AesCm {
+            configuration.srtp_profiles = Arc::new([SrtpProfile::Aes128CmHmacSha1_80]);
+        }
+        let offerer = PeerConnection::new(configuration.clone()).await?;
+        let answerer = PeerConnection::new(configuration).await?;
+        let init = TransceiverInit {
+            direction: TransceiverDirection::SendOnly,
+            ..TransceiverInit::default()
+        };
+        let sender = offerer.add_transceiver(MediaKind::Video, init)?.sender();
+        negotiate(&offerer, &answerer).await?;
+        let codec = sender.codecs().first().ok_or("no codec")?.clone();
+        let receiver = track(&answerer).await?;
+        receiver.set_mode(ReceiveMode::Packets);
+        connected(&offerer).await?;
+        let sender = Sender {
+            sender,
+            payload_type: codec.payload_type,
+            timestamp: 0,
+            _connection: offerer,
+        };
+        let receiver = Receiver {
+            receiver,
+            packets: Vec::new(),
+            _connection: answerer,
+        };
+        Ok((sender, receiver))
+    }
+}
+
+async fn track(peer: &PeerConnection) -> Result<RtpReceiver> {
+    while let Some(event) = peer.next_event().await {
+        if let PeerEvent::Track(track) = event {
+            return Ok(track.receiver);
+        }
+    }
+    Err("closed before a track came".into())
+}
+
+async fn connected(peer: &PeerConnection) -> Result<()> {
+    while let Some(event) = peer.next_event().await {
+        if let PeerEvent::ConnectionState(ConnectionState::Connected) = event {
+            return Ok(());
+        }
+    }
+    Err("closed before it was connected".into())
+}
+
+impl PacketSender for Sender {
+    async fn send(&mut self, payload: &Bytes, count: usize) -> Result<()> {
+        self.timestamp = self.timestamp.wrapping_add(3000);
+        let packet = |number| OutgoingPacket {
+            payload: payload.clone(),
+            marker: number == count,
+            payload_type: self.payload_type,
+            timestamp: self.timestamp,
+            ..OutgoingPacket::default()
+        };
+        match self.sender.send_packets((1..=count).map(packet)) {
+            sent if sent == count => Ok(()),
+            _ => Err("packets were refused".into()),
+        }
+    }
+}
+
+impl PacketReceiver for Receiver {
+    async fn recv(&mut self) -> Result<usize> {
+        self.packets.clear();
+        match self.receiver.recv_packets(&mut self.packets).await {
+            0 => Err("the track has ended".into()),
+            count => Ok(count),
+        }
     }
 }
