@@ -29,6 +29,13 @@ impl ChannelNumber {
     pub const fn is_valid(self) -> bool {
         self.0 >= Self::FIRST.0 && self.0 <= Self::LAST.0
     }
+
+    /// True for the numbers that might be bound before RFC 8656, 0x4000 to 0x7FFF (RFC 5766 §11). coturn's client still
+    /// takes any of them.
+    #[must_use]
+    pub const fn is_valid_in_rfc5766(self) -> bool {
+        self.0 >= Self::FIRST.0 && self.0 <= 0x7FFF
+    }
 }
 
 /// One datagram on a channel.
@@ -51,11 +58,23 @@ impl<'a> ChannelData<'a> {
     /// [`ParseError::NotStun`] if the channel number is not one that may be bound, [`ParseError::Truncated`] if there are
     /// fewer bytes than the header says.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let mut r = Reader::new(bytes);
-        let channel = ChannelNumber(r.u16()?);
         // "If the message uses a value in the reserved range (0x5000 through 0xFFFF), then the message is silently
         // discarded" (§12.6). Below 0x4000 begins STUN.
-        if !channel.is_valid() {
+        Self::parse_if(bytes, ChannelNumber::is_valid)
+    }
+
+    /// The same with every number that clients from before RFC 8656 may have bound.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_rfc5766(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        Self::parse_if(bytes, ChannelNumber::is_valid_in_rfc5766)
+    }
+
+    fn parse_if(bytes: &'a [u8], is_valid: impl FnOnce(ChannelNumber) -> bool) -> Result<Self, ParseError> {
+        let mut r = Reader::new(bytes);
+        let channel = ChannelNumber(r.u16()?);
+        if !is_valid(channel) {
             return Err(ParseError::NotStun);
         }
         Ok(Self {
@@ -130,6 +149,9 @@ mod tests {
             }
             .encode(&mut out);
             assert_eq!(ChannelData::parse(&out), Err(ParseError::NotStun));
+            let before = ChannelData::parse_rfc5766(&out).map(|message| message.channel);
+            let expected = [0x5000, 0x7FFF].contains(&channel).then_some(ChannelNumber(channel));
+            assert_eq!(before.ok(), expected);
         }
     }
 

@@ -40,7 +40,8 @@ pub fn split(buffer: &mut BytesMut) -> Result<Option<BytesMut>, FramingError> {
         }
         20 + length
     } else {
-        if !ChannelNumber(u16::from_be_bytes([a, b])).is_valid() {
+        // Those that RFC 8656 reserves are framed as well: they are "silently discarded" (§12.6), not the stream.
+        if !ChannelNumber(u16::from_be_bytes([a, b])).is_valid_in_rfc5766() {
             return Err(FramingError);
         }
         // "Over TCP and TLS-over-TCP, the ChannelData message MUST be padded to a multiple of four bytes" (RFC 8656 §12.5).
@@ -49,9 +50,9 @@ pub fn split(buffer: &mut BytesMut) -> Result<Option<BytesMut>, FramingError> {
     Ok((buffer.len() >= whole).then(|| buffer.split_to(whole)))
 }
 
-/// STUN begins with two zero bits; ChannelData with 0x40 to 0x4F (RFC 8656 §12).
+/// STUN begins with two zero bits; ChannelData with a zero and a one (RFC 5766 §11), by now only with 0x40 to 0x4F (RFC 8656 §12).
 fn begins_message(first: u8) -> bool {
-    first < 0x50
+    first < 0x80
 }
 
 const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
@@ -106,9 +107,9 @@ mod tests {
     #[test]
     fn another_protocol_is_noticed_at_once() {
         for stream in [
-            &b"\x50"[..],
-            b"PRI * HTTP/2.0",
-            b"\x16\x03\x01\x02\x00",
+            &b"\x80"[..],
+            b"\xff\xff\x00\x00",
+            b"\x16\x03\x01\x02\x00\x01\x00\x01",
             b"\x00\x01\x00\x02\x21",
             b"\x00\x01\x00\x00\x20",
             b"\x00\x01\x00\x00\x21\x12\xa4\x43",

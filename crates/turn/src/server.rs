@@ -168,8 +168,8 @@ impl Server {
             (Class::Request, Method::BINDING) => self.on_binding(now, five_tuple, &message),
             (Class::Request, _) => self.on_request(now, five_tuple, &message),
             (Class::Indication, Method::SEND) => {
-                if let Some((peer, start, len, dont_fragment)) = self.on_send_indication(now, &five_tuple, &message) {
-                    self.send_to_peer(now, &five_tuple, peer, ecn, dont_fragment, payload, start, len);
+                if let Some(upstream) = self.on_send_indication(now, &five_tuple, &message) {
+                    self.send_to_peer(now, ecn, payload, &upstream);
                 }
             }
             // A Binding indication keeps a NAT open.

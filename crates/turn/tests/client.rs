@@ -460,6 +460,29 @@ fn credentials_change_without_losing_the_allocation() {
     });
     assert!(puppet.events().is_empty() && puppet.sent().is_empty());
 
+    // A server that says so without integrity, as coturn does.
+    let old = puppet.key.clone();
+    puppet
+        .client
+        .set_credentials(puppet.now, Credentials::new("bob", "builder"));
+    let refresh = puppet.request();
+    let mut out = Vec::new();
+    MessageBuilder::error(
+        &mut out,
+        &Message::parse(&refresh).unwrap(),
+        ErrorCode::WRONG_CREDENTIALS,
+    );
+    puppet.receive(&out);
+    assert_eq!(
+        puppet.events(),
+        [Event::CredentialsRefused(ErrorCode::WRONG_CREDENTIALS)]
+    );
+    let again = puppet.request();
+    assert!(Message::parse(&again).unwrap().verify(&old).is_ok());
+    puppet.succeed(&again, |response| {
+        response.attribute(Lifetime(600));
+    });
+
     // Another name, which the server refuses: the earlier one goes on.
     for code in [ErrorCode::WRONG_CREDENTIALS, ErrorCode::UNAUTHENTICATED] {
         let old = puppet.key.clone();

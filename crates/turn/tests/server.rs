@@ -526,7 +526,10 @@ fn forbidden_peers_are_refused_in_every_disguise() {
 
 #[test]
 fn channels_do_not_change_their_peer_nor_peers_their_channel() {
-    let mut lab = Lab::new(server_config(1));
+    let mut lab = Lab::new(server::Config {
+        rfc5766_channels: false,
+        ..server_config(1)
+    });
     let who = lab.client(5000);
     lab.allocate(&who).expect("an allocation");
     assert_eq!(lab.bind(&who, 0x4000, SILENT), Ok(()));
@@ -558,6 +561,19 @@ fn channels_do_not_change_their_peer_nor_peers_their_channel() {
     assert_eq!(lab.bind(&who, 0x4001, SILENT), Ok(()));
     data[1] = 0;
     assert_eq!(lab.relayed(&who, &data), [(addr("9.9.9.8:10"), b"hello".to_vec())]);
+}
+
+#[test]
+fn clients_from_before_rfc_8656_may_take_other_numbers() {
+    let mut lab = Lab::new(server_config(1));
+    let who = lab.client(5000);
+    lab.allocate(&who).expect("an allocation");
+    assert_eq!(lab.bind(&who, 0x7FFF, SILENT), Ok(()));
+    let relayed = lab.relayed(&who, b"\x7f\xff\x00\x05hello");
+    assert_eq!(relayed, [(addr(SILENT), b"hello".to_vec())]);
+    for number in [0x3FFF, 0x8000, 0xFFFF] {
+        assert_eq!(lab.bind(&who, number, "9.9.9.7:9"), Err(ErrorCode::BAD_REQUEST));
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ struct Tool {
     present: fn() -> bool,
 }
 
-const TEST_TOOLS: [Tool; 8] = [
+const TEST_TOOLS: [Tool; 9] = [
     Tool {
         purpose: "browser tests",
         package: "chromium",
@@ -48,6 +48,11 @@ const TEST_TOOLS: [Tool; 8] = [
         purpose: "libsrtp is C",
         package: "gcc",
         present: || on_path(&["cc"]),
+    },
+    Tool {
+        purpose: "TURN against another implementation",
+        package: "coturn",
+        present: || on_path(&["turnserver"]) && on_path(&["turnutils_uclient"]),
     },
     Tool {
         purpose: "networks made for a test",

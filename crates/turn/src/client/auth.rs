@@ -62,6 +62,11 @@ impl Auth {
         self.signer.as_ref()
     }
 
+    /// True if these are credentials that the server has not accepted yet, after others that it has.
+    pub(super) fn is_on_trial(&self, generation: u32) -> bool {
+        generation == self.generation && self.previous.is_some()
+    }
+
     /// Takes other credentials, keeping those that are known to work.
     pub(super) fn replace(&mut self, credentials: Credentials) {
         let earlier = std::mem::replace(&mut self.credentials, credentials);

@@ -31,7 +31,7 @@ impl Client {
             Class::SuccessResponse | Class::Request | Class::Indication => None,
         };
         let is_challenge = matches!(code, Some(ErrorCode::UNAUTHENTICATED | ErrorCode::STALE_NONCE));
-        if !is_challenge && !self.is_authentic(index, message) {
+        if !is_challenge && !self.is_authentic(index, message, code) {
             return self.on_violation(now, index, five_tuple);
         }
         let transaction = self.transactions.swap_remove(index);
@@ -67,10 +67,15 @@ impl Client {
         }
     }
 
-    /// What answers a request without integrity need not have any: nothing is known yet that could be proved.
-    fn is_authentic(&self, index: usize, message: &Message<'_>) -> bool {
-        let signer = self.transactions.get(index).and_then(|waiting| waiting.signer.as_ref());
-        signer.is_none_or(|signer| signer.accepts(message))
+    /// What answers a request without integrity need not have any: nothing is known yet that could be proved. Nor does what
+    /// says that new credentials are not those of the allocation, as coturn does: it can take us back to the earlier ones, no
+    /// more, and a forged 401 could as well.
+    fn is_authentic(&self, index: usize, message: &Message<'_>, code: Option<ErrorCode>) -> bool {
+        let Some(Transaction { signer, generation, .. }) = self.transactions.get(index) else {
+            return false;
+        };
+        signer.as_ref().is_none_or(|signer| signer.accepts(message))
+            || code == Some(ErrorCode::WRONG_CREDENTIALS) && self.auth.is_on_trial(*generation)
     }
 
     fn on_violation(&mut self, now: Instant, index: usize, five_tuple: FiveTuple) {

@@ -23,6 +23,9 @@ pub struct Config {
     /// Whether keys made with SHA-256, and integrity by it, are offered (RFC 8489 §9.2.4). True by default; clients that
     /// do not know it go on with MD5 and SHA-1.
     pub sha256: bool,
+    /// Whether channels may have the numbers 0x5000 to 0x7FFF, which RFC 8656 reserves: clients from before it may take them
+    /// (RFC 5766 §11), and coturn's does. True by default.
+    pub rfc5766_channels: bool,
     /// What an allocation may relay, each way. Without limit by default.
     pub bandwidth: Option<Bandwidth>,
     /// What all randomness comes from: the key of nonces, tokens. It has to be unpredictable outside of tests. Zeros by
@@ -48,6 +51,7 @@ impl Config {
             tcp_relays: false,
             dont_fragment: false,
             sha256: true,
+            rfc5766_channels: true,
             bandwidth: None,
             rng_seed: [0; 32],
             wall_clock,

@@ -67,7 +67,8 @@ impl Server {
         let timings = self.config.timings;
         let allocation = self.allocations.get_mut(slot).ok_or(Refused::MISMATCH)?;
         // Channels carry datagrams: "ChannelBind requests [...] do not apply" to TCP (RFC 6062 §1).
-        if !number.is_valid() || peer.port() == 0 || allocation.transport != Transport::Udp {
+        let is_valid = number.is_valid() || self.config.rfc5766_channels && number.is_valid_in_rfc5766();
+        if !is_valid || peer.port() == 0 || allocation.transport != Transport::Udp {
             return Err(Refused::BAD_REQUEST);
         }
         self.check_family(slot, peer.ip())?;

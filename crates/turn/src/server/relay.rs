@@ -1,6 +1,7 @@
 //! The path of data between clients and peers (RFC 8656 §11.2, §11.3, §11.5, §12.6, §12.7).
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
@@ -29,6 +30,15 @@ pub(super) enum Owner {
     Nobody,
 }
 
+/// What a message of a client carries to a peer.
+pub(super) struct Upstream {
+    slot: Slot,
+    peer: SocketAddr,
+    /// Where in the message it lies.
+    data: Range<usize>,
+    dont_fragment: bool,
+}
+
 impl Server {
     pub(super) fn on_channel_data(&mut self, now: Instant, datagram: Datagram) {
         let Datagram {
@@ -36,37 +46,39 @@ impl Server {
             ecn,
             payload,
         } = datagram;
-        let Ok(ChannelData { channel, data }) = ChannelData::parse(&payload) else {
+        let Ok(ChannelData { channel, data }) = ChannelData::parse_rfc5766(&payload) else {
             self.stats.malformed += 1;
             return;
         };
         let len = data.len();
-        let Some(peer) = self
-            .open_allocation(&five_tuple)
-            .and_then(|found| found.channels.peer(channel, now))
+        let found = self.open_allocation(&five_tuple);
+        let Some((slot, peer)) = found.and_then(|(slot, found)| Some((slot, found.channels.peer(channel, now)?)))
         else {
             self.stats.unpermitted += 1;
             return;
         };
+        let dont_fragment = false;
+        let data = ChannelData::HEADER_LEN..ChannelData::HEADER_LEN + len;
         self.send_to_peer(
             now,
-            &five_tuple,
-            peer,
             ecn,
-            false,
             payload,
-            ChannelData::HEADER_LEN,
-            len,
+            &Upstream {
+                slot,
+                peer,
+                data,
+                dont_fragment,
+            },
         );
     }
 
-    /// The peer, where in the message its data lie, and whether DF is to be set.
+    /// What a Send indication asks for.
     pub(super) fn on_send_indication(
         &mut self,
         now: Instant,
         client: &FiveTuple,
         message: &Message<'_>,
-    ) -> Option<(SocketAddr, usize, usize, bool)> {
+    ) -> Option<Upstream> {
         // "The Send indication MUST contain both an XOR-PEER-ADDRESS attribute and a DATA attribute. If one of these attributes
         // is missing or invalid, then the message is discarded."
         let (Ok(Some(XorPeerAddress(peer))), Ok(Some(Data(data)))) =
@@ -81,36 +93,37 @@ impl Server {
         }
         // "The server also checks that there is a permission installed for the IP address contained in the XOR-PEER-ADDRESS
         // attribute. If no such permission exists, the message is discarded."
-        let allocation = self.open_allocation(client);
-        let is_permitted = allocation.is_some_and(|allocation| allocation.permissions.allows(peer.ip(), now));
-        if !is_permitted || peer.port() == 0 {
+        let found = self.open_allocation(client);
+        let permitted = found.filter(|(_, found)| found.permissions.allows(peer.ip(), now) && peer.port() != 0);
+        let Some((slot, _)) = permitted else {
             self.stats.unpermitted += 1;
             return None;
-        }
+        };
         let start = offset_in(message.bytes(), data)?;
-        Some((peer, start, data.len(), message.contains(DontFragment::TYPE)))
+        Some(Upstream {
+            slot,
+            peer,
+            data: start..start + data.len(),
+            dont_fragment: message.contains(DontFragment::TYPE),
+        })
     }
 
-    fn open_allocation(&self, client: &FiveTuple) -> Option<&Allocation> {
-        let allocation = self.allocations.get(*self.by_client.get(client)?)?;
-        (allocation.phase == Phase::Open && allocation.transport == Transport::Udp).then_some(allocation)
+    fn open_allocation(&self, client: &FiveTuple) -> Option<(Slot, &Allocation)> {
+        let slot = *self.by_client.get(client)?;
+        let allocation = self.allocations.get(slot)?;
+        let is_open = allocation.phase == Phase::Open && allocation.transport == Transport::Udp;
+        is_open.then_some((slot, allocation))
     }
 
-    /// Relays `len` bytes from `start` of what a client sent, without moving them.
-    #[allow(clippy::too_many_arguments)]
-    pub(super) fn send_to_peer(
-        &mut self,
-        now: Instant,
-        client: &FiveTuple,
-        peer: SocketAddr,
-        ecn: Option<Ecn>,
-        dont_fragment: bool,
-        mut payload: BytesMut,
-        start: usize,
-        len: usize,
-    ) {
-        let slot = self.by_client.get(client).copied();
-        let Some(allocation) = slot.and_then(|slot| self.allocations.get_mut(slot)) else {
+    /// Relays a part of what a client sent, without moving it.
+    pub(super) fn send_to_peer(&mut self, now: Instant, ecn: Option<Ecn>, mut payload: BytesMut, upstream: &Upstream) {
+        let Upstream {
+            slot,
+            peer,
+            ref data,
+            dont_fragment,
+        } = *upstream;
+        let Some(allocation) = self.allocations.get_mut(slot) else {
             return;
         };
         let Some(relay) = allocation.relay(peer.ip()) else {
@@ -121,14 +134,14 @@ impl Server {
             self.stats.overflowed += 1;
             return;
         }
-        if !allocation.may_send(now, self.config.bandwidth, len) {
+        if !allocation.may_send(now, self.config.bandwidth, data.len()) {
             self.stats.relayed.over_bandwidth += 1;
             return;
         }
         self.stats.relayed.sent += 1;
-        self.stats.relayed.sent_bytes += len as u64;
-        payload.advance(start);
-        payload.truncate(len);
+        self.stats.relayed.sent_bytes += data.len() as u64;
+        payload.truncate(data.end);
+        payload.advance(data.start);
         self.outbox.push_to_peer(ToPeer {
             relay,
             peer,

@@ -1,0 +1,228 @@
+//! TURN with coturn: our client at its server, its client at our server.
+
+// A test of another program waits for it.
+#![allow(clippy::disallowed_methods)]
+
+use std::time::{Duration, Instant, SystemTime};
+
+use peerline_native::coturn::{Echo, PASSWORD, REALM, SECRET, Turnserver, USER, uclient};
+use peerline_native::turn::{TurnClient, TurnServer};
+use peerline_stun::attribute::ErrorCode;
+use peerline_turn::client::{CloseReason, Event, Port};
+use peerline_turn::server::{Bandwidth, Log, StaticUsers, Stats};
+use peerline_turn::{Credentials, client};
+use peerline_wire::Transport;
+
+fn credentials() -> Credentials {
+    Credentials::new(USER, PASSWORD)
+}
+
+fn allocated(server: &Turnserver, transport: Transport, adjust: impl FnOnce(&mut client::Config)) -> TurnClient {
+    let mut ours = TurnClient::new(server.address, transport, credentials(), adjust);
+    ours.run_until("an answer", |ours| !ours.events.is_empty());
+    assert!(
+        ours.client.relayed().next().is_some(),
+        "{:?}\n{}",
+        ours.events,
+        server.output()
+    );
+    ours
+}
+
+fn end(ours: &mut TurnClient) -> CloseReason {
+    ours.run_until("the end", |ours| ours.client.is_closed());
+    ours.run_until("its event", |ours| matches!(ours.events.last(), Some(Event::Closed(_))));
+    match ours.events.pop() {
+        Some(Event::Closed(reason)) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn our_client_relays_through_coturn() {
+    let server = Turnserver::with_user(&[]);
+    let echo = Echo::start();
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let mut ours = allocated(&server, transport, |config| config.dont_fragment = true);
+        ours.client
+            .create_permission(Instant::now(), echo.address.ip())
+            .expect("it is open");
+        ours.run_until("a permission", |ours| ours.client.is_permitted(echo.address.ip()));
+        // Indications first, then a channel; every length that padding can meet.
+        for len in 0..64 {
+            let payload = vec![len; usize::from(len)];
+            assert!(ours.send(echo.address, &payload));
+            ours.run_until("the echo", |ours| {
+                ours.received.pop() == Some((echo.address, payload.clone()))
+            });
+        }
+        assert!(
+            ours.client.has_channel(echo.address),
+            "{transport:?}: {:?}",
+            ours.events
+        );
+        // A peer without permission is not heard.
+        let relayed = ours.client.relayed().next().expect("an address");
+        assert!(ours.client.mapped() == Some(ours.client.five_tuple().local) && relayed.port() != 0);
+        ours.client.close(Instant::now());
+        assert_eq!(end(&mut ours), CloseReason::Closed, "{}", server.output());
+    }
+}
+
+#[test]
+fn our_client_keeps_what_coturn_gives() {
+    // Coturn's shortest nonces, and refreshes every second or so.
+    let server = Turnserver::with_user(&["--stale-nonce=1"]);
+    let echo = Echo::start();
+    let mut ours = allocated(&server, Transport::Udp, |config| {
+        config.timings.permission_refresh = Duration::from_millis(700);
+        config.timings.channel_refresh = Duration::from_millis(900);
+        config.timings.refresh_margin = Duration::from_secs(598);
+    });
+    ours.client
+        .bind_channel(Instant::now(), echo.address)
+        .expect("it is open");
+    ours.run_until("a channel", |ours| ours.client.has_channel(echo.address));
+    let (begin, mut count) = (Instant::now(), 0);
+    while begin.elapsed() < Duration::from_secs(5) {
+        count += 1;
+        let payload = format!("{count}").into_bytes();
+        assert!(ours.send(echo.address, &payload));
+        ours.run_until("the echo", |ours| {
+            ours.received.pop() == Some((echo.address, payload.clone()))
+        });
+    }
+    assert!(!ours.client.is_closed(), "{:?}\n{}", ours.events, server.output());
+    assert!(ours.client.stats().requests_sent > 12, "{:?}", ours.client.stats());
+}
+
+#[test]
+fn coturn_refuses_our_client_for_reasons_that_it_tells() {
+    let server = Turnserver::with_user(&["--user-quota", "1"]);
+    let wrong = Credentials::new(USER, "wrong");
+    let mut ours = TurnClient::new(server.address, Transport::Udp, wrong, |_| ());
+    let CloseReason::Refused { code, .. } = end(&mut ours) else {
+        panic!("refused")
+    };
+    assert_eq!(code, ErrorCode::UNAUTHENTICATED);
+    let _first = allocated(&server, Transport::Udp, |_| ());
+    let mut second = TurnClient::new(server.address, Transport::Udp, credentials(), |_| ());
+    let CloseReason::Refused { code, .. } = end(&mut second) else {
+        panic!("refused")
+    };
+    assert_eq!(code, ErrorCode::ALLOCATION_QUOTA_REACHED);
+}
+
+#[test]
+fn coturn_keeps_an_allocation_whose_client_tries_another_user() {
+    let server = Turnserver::with_user(&["--user", "bob:builder"]);
+    let echo = Echo::start();
+    let mut ours = allocated(&server, Transport::Udp, |_| ());
+    ours.client
+        .set_credentials(Instant::now(), Credentials::new("bob", "builder"));
+    ours.run_until("the refusal", |ours| {
+        let is_refusal = |event: &Event| matches!(event, Event::CredentialsRefused(_));
+        ours.events.iter().any(is_refusal)
+    });
+    ours.client
+        .create_permission(Instant::now(), echo.address.ip())
+        .expect("it is open");
+    ours.run_until("a permission", |ours| ours.client.is_permitted(echo.address.ip()));
+}
+
+#[test]
+fn coturn_sets_a_port_aside_for_our_client() {
+    let server = Turnserver::with_user(&[]);
+    let first = allocated(&server, Transport::Udp, |config| config.port = Port::EvenReservingNext);
+    let first_port = first.client.relayed().next().expect("an address").port();
+    let token = first.events.iter().find_map(|event| match event {
+        Event::Allocated(allocated) => allocated.reservation_token,
+        _ => None,
+    });
+    let second = allocated(&server, Transport::Udp, |config| {
+        config.port = Port::Reserved(token.expect("a token"))
+    });
+    let second_port = second.client.relayed().next().expect("an address").port();
+    assert_eq!((first_port % 2, second_port), (0, first_port + 1));
+}
+
+#[test]
+fn credentials_of_limited_time_are_those_that_coturn_knows() {
+    let server = Turnserver::with_secret(&[]);
+    let echo = Echo::start();
+    let end = SystemTime::now() + Duration::from_secs(600);
+    let limited = |user| Credentials::time_limited(SECRET.as_bytes(), user, end);
+    let mut ours = TurnClient::new(server.address, Transport::Udp, limited("carol"), |_| ());
+    ours.run_until("an allocation", |ours| ours.client.relayed().next().is_some());
+    // Another name of the same user.
+    let later = Credentials::time_limited(SECRET.as_bytes(), "carol", end + Duration::from_secs(600));
+    let before = ours.client.stats().responses_received;
+    ours.client.set_credentials(Instant::now(), later);
+    ours.run_until("the answer", |ours| ours.client.stats().responses_received > before);
+    ours.client
+        .create_permission(Instant::now(), echo.address.ip())
+        .expect("it is open");
+    ours.run_until("a permission", |ours| ours.client.is_permitted(echo.address.ip()));
+    let over = Credentials::time_limited(SECRET.as_bytes(), "carol", SystemTime::now() - Duration::from_secs(600));
+    let mut late = TurnClient::new(server.address, Transport::Udp, over, |_| ());
+    assert!(matches!(
+        self::end(&mut late),
+        CloseReason::Refused {
+            code: ErrorCode::UNAUTHENTICATED,
+            ..
+        }
+    ));
+}
+
+/// Coturn's client with these arguments at our server; what the server counted.
+fn serve_uclient(arguments: &[&str]) -> Stats {
+    let server = TurnServer::start(REALM, StaticUsers::new([credentials()]), |config| {
+        config.filter = config.filter.clone().allow("127.0.0.0/8".parse().expect("a block"));
+        config.tcp_relays = true;
+        config.bandwidth = Some(Bandwidth {
+            bytes_per_second: 100_000_000,
+            burst: 10_000_000,
+        });
+    });
+    let printed = uclient(server.address, arguments);
+    let (stats, logs) = server.stop();
+    let lost = printed.lines().rfind(|line| line.contains("Total lost packets"));
+    assert!(
+        lost.is_some_and(|line| line.contains("Total lost packets 0 ")),
+        "{printed}\n{stats:?}\n{logs:?}"
+    );
+    // With `-G` it asks for permissions of the other family as well.
+    let is_mismatch = |code| code == ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH && arguments.contains(&"-G");
+    let refused = |log: &&Log| matches!(log, Log::Refused { code, .. } if !is_mismatch(*code));
+    let refused: Vec<_> = logs.iter().filter(refused).collect();
+    assert!(refused.is_empty(), "{refused:?}\n{printed}");
+    assert!(
+        stats.relayed.sent >= 40 && stats.relayed.received >= 40,
+        "{stats:?}\n{printed}"
+    );
+    stats
+}
+
+#[test]
+fn coturns_client_binds_channels_at_our_server() {
+    for transport in [&["-c"][..], &["-t", "-c"]] {
+        let stats = serve_uclient(&[transport, &["-n", "40", "-m", "3", "-z", "5", "-l", "170"]].concat());
+        assert!(stats.allocations_made >= 3);
+    }
+}
+
+#[test]
+fn coturns_client_sends_indications_and_extra_requests_to_our_server() {
+    serve_uclient(&["-s", "-n", "40", "-m", "2", "-z", "5", "-G", "-c"]);
+}
+
+#[test]
+fn coturns_client_has_ports_set_aside_for_rtcp() {
+    let stats = serve_uclient(&["-n", "40", "-m", "1", "-z", "5"]);
+    assert!(stats.allocations_made >= 2);
+}
+
+#[test]
+fn two_of_coturns_clients_meet_at_our_server() {
+    serve_uclient(&["-y", "-c", "-n", "40", "-m", "2", "-z", "5"]);
+}
