@@ -140,7 +140,7 @@ fn coturn_sets_a_port_aside_for_our_client() {
         _ => None,
     });
     let second = allocated(&server, Transport::Udp, |config| {
-        config.port = Port::Reserved(token.expect("a token"))
+        config.port = Port::Reserved(token.expect("a token"));
     });
     let second_port = second.client.relayed().next().expect("an address").port();
     assert_eq!((first_port % 2, second_port), (0, first_port + 1));
