@@ -48,7 +48,39 @@ struct Counts {
     recycled: u32,
     simulcasts: u32,
     tracks: u32,
+    /// How often each operation was done, and took effect.
+    operations: BTreeMap<&'static str, u32>,
 }
+
+/// What the random sequences are made of: each of it occurs.
+const OPERATIONS: [&str; 26] = [
+    "add_track",
+    "add_transceiver",
+    "add_transceiver for simulcast",
+    "remove_track",
+    "set_direction",
+    "stop",
+    "replace_track",
+    "replace_track with none",
+    "set_streams",
+    "set_codec_preferences",
+    "reset of codec preferences",
+    "set_parameters",
+    "create_data_channel",
+    "restart_ice",
+    "offer",
+    "explicit rollback of an offer",
+    "explicit rollback of a remote offer",
+    "explicit rollback of a provisional answer",
+    "implicit rollback",
+    "offer ignored",
+    "offer in place of an offer",
+    "pranswer",
+    "answer",
+    "change between an offer and its answer",
+    "change while an offer is under way",
+    "refusal heard",
+];
 
 const KINDS: [MediaKind; 2] = [MediaKind::Audio, MediaKind::Video];
 const DIRECTIONS: [TransceiverDirection; 4] = [
@@ -94,9 +126,23 @@ impl World {
         self.check_if_quiet();
     }
 
+    fn count(&mut self, operation: &'static str) {
+        assert!(OPERATIONS.contains(&operation), "{operation}");
+        *self.counts.operations.entry(operation).or_default() += 1;
+    }
+
     /// One call of the media model, whatever the state.
     fn change(&mut self, who: usize) {
         let now = self.now;
+        match self.peers[who].signaling_state() {
+            SignalingState::HaveLocalOffer | SignalingState::HaveRemotePranswer => {
+                self.count("change while an offer is under way");
+            }
+            SignalingState::HaveRemoteOffer | SignalingState::HaveLocalPranswer => {
+                self.count("change between an offer and its answer");
+            }
+            SignalingState::Stable | SignalingState::Closed => {}
+        }
         let kind = *KINDS.choose(&mut self.rng).expect("some");
         let direction = *DIRECTIONS.choose(&mut self.rng).expect("some");
         let streams: Vec<String> = (0..self.rng.random_range(0..3))
@@ -107,9 +153,10 @@ impl World {
         let track = self.track(kind);
         let peer = &mut self.peers[who];
         let full = peer.transceivers().count() >= 6;
-        match (choice, some) {
+        let done = match (choice, some) {
             (0..=3, _) if !full => {
                 peer.add_track(now, track, &streams).expect("a new track");
+                "add_track"
             }
             (4 | 5, _) if !full => {
                 let rids = if choice == 5 && kind == MediaKind::Video { 3 } else { 0 };
@@ -119,23 +166,44 @@ impl World {
                     send_encodings: ["h", "m", "l"][..rids].iter().map(|rid| encoding(rid)).collect(),
                 };
                 peer.add_transceiver(now, kind, init).expect("it is in order");
+                if rids > 0 {
+                    "add_transceiver for simulcast"
+                } else {
+                    "add_transceiver"
+                }
             }
-            (6 | 7, Some(id)) => peer.remove_track(now, id).expect("it is there"),
-            (8..=11, Some(id)) => drop(peer.set_direction(now, id, direction)),
-            (12 | 13, Some(id)) => peer.stop_transceiver(now, id).expect("it is there"),
-            (14, Some(id)) => drop(peer.replace_track(now, id, Some(track))),
-            (15, Some(id)) => drop(peer.replace_track(now, id, None)),
-            (16 | 17, Some(id)) => peer.set_streams(now, id, &streams).expect("it is there"),
-            (18 | 19, Some(id)) => self.prefer(who, id),
-            (20, Some(id)) => self.set_parameters(who, id),
+            (6 | 7, Some(id)) => {
+                peer.remove_track(now, id).expect("it is there");
+                "remove_track"
+            }
+            (8..=11, Some(id)) if peer.set_direction(now, id, direction).is_ok() => "set_direction",
+            (12 | 13, Some(id)) => {
+                peer.stop_transceiver(now, id).expect("it is there");
+                "stop"
+            }
+            (14, Some(id)) if peer.replace_track(now, id, Some(track)).is_ok() => "replace_track",
+            (15, Some(id)) if peer.replace_track(now, id, None).is_ok() => "replace_track with none",
+            (16 | 17, Some(id)) => {
+                peer.set_streams(now, id, &streams).expect("it is there");
+                "set_streams"
+            }
+            (18 | 19, Some(id)) => return self.prefer(who, id),
+            (20, Some(id)) => return self.set_parameters(who, id),
             (21, _) if self.channels < 5 => {
                 self.channels += 1;
                 // A connection whose data channels were refused refuses more.
-                drop(peer.create_data_channel(now, "data", DataChannelInit::default()));
+                match peer.create_data_channel(now, "data", DataChannelInit::default()) {
+                    Ok(_) => "create_data_channel",
+                    Err(_) => return,
+                }
             }
-            (22, _) => peer.restart_ice(),
-            _ => {}
-        }
+            (22, _) => {
+                peer.restart_ice();
+                "restart_ice"
+            }
+            _ => return,
+        };
+        self.count(done);
     }
 
     fn track(&mut self, kind: MediaKind) -> Track {
@@ -169,6 +237,10 @@ impl World {
         if self.rng.random_bool(0.2) {
             codecs.clear();
         }
+        self.count(match codecs.is_empty() {
+            true => "reset of codec preferences",
+            false => "set_codec_preferences",
+        });
         self.peers[who]
             .set_codec_preferences(id, &codecs)
             .expect("they are capabilities");
@@ -188,7 +260,7 @@ impl World {
             encoding.codec = primary.filter(|_| self.rng.random_bool(0.5)).cloned();
         }
         match peer.set_send_parameters(now, id, parameters) {
-            Ok(()) => {}
+            Ok(()) => self.count("set_parameters"),
             Err(error) => assert_eq!(error.name(), "InvalidStateError", "only a stopped one refuses: {error}"),
         }
     }
@@ -205,6 +277,7 @@ impl World {
         let offer = peer.create_offer(OfferOptions::default()).expect("an offer");
         peer.set_local_description(now, offer.clone()).expect("it is ours");
         self.inbox[1 - who].push_back(Signal::Description(offer));
+        self.count("offer");
     }
 
     /// An offer that nobody hears of, after which everything is as before.
@@ -220,6 +293,7 @@ impl World {
             .expect("it is taken back");
         assert_eq!(state(peer), before, "a rollback brings back what was");
         self.counts.rollbacks += 1;
+        self.count("explicit rollback of an offer");
     }
 
     fn deliver(&mut self, to: usize) {
@@ -240,17 +314,24 @@ impl World {
                         _ => peer.set_remote_description(now, rollback),
                     }
                     .expect("it is taken back");
+                    self.count("refusal heard");
                 }
             }
             Signal::Description(description) if description.kind == SdpType::Offer => {
+                let mut implicit = false;
                 if peer.signaling_state() != SignalingState::Stable {
                     self.counts.collisions += 1;
                     if to == IMPOLITE {
-                        return;
+                        return self.count("offer ignored");
                     }
+                    // Its own offer is taken back for this one (webrtc-pc §4.4.1.5).
+                    implicit = true;
                 }
                 peer.set_remote_description(now, description.clone())
                     .unwrap_or_else(|error| panic!("{error}\n{}", description.sdp));
+                if implicit {
+                    self.count("implicit rollback");
+                }
                 self.answer(to, &description);
             }
             Signal::Description(description) => {
@@ -274,6 +355,7 @@ impl World {
                 .set_remote_description(now, offer.clone())
                 .expect("it fitted before");
             assert_eq!(self.peers[who].transceivers().count(), before);
+            self.count("offer in place of an offer");
         }
         if self.rng.random_bool(0.1) {
             self.peers[who]
@@ -281,7 +363,7 @@ impl World {
                 .expect("it is taken back");
             self.inbox[1 - who].push_back(Signal::Refused);
             self.counts.rollbacks += 1;
-            return;
+            return self.count("explicit rollback of a remote offer");
         }
         if self.rng.random_bool(0.2) {
             let answer = self.peers[who].create_answer().expect("an answer");
@@ -294,13 +376,14 @@ impl World {
                 .expect("it is ours");
             self.inbox[1 - who].push_back(Signal::Description(provisional));
             self.counts.pranswers += 1;
+            self.count("pranswer");
             self.change(who);
-            if self.rng.random_bool(0.2) {
+            if self.rng.random_bool(0.4) {
                 self.peers[who]
                     .set_local_description(now, SessionDescription::rollback())
                     .expect("it is taken back");
                 self.inbox[1 - who].push_back(Signal::Refused);
-                return;
+                return self.count("explicit rollback of a provisional answer");
             }
         }
         let answer = self.peers[who].create_answer().expect("an answer");
@@ -308,6 +391,7 @@ impl World {
             .set_local_description(now, answer.clone())
             .expect("it is ours");
         self.inbox[1 - who].push_back(Signal::Description(answer));
+        self.count("answer");
     }
 
     fn read(&mut self) {
@@ -649,6 +733,9 @@ fn both_ends_agree_after_random_negotiations() {
         total.pranswers += counts.pranswers;
         total.simulcasts += counts.simulcasts;
         total.tracks += counts.tracks;
+        for (operation, count) in &counts.operations {
+            *total.operations.entry(operation).or_default() += count;
+        }
         for who in 0..2 {
             let description = world.peers[who].current_local_description();
             let sections = description
@@ -660,6 +747,11 @@ fn both_ends_agree_after_random_negotiations() {
             total.recycled += u32::from(mids.max().is_some_and(|last| last >= sections));
         }
     });
+    println!("{total:#?}");
+    for operation in OPERATIONS {
+        let count = total.operations.get(operation).copied().unwrap_or(0);
+        assert!(count >= 15, "{operation} occurred {count} times in {SEEDS} sequences");
+    }
     assert!(
         total.exchanges > 300 && total.collisions > 60 && total.rollbacks > 200 && total.pranswers > 40,
         "{total:?}"

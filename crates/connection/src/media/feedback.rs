@@ -132,7 +132,12 @@ impl Media {
                 let measured = replies
                     .iter()
                     .find_map(|reply| round_trip_time(ntp, reply.last_rr, reply.delay));
-                self.round_trip = measured.or(self.round_trip);
+                if let Some(measured) = measured {
+                    self.round_trip = Some(measured);
+                    self.round_trips.latest = Some(measured);
+                    self.round_trips.total += measured;
+                    self.round_trips.count += 1;
+                }
             }
             XrBlock::Unknown { .. } => {}
         }

@@ -37,6 +37,7 @@ mod departures;
 pub(crate) mod dtmf;
 pub(crate) mod extensions;
 mod feedback;
+mod frame_rate;
 mod history;
 mod missing;
 mod outgoing;
@@ -76,6 +77,8 @@ pub(crate) struct Media {
     clock: Clock,
     /// The latest round trip that was measured.
     round_trip: Option<Duration>,
+    /// What the peer's replies to our extended reports told.
+    round_trips: RoundTrips,
     /// The peer's latest estimate of the bandwidth, in bits a second.
     remb: Option<u64>,
     /// What the peer is told to send at most, in bits a second.
@@ -119,6 +122,14 @@ enum What {
     Repeat(Repeat),
 }
 
+/// Round trips that were measured.
+#[derive(Clone, Copy, Debug, Default)]
+struct RoundTrips {
+    latest: Option<Duration>,
+    total: Duration,
+    count: u64,
+}
+
 /// What was dropped, and why.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counters {
@@ -150,6 +161,7 @@ impl Media {
             schedule: report::Schedule::default(),
             clock: Clock::new(config.wall_clock, now),
             round_trip: None,
+            round_trips: RoundTrips::default(),
             remb: None,
             max_receive_bitrate: None,
             born: now,

@@ -12,6 +12,7 @@ use peerline_rtp::payload::{AnyDepacketizer, Depacketizer as _, Format, Frame, M
 
 use super::codecs::{Codecs, Purpose};
 use super::extensions::Extensions;
+use super::frame_rate::FrameRate;
 use super::missing::{Arrival, Missing};
 use super::packet::{IncomingFrame, IncomingPacket};
 use super::parameters::MediaKind;
@@ -41,6 +42,7 @@ pub(super) struct ReceiveStream {
     lost: u64,
     /// Frames were dropped that nobody fetched: the next follows a gap.
     pub(super) dropped: bool,
+    assembly: Assembly,
     /// What the depacketizer has just completed.
     completed: VecDeque<Frame>,
     /// The payload type of the latest packet.
@@ -104,9 +106,47 @@ pub(super) struct Got {
     pub(super) frames: u64,
     pub(super) keyframes: u64,
     pub(super) frames_dropped: u64,
+    /// Frames of more than one packet, and how long it took from the first packet of each to the last.
+    pub(super) assembled: u64,
+    pub(super) assembly_time: Duration,
+    pub(super) rate: FrameRate,
     pub(super) nacks: u64,
     pub(super) plis: u64,
     pub(super) firs: u64,
+}
+
+/// The packets of the frame that is being put together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Assembly {
+    timestamp: u32,
+    packets: u32,
+    /// When the first and the last of them came.
+    span: Option<(Instant, Instant)>,
+}
+
+impl Assembly {
+    fn on_packet(&mut self, packet: &IncomingPacket) {
+        let at = packet.received;
+        match self.span.filter(|_| self.timestamp == packet.timestamp) {
+            Some((first, last)) => {
+                self.packets += 1;
+                self.span = Some((first.min(at), last.max(at)));
+            }
+            None => {
+                *self = Self {
+                    timestamp: packet.timestamp,
+                    packets: 1,
+                    span: Some((at, at)),
+                };
+            }
+        }
+    }
+
+    /// How long it took to get a frame, if that was of more than one packet.
+    fn took(&self, timestamp: u32) -> Option<Duration> {
+        let (first, last) = self.span.filter(|_| self.packets > 1 && self.timestamp == timestamp)?;
+        Some(last.saturating_duration_since(first))
+    }
 }
 
 /// How long a gap is waited for: where lost packets come again, and where they do not.
@@ -137,6 +177,7 @@ impl ReceiveStream {
             events: EventReceiver::new(),
             lost: 0,
             dropped: false,
+            assembly: Assembly::default(),
             completed: VecDeque::new(),
             payload_type: 0,
             sender_report: None,
@@ -220,6 +261,7 @@ impl ReceiveStream {
     fn depacketize(&mut self, packet: &IncomingPacket, codecs: &Codecs, out: &mut VecDeque<IncomingFrame>) {
         match codecs.get(packet.payload_type).map(|codec| codec.purpose) {
             Some(Purpose::Media(format)) => {
+                self.assembly.on_packet(packet);
                 self.on_payload(
                     format,
                     packet.payload.clone(),
@@ -239,6 +281,11 @@ impl ReceiveStream {
         let clock_rate = codecs.get(payload_type).map_or(0, |codec| codec.clock_rate);
         for frame in self.completed.drain(..) {
             self.got.frames += 1;
+            self.got.rate.on_frame(packet.received);
+            if let Some(took) = self.assembly.took(frame.timestamp) {
+                self.got.assembled += 1;
+                self.got.assembly_time += took;
+            }
             if frame.keyframe {
                 self.got.keyframes += 1;
                 self.keyframe_request.wanted = false;

@@ -8,6 +8,7 @@ use peerline_rtp::{PayloadType, Serial16};
 use peerline_wire::ReplayWindow;
 
 use super::agreed::SendEncoding;
+use super::frame_rate::FrameRate;
 use super::history::History;
 use super::sequence::Unwrapper;
 
@@ -64,6 +65,7 @@ pub(super) struct Sent {
     pub(super) header_bytes: u64,
     pub(super) frames: u64,
     pub(super) keyframes: u64,
+    pub(super) rate: FrameRate,
     pub(super) retransmitted_packets: u64,
     pub(super) retransmitted_bytes: u64,
     /// Of those, what went in the stream of retransmissions.

@@ -158,6 +158,7 @@ impl Sender {
             .packetize(&frame.payload, inner, &mut self.payloads)
             .map_err(|_| SendMediaError::NotAFrame)?;
         stream.sent.frames += 1;
+        stream.sent.rate.on_frame(now);
         stream.sent.keyframes += u64::from(packetized.keyframe);
         stream.latest = Some(Latest {
             at: frame.captured.unwrap_or(now),
@@ -220,7 +221,10 @@ impl Sender {
                 payload_type: codec.payload_type,
             });
         }
-        stream.sent.frames += u64::from(packet.marker);
+        if packet.marker {
+            stream.sent.frames += 1;
+            stream.sent.rate.on_frame(now);
+        }
         queue(
             index,
             Outgoing {

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use super::departures::Totals;
 use super::parameters::{MediaKind, RtpCodecParameters};
-use super::receive_stream::ReceiveStream;
+use super::receive_stream::{ReceiveStream, SenderReport};
 use super::send_stream::SendStream;
-use super::{Counters, Media, Section};
+use super::{Counters, Media, RoundTrips, Section};
 use crate::stats::{
     CodecStats, FeedbackStats, InboundRtpStats, MediaSourceStats, OutboundRtpStats, RemoteInboundRtpStats,
     RemoteOutboundRtpStats, StatsKind, TRANSPORT_ID,
@@ -20,9 +20,15 @@ pub(crate) struct TrackIds {
 }
 
 impl Media {
+    /// What the peer says that it can be sent, in bits a second.
+    pub(crate) fn available_outgoing_bitrate(&self) -> Option<f64> {
+        self.remb.map(|bitrate| bitrate as f64)
+    }
+
     /// Gives an object at a time to `add`, with its id. `timestamp` is an instant in a report's milliseconds.
     pub(crate) fn stats(
         &self,
+        now: Instant,
         tracks: impl Fn(TransceiverId) -> TrackIds,
         timestamp: impl Fn(Instant) -> f64,
         mut add: impl FnMut(String, StatsKind),
@@ -39,10 +45,13 @@ impl Media {
             }
             let source_id = source.map(|(id, _)| id);
             for (index, stream) in section.sender.streams.iter().enumerate() {
-                section.outbound(index, stream, source_id.as_deref(), &mut add);
+                section.outbound(now, index, stream, source_id.as_deref(), &mut add);
             }
             for stream in &section.receiver.streams {
-                section.inbound(stream, &tracks.received, &timestamp, &mut add);
+                section.inbound(now, stream, &tracks.received, &timestamp, &mut add);
+                if let Some(report) = &stream.sender_report {
+                    section.remote_outbound(stream, report, self.round_trips, &mut add);
+                }
             }
         }
     }
@@ -69,6 +78,7 @@ impl Media {
 impl Section {
     fn outbound(
         &self,
+        now: Instant,
         index: usize,
         stream: &SendStream,
         source_id: Option<&str>,
@@ -100,6 +110,7 @@ impl Section {
             retransmitted_bytes_sent: sent.retransmitted_bytes,
             rtx_ssrc: stream.encoding.rtx_ssrc,
             frames_sent: is_video.then_some(sent.frames),
+            frames_per_second: sent.rate.frames_per_second(now).filter(|_| is_video),
             key_frames_sent: is_video.then_some(sent.keyframes),
             nack_count: sent.nacks,
             pli_count: is_video.then_some(sent.plis),
@@ -129,6 +140,7 @@ impl Section {
 
     fn inbound(
         &self,
+        now: Instant,
         stream: &ReceiveStream,
         track: &str,
         timestamp: &impl Fn(Instant) -> f64,
@@ -145,10 +157,10 @@ impl Section {
             ssrc,
             kind: self.agreed.kind,
             transport_id: TRANSPORT_ID,
-            codec_id: codec_id.clone(),
+            codec_id,
             track_identifier: track.to_owned(),
             mid: self.agreed.mid.clone(),
-            remote_id: remote_id.clone(),
+            remote_id,
             packets_received: reception.received(),
             packets_lost: reception.lost(),
             jitter: seconds(reception.jitter(), codec),
@@ -161,27 +173,42 @@ impl Section {
             rtx_ssrc: stream.rtx_ssrc,
             frames_received: is_video.then_some(got.frames),
             key_frames_received: is_video.then_some(got.keyframes),
+            frames_per_second: got.rate.frames_per_second(now).filter(|_| is_video),
+            frames_assembled_from_multiple_packets: is_video.then_some(got.assembled),
+            total_assembly_time: is_video.then_some(got.assembly_time.as_secs_f64()),
             frames_dropped: is_video.then_some(got.frames_dropped),
             nack_count: got.nacks,
             pli_count: is_video.then_some(got.plis),
             fir_count: is_video.then_some(got.firs),
         };
-        add(id.clone(), StatsKind::InboundRtp(stats));
-        let (Some(remote_id), Some(report)) = (remote_id, stream.sender_report) else {
-            return;
-        };
+        add(id, StatsKind::InboundRtp(stats));
+    }
+
+    fn remote_outbound(
+        &self,
+        stream: &ReceiveStream,
+        report: &SenderReport,
+        round_trips: RoundTrips,
+        add: &mut impl FnMut(String, StatsKind),
+    ) {
+        let ssrc = stream.ssrc;
+        let codec = used(&self.receiver.agreed.codecs, stream.payload_type);
+        let codec_id = codec.map(|codec| self.codec("CI", codec, add));
         let stats = RemoteOutboundRtpStats {
             ssrc,
             kind: self.agreed.kind,
             transport_id: TRANSPORT_ID,
             codec_id,
-            local_id: id,
+            local_id: format!("IT01{ssrc}"),
             packets_sent: report.packets.into(),
             bytes_sent: report.bytes.into(),
             remote_timestamp: report.ntp.to_unix().as_secs_f64() * 1e3,
             reports_sent: report.count,
+            round_trip_time: round_trips.latest.map(|time| time.as_secs_f64()),
+            total_round_trip_time: round_trips.total.as_secs_f64(),
+            round_trip_time_measurements: round_trips.count,
         };
-        add(remote_id, StatsKind::RemoteOutboundRtp(stats));
+        add(format!("RO{ssrc}"), StatsKind::RemoteOutboundRtp(stats));
     }
 
     /// Adds a codec's object; its id.

@@ -15,6 +15,7 @@ use crate::Event;
 use crate::transceiver::TransceiverId;
 
 mod changes;
+mod floods;
 mod hostile;
 
 /// Some instant to begin at.

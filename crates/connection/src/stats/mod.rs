@@ -221,6 +221,9 @@ pub struct CandidatePairStats {
     /// The latest round-trip time, in seconds.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub current_round_trip_time: Option<f64>,
+    /// What the peer says that it can be sent, in bits a second: of the pair that carries data.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub available_outgoing_bitrate: Option<f64>,
     /// Checks received.
     pub requests_received: u64,
     /// Checks sent.
@@ -252,6 +255,8 @@ pub struct CandidateStats {
     pub priority: u32,
     /// The candidate's foundation.
     pub foundation: String,
+    /// The username fragment of its side's credentials (RFC 8445 §5.3).
+    pub username_fragment: String,
 }
 
 /// `RTCDataChannelStats`.
@@ -300,8 +305,16 @@ impl Connection {
     #[must_use]
     pub fn stats(&self, now: Instant) -> StatsReport {
         let timestamp = self.timestamp(now);
+        let ours = &self.ice.local_credentials().ufrag;
         let mut report = Report {
             timestamp,
+            ufrags: [Some(ours), self.ice.remote_credentials().map(|theirs| &theirs.ufrag)]
+                .map(|ufrag| ufrag.cloned().unwrap_or_default()),
+            available_outgoing_bitrate: self
+                .upper
+                .media
+                .as_ref()
+                .and_then(|media| media.available_outgoing_bitrate()),
             stats: Vec::new(),
         };
         report.add(
@@ -339,17 +352,18 @@ impl Connection {
                 }),
             );
         }
-        self.add_media(&mut report);
+        self.add_media(now, &mut report);
         self.add_certificates(&mut report);
         StatsReport { stats: report.stats }
     }
 
-    fn add_media(&self, report: &mut Report) {
+    fn add_media(&self, now: Instant, report: &mut Report) {
         let Some(media) = &self.upper.media else {
             return;
         };
         let tracks = |transceiver| self.track_ids(transceiver);
-        media.stats(tracks, |at| self.timestamp(at), |id, kind| report.add_once(id, kind));
+        let timestamp = |at| self.timestamp(at);
+        media.stats(now, tracks, timestamp, |id, kind| report.add_once(id, kind));
     }
 
     fn add_certificates(&self, report: &mut Report) {
@@ -434,6 +448,9 @@ impl Connection {
 /// A report in the making: candidates are added once, however many pairs they are in.
 struct Report {
     timestamp: f64,
+    /// Ours and the peer's.
+    ufrags: [String; 2],
+    available_outgoing_bitrate: Option<f64>,
     stats: Vec<Stats>,
 }
 
@@ -454,8 +471,8 @@ impl Report {
     }
 
     fn add_pair(&mut self, id: String, pair: &ice::CandidatePairStats) {
-        let local_candidate_id = self.add_candidate("L", &pair.pair.local, StatsKind::LocalCandidate);
-        let remote_candidate_id = self.add_candidate("R", &pair.pair.remote, StatsKind::RemoteCandidate);
+        let local_candidate_id = self.add_candidate("L", 0, &pair.pair.local, StatsKind::LocalCandidate);
+        let remote_candidate_id = self.add_candidate("R", 1, &pair.pair.remote, StatsKind::RemoteCandidate);
         let counters = &pair.counters;
         self.add(
             id,
@@ -478,6 +495,7 @@ impl Report {
                 bytes_received: counters.bytes_received,
                 total_round_trip_time: counters.total_round_trip_time.as_secs_f64(),
                 current_round_trip_time: counters.current_round_trip_time.map(|time| time.as_secs_f64()),
+                available_outgoing_bitrate: self.available_outgoing_bitrate.filter(|_| pair.selected),
                 requests_received: counters.requests_received,
                 requests_sent: counters.requests_sent,
                 responses_received: counters.responses_received,
@@ -490,6 +508,7 @@ impl Report {
     fn add_candidate(
         &mut self,
         prefix: &str,
+        side: usize,
         candidate: &ice::Candidate,
         kind: impl FnOnce(CandidateStats) -> StatsKind,
     ) -> String {
@@ -513,6 +532,7 @@ impl Report {
             candidate_type: candidate.kind.as_str(),
             priority: candidate.priority,
             foundation: candidate.foundation.clone(),
+            username_fragment: self.ufrags[side].clone(),
         };
         self.add(id.clone(), kind(stats));
         id

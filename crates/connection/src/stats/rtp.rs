@@ -70,6 +70,15 @@ pub struct InboundRtpStats {
     /// Of those, the ones that a decoder can start with (not in the W3C's dictionary, which counts what is decoded).
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub key_frames_received: Option<u64>,
+    /// Frames received in the last second.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub frames_per_second: Option<f64>,
+    /// Frames that came in more than one packet.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub frames_assembled_from_multiple_packets: Option<u64>,
+    /// How long those took from their first packets to their last, in seconds.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub total_assembly_time: Option<f64>,
     /// Frames that could not be put together.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub frames_dropped: Option<u64>,
@@ -125,7 +134,10 @@ pub struct OutboundRtpStats {
     /// Frames sent.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub frames_sent: Option<u64>,
-    /// Of those, the ones that a decoder can start with (not in the W3C's dictionary, which counts what is encoded).
+    /// Frames sent in the last second.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub frames_per_second: Option<f64>,
+    /// Of all frames, the ones that a decoder can start with (not in the W3C's dictionary, which counts what is encoded).
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub key_frames_sent: Option<u64>,
     /// Requests for packets received.
@@ -193,6 +205,13 @@ pub struct RemoteOutboundRtpStats {
     pub remote_timestamp: f64,
     /// How often it has.
     pub reports_sent: u64,
+    /// The latest round trip by the peer's replies to our extended reports (RFC 3611 §4.5), in seconds.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub round_trip_time: Option<f64>,
+    /// The sum of all of those, in seconds.
+    pub total_round_trip_time: f64,
+    /// How many there were.
+    pub round_trip_time_measurements: u64,
 }
 
 /// `RTCMediaSourceStats`: a track that is sent.

@@ -3,15 +3,17 @@
 use super::film::{Clip, Film};
 use super::{page_adds, shown, stats, track_of, watch};
 use crate::relay::Relay;
-use crate::session::{Session, Side};
-use peerline::{InboundRtpStats, MediaKind, OutboundRtpStats, RemoteInboundRtpStats, StatsKind};
+use crate::session::{Session, Side, to_json};
+use peerline::{DataChannelInit, InboundRtpStats, MediaKind, OutboundRtpStats, RemoteInboundRtpStats, StatsKind};
 use peerline_browser_tests::Browser;
 use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::sleep;
 
 crate::scenarios! {
     statistics_of_media_agree
+    statistics_have_the_names_of_browsers
 }
 
 async fn statistics_of_media_agree(browser: Browser) {
@@ -34,11 +36,13 @@ async fn statistics_of_media_agree(browser: Browser) {
     session.relay.as_ref().expect("it was given").lose(0);
     sleep(Duration::from_secs(1)).await;
 
-    // Chromium reports of sound each five seconds.
+    // Reports that know of all that was lost; Chromium makes one of sound each five seconds or so.
+    let before = reports(&session);
     session
         .pump("reports of both streams", |session| {
-            let report = |kind| matches!(kind, StatsKind::RemoteInboundRtp(_)).then_some(());
-            stats(session, report).len() == 2
+            let now = reports(session);
+            let is_new = |(ssrc, count): (&u32, &u64)| *count > before.get(ssrc).copied().unwrap_or(0);
+            now.len() == 2 && now.iter().all(is_new)
         })
         .await;
     // Silence on both sides, and time for the last reports.
@@ -123,6 +127,15 @@ async fn statistics_of_media_agree(browser: Browser) {
     }
 }
 
+/// How often the page has reported of each stream.
+fn reports(session: &Session) -> BTreeMap<u32, u64> {
+    let report = |kind| match kind {
+        StatsKind::RemoteInboundRtp(stats) => Some((stats.ssrc, stats.round_trip_time_measurements)),
+        _ => None,
+    };
+    stats(session, report).into_iter().collect()
+}
+
 /// What is under way when one side counts is counted by the other.
 fn assert_close(one: i64, other: i64, what: &str) {
     assert!((one - other).abs() <= 3, "{what}: {one}, {other}");
@@ -134,4 +147,150 @@ fn page_stats(session: &Session, kind_of_stats: &str, kind: MediaKind, ssrc: u32
     let mut all = all.as_array().expect("it is one").iter();
     let found = all.find(|stats| stats["ssrc"] == ssrc);
     found.unwrap_or_else(|| panic!("no {kind_of_stats} of {ssrc}")).clone()
+}
+
+async fn statistics_have_the_names_of_browsers(browser: Browser) {
+    let mut session = super::open(browser).await;
+    page_adds(&session, Clip::VP8, "sendrecv");
+    page_adds(&session, Clip::OPUS, "sendrecv");
+    session.create(Side::Page, "beside", DataChannelInit::default());
+    let films = [Film::play(Clip::VP8), Film::play(Clip::OPUS)];
+    let add_tracks = |session: &Session| {
+        for film in &films {
+            session.pc.add_track(&film.source.track(), &[]).expect("it is added");
+        }
+    };
+    session.connect_with(Side::Page, "", add_tracks).await;
+    shown(&mut session, 1, 30, 16).await;
+    // Chromium reports of sound each five seconds.
+    session
+        .pump("reports of both streams", |session| reports(session).len() == 2)
+        .await;
+    let theirs = session
+        .page
+        .eval("lab.pc.getStats().then(report => [...report.values()])");
+    let ours = to_json(session.pc.stats());
+    let theirs = names(theirs.as_array().expect("it is one"));
+    let ours = names(ours.as_array().expect("as getStats gives it"));
+    let (mut lacking, mut invented) = (Vec::new(), Vec::new());
+    for (kind, own) in &ours {
+        let page = theirs.get(kind).cloned().unwrap_or_default();
+        lacking.extend(page.difference(own).map(|name| format!("{kind}.{name}")));
+        invented.extend(own.difference(&page).map(|name| format!("{kind}.{name}")));
+    }
+    let is_left_out = |name: &String| {
+        let member = name.split_once('.').map(|(_, member)| member);
+        let is_it = |left_out: &&str| *left_out == name || Some(*left_out) == member;
+        OF_CODECS.iter().chain(&NOT_COUNTED).any(is_it)
+    };
+    lacking.retain(|name| !is_left_out(name));
+    invented.retain(|name| !OURS.contains(&&**name));
+    eprintln!("the page has more: {lacking:?}\nRust has more: {invented:?}");
+    assert!(lacking.is_empty(), "the page has more: {lacking:?}");
+    // Firefox lacks a lot of the W3C's names.
+    assert!(
+        browser == Browser::Firefox || invented.is_empty(),
+        "Rust has more: {invented:?}"
+    );
+}
+
+/// What only those know who film, encode, decode and play.
+const OF_CODECS: [&str; 45] = [
+    "audioLevel",
+    "concealedSamples",
+    "concealmentEvents",
+    "decoderImplementation",
+    "encoderImplementation",
+    "frameHeight",
+    "frameWidth",
+    "framesDecoded",
+    "framesEncoded",
+    "freezeCount",
+    "hugeFramesSent",
+    "insertedSamplesForDeceleration",
+    "jitterBufferDelay",
+    "jitterBufferEmittedCount",
+    "jitterBufferMinimumDelay",
+    "jitterBufferTargetDelay",
+    "keyFramesDecoded",
+    "keyFramesEncoded",
+    "media-source.frames",
+    "media-source.framesPerSecond",
+    "media-source.height",
+    "media-source.width",
+    "pauseCount",
+    "playoutId",
+    "powerEfficientDecoder",
+    "powerEfficientEncoder",
+    "qpSum",
+    "qualityLimitationDurations",
+    "qualityLimitationReason",
+    "qualityLimitationResolutionChanges",
+    "removedSamplesForAcceleration",
+    "scalabilityMode",
+    "silentConcealedSamples",
+    "targetBitrate",
+    "totalAudioEnergy",
+    "totalDecodeTime",
+    "totalEncodeTime",
+    "totalEncodedBytesTarget",
+    "totalFreezesDuration",
+    "totalInterFrameDelay",
+    "totalPausesDuration",
+    "totalProcessingDelay",
+    "totalSamplesDuration",
+    "totalSamplesReceived",
+    "totalSquaredInterFrameDelay",
+];
+
+/// What is not counted here, and the browsers' own names.
+const NOT_COUNTED: [&str; 23] = [
+    "bytesDiscardedOnSend",
+    // Told if the peer does.
+    "candidate-pair.availableOutgoingBitrate",
+    "candidate-pair.lastPacketReceivedTimestamp",
+    "candidate-pair.lastPacketSentTimestamp",
+    "candidate-pair.priority",
+    "candidate-pair.readable",
+    "candidate-pair.selected",
+    "candidate-pair.writable",
+    "codecType",
+    "discardedPackets",
+    "fecPacketsDiscarded",
+    "fecPacketsReceived",
+    "ip",
+    "isRemote",
+    "mediaType",
+    "networkType",
+    "packetsDiscardedOnSend",
+    "packetsReceivedWithCe",
+    "packetsReceivedWithEct1",
+    "packetsSentWithEct1",
+    "remote-inbound-rtp.packetsReceived",
+    "tcpType",
+    "totalPacketSendDelay",
+];
+
+/// What Chromium tells only once it has happened, and what the W3C's dictionaries lack.
+const OURS: [&str; 9] = [
+    "inbound-rtp.keyFramesReceived",
+    "inbound-rtp.retransmittedBytesReceived",
+    "inbound-rtp.retransmittedPacketsReceived",
+    "outbound-rtp.keyFramesSent",
+    "remote-outbound-rtp.roundTripTime",
+    "transport.feedback",
+    "transport.packetsDiscarded",
+    "transport.srtpPacketsDiscarded",
+    "transport.unknownStreamPackets",
+];
+
+/// The names of the members, by type; those of sound and pictures together.
+fn names(report: &[Value]) -> BTreeMap<String, BTreeSet<String>> {
+    let mut names = BTreeMap::<_, BTreeSet<_>>::new();
+    for object in report {
+        let kind = object["type"].as_str().expect("each has a type");
+        let members = object.as_object().expect("it is one").keys().cloned();
+        names.entry(kind.to_owned()).or_default().extend(members);
+    }
+    names
 }
