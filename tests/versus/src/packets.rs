@@ -91,12 +91,18 @@ pub(crate) async fn measure<S: MediaStack>(protection: Protection, pace: Pace, e
     };
     let room = burst.room();
     let payload = Bytes::from(vec![0x5a; PAYLOAD]);
-    let sender = tokio::spawn(send(sender, payload, burst, Arc::clone(&room)));
-    tokio::select! {
+    let mut sender = tokio::spawn(send(sender, payload, burst, Arc::clone(&room)));
+    let figures = tokio::select! {
         biased;
         figures = counted(&mut receiver, &room, effort) => figures,
-        Ok(Err(error)) = sender => Err(error),
+        Ok(Err(error)) = &mut sender => return Err(error),
+    };
+    // It must not be sending while the process ends: threads of a library would find their memory gone.
+    if !sender.is_finished() {
+        sender.abort();
+        let _ = sender.await;
     }
+    figures
 }
 
 async fn send(
