@@ -5,7 +5,8 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::process::{Child, Command, Stdio};
+use std::process::{self, Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -196,10 +197,17 @@ impl Drop for Echo {
     }
 }
 
-/// A port that nobody uses for TCP, and hardly for UDP.
+/// A port that nobody uses for TCP or UDP, and none that sockets are given by themselves: other tests open many.
 fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    listener.local_addr().expect("an address")
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let offset = process::id().wrapping_mul(7).wrapping_add(count.wrapping_mul(101)) % 20_000;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 10_000 + offset as u16));
+        if TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
 
 fn missing(program: &str, error: &std::io::Error) -> ! {

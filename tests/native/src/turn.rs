@@ -25,6 +25,8 @@ pub struct TurnClient {
     socket: Socket,
     read: BytesMut,
     out: Vec<u8>,
+    /// The connection being bound (RFC 6062).
+    data: Option<(FiveTuple, TcpStream)>,
     /// What it reported.
     pub events: Vec<client::Event>,
     /// What peers sent: from, what.
@@ -73,6 +75,7 @@ impl TurnClient {
             socket,
             read: BytesMut::new(),
             out: Vec::new(),
+            data: None,
             events: Vec::new(),
             received: Vec::new(),
         }
@@ -85,10 +88,47 @@ impl TurnClient {
             out.extend_from_slice(payload);
             Some(payload.len())
         });
-        if sent.is_some() {
-            self.write();
+        if let Some(transmit) = sent {
+            self.write(&transmit.five_tuple);
         }
         sent.is_some()
+    }
+
+    /// Takes a connection to or from a peer: its bytes are those of the stream (RFC 6062 §4.3).
+    pub fn take_connection(&mut self, connection: ConnectionId) -> TcpStream {
+        let server = self.client.five_tuple().remote;
+        let mut stream = TcpStream::connect(server).expect("a connection");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .expect("a timeout");
+        let five_tuple = FiveTuple {
+            local: stream.local_addr().expect("an address"),
+            remote: server,
+            transport: Transport::Tcp,
+        };
+        self.client
+            .bind_connection(Instant::now(), five_tuple, connection)
+            .expect("it is open");
+        self.data = Some((five_tuple, stream.try_clone().expect("a stream")));
+        let mut read = BytesMut::new();
+        while !self.events.contains(&client::Event::ConnectionBound(five_tuple)) {
+            self.turn();
+            // One byte after the other: behind the response there are data.
+            while framing::split(&mut read.clone()).expect("a good stream").is_none() {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).expect("a response");
+                read.extend_from_slice(&byte);
+            }
+            let datagram = Datagram {
+                five_tuple,
+                ecn: None,
+                payload: read.split(),
+            };
+            self.client.handle_datagram(Instant::now(), datagram);
+            self.events.extend(std::iter::from_fn(|| self.client.poll_event()));
+        }
+        self.data = None;
+        stream
     }
 
     /// Runs until `done` holds.
@@ -113,8 +153,8 @@ impl TurnClient {
         let now = Instant::now();
         self.client.handle_timeout(now);
         self.out.clear();
-        while self.client.poll_transmit(now, &mut self.out).is_some() {
-            self.write();
+        while let Some(transmit) = self.client.poll_transmit(now, &mut self.out) {
+            self.write(&transmit.five_tuple);
             self.out.clear();
         }
         self.events.extend(std::iter::from_fn(|| self.client.poll_event()));
@@ -155,7 +195,12 @@ impl TurnClient {
         }
     }
 
-    fn write(&mut self) {
+    fn write(&mut self, path: &FiveTuple) {
+        if let Some((five_tuple, stream)) = &mut self.data
+            && five_tuple == path
+        {
+            return stream.write_all(&self.out).expect("an open stream");
+        }
         match &mut self.socket {
             Socket::Udp(socket) => {
                 let _ = socket.send(&self.out);
@@ -200,9 +245,7 @@ impl TurnServer {
     /// One for these users, with what `adjust` changes.
     pub fn start(realm: &str, users: impl Users + 'static, adjust: impl FnOnce(&mut server::Config)) -> Self {
         let (inputs, received) = mpsc::channel();
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let socket = UdpSocket::bind(address).expect("the same port");
+        let (listener, socket, address) = listeners();
         let mut config = server::Config::new(realm, (Instant::now(), SystemTime::now()));
         config.rng_seed = seed();
         adjust(&mut config);
@@ -242,6 +285,17 @@ impl TurnServer {
     pub fn stop(mut self) -> (Stats, Vec<server::Log>) {
         self.inputs.send(Input::Stop).expect("it runs");
         self.thread.take().expect("once").join().expect("no panic")
+    }
+}
+
+/// TCP and UDP on one port.
+fn listeners() -> (TcpListener, UdpSocket, SocketAddr) {
+    loop {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let address = listener.local_addr().expect("an address");
+        if let Ok(socket) = UdpSocket::bind(address) {
+            return (listener, socket, address);
+        }
     }
 }
 

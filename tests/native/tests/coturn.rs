@@ -3,11 +3,13 @@
 // A test of another program waits for it.
 #![allow(clippy::disallowed_methods)]
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant, SystemTime};
 
 use peerline_native::coturn::{Echo, PASSWORD, REALM, SECRET, Turnserver, USER, uclient};
 use peerline_native::turn::{TurnClient, TurnServer};
-use peerline_stun::attribute::ErrorCode;
+use peerline_stun::attribute::{ErrorCode, RequestedTransport};
 use peerline_turn::client::{CloseReason, Event, Port};
 use peerline_turn::server::{Bandwidth, Log, StaticUsers, Stats};
 use peerline_turn::{Credentials, client};
@@ -174,8 +176,66 @@ fn credentials_of_limited_time_are_those_that_coturn_knows() {
     ));
 }
 
+#[test]
+fn our_client_has_coturn_connect_it_with_peers_by_tcp() {
+    let server = Turnserver::with_user(&[]);
+    let mut ours = allocated(&server, Transport::Tcp, |config| {
+        config.requested_transport = RequestedTransport::TCP;
+    });
+    let relayed = ours.client.relayed().next().expect("an address");
+
+    // To a peer.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let peer = listener.local_addr().expect("an address");
+    ours.client.connect(Instant::now(), peer).expect("it is open");
+    let connected = |event: &Event| match event {
+        Event::Connected { connection, .. } => Some(*connection),
+        _ => None,
+    };
+    ours.run_until("a connection", |ours| {
+        ours.events.iter().any(|event| connected(event).is_some())
+    });
+    let connection = ours.events.iter().find_map(connected).expect("just seen");
+    let (theirs, _) = listener.accept().expect("a connection");
+    meet(ours.take_connection(connection), theirs);
+
+    // From a peer.
+    ours.client
+        .create_permission(Instant::now(), peer.ip())
+        .expect("it is open");
+    ours.run_until("a permission", |ours| ours.client.is_permitted(peer.ip()));
+    let theirs = TcpStream::connect(relayed).expect("a connection");
+    let attempted = |event: &Event| match event {
+        Event::ConnectionAttempt { connection, .. } => Some(*connection),
+        _ => None,
+    };
+    ours.run_until("an attempt", |ours| {
+        ours.events.iter().any(|event| attempted(event).is_some())
+    });
+    let connection = ours.events.iter().find_map(attempted).expect("just seen");
+    meet(ours.take_connection(connection), theirs);
+}
+
+/// Says something in each direction.
+fn meet(mut one: TcpStream, mut other: TcpStream) {
+    for _ in 0..2 {
+        one.write_all(b"how do you do?").expect("an open stream");
+        let mut heard = [0; 14];
+        other.read_exact(&mut heard).expect("an open stream");
+        assert_eq!(&heard, b"how do you do?");
+        std::mem::swap(&mut one, &mut other);
+    }
+}
+
 /// Coturn's client with these arguments at our server; what the server counted.
 fn serve_uclient(arguments: &[&str]) -> Stats {
+    let stats = run_uclient(arguments);
+    let relayed = stats.relayed;
+    assert!(relayed.sent >= 40 && relayed.received >= 40, "{stats:?}");
+    stats
+}
+
+fn run_uclient(arguments: &[&str]) -> Stats {
     let server = TurnServer::start(REALM, StaticUsers::new([credentials()]), |config| {
         config.filter = config.filter.clone().allow("127.0.0.0/8".parse().expect("a block"));
         config.tcp_relays = true;
@@ -196,10 +256,6 @@ fn serve_uclient(arguments: &[&str]) -> Stats {
     let refused = |log: &&Log| matches!(log, Log::Refused { code, .. } if !is_mismatch(*code));
     let refused: Vec<_> = logs.iter().filter(refused).collect();
     assert!(refused.is_empty(), "{refused:?}\n{printed}");
-    assert!(
-        stats.relayed.sent >= 40 && stats.relayed.received >= 40,
-        "{stats:?}\n{printed}"
-    );
     stats
 }
 
@@ -220,6 +276,12 @@ fn coturns_client_sends_indications_and_extra_requests_to_our_server() {
 fn coturns_client_has_ports_set_aside_for_rtcp() {
     let stats = serve_uclient(&["-n", "40", "-m", "1", "-z", "5"]);
     assert!(stats.allocations_made >= 2);
+}
+
+#[test]
+fn two_of_coturns_clients_are_connected_by_our_server() {
+    let stats = run_uclient(&["-T", "-n", "40", "-m", "2", "-z", "5"]);
+    assert!(stats.allocations_made >= 2 && stats.relayed.sent == 0, "{stats:?}");
 }
 
 #[test]

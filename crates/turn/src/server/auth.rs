@@ -86,7 +86,16 @@ impl Server {
             return Err(Stranger::Challenge(ErrorCode::UNAUTHENTICATED));
         }
         let identity = self.verified(now, client, request, username, algorithm)?;
-        if !self.nonces.is_valid(now, client, nonce) {
+        // A client binds a connection with what it has from its control connection (RFC 6062 §4.3), which coturn's takes to mean
+        // the nonce too.
+        let control = || {
+            self.allocations
+                .get(self.slot_of_connection(request)?)
+                .map(|found| found.client)
+        };
+        if !self.nonces.is_valid(now, client, nonce)
+            && !control().is_some_and(|control| self.nonces.is_valid(now, &control, nonce))
+        {
             return Err(Stranger::Challenge(ErrorCode::STALE_NONCE));
         }
         Ok(identity)
