@@ -50,7 +50,7 @@ impl MediaDescription {
 
     /// The port: that of the default candidate, 9 if there is none, 0 if the media is rejected or only to be bundled.
     pub fn port(&self) -> u16 {
-        self.fields().port
+        self.fields().ports().map_or(0, |(port, _)| port)
     }
 
     /// Changes the port.
@@ -80,14 +80,13 @@ impl MediaDescription {
 
     /// Whether this is about data channels, in the way of RFC 8841 or that of its drafts.
     pub fn is_data_channel(&self) -> bool {
-        let MediaFields { kind, protocol, .. } = self.fields();
-        let is_sctp = [protocol::UDP_DTLS_SCTP, protocol::TCP_DTLS_SCTP, protocol::DTLS_SCTP].contains(&protocol);
-        let is_channel = || {
-            let has_map =
-                matches!(self.attribute::<SctpMap>(), Ok(Some(map)) if map.application == "webrtc-datachannel");
-            has_map || self.formats().any(|format| format == "webrtc-datachannel")
-        };
-        kind == "application" && is_sctp && is_channel()
+        let fields = self.fields();
+        let sctp = [protocol::UDP_DTLS_SCTP, protocol::TCP_DTLS_SCTP, protocol::DTLS_SCTP];
+        if fields.kind != "application" || !sctp.contains(&fields.protocol) {
+            return false;
+        }
+        fields.formats().any(|format| format == "webrtc-datachannel")
+            || matches!(self.attribute::<SctpMap>(), Ok(Some(map)) if map.application == "webrtc-datachannel")
     }
 
     /// Whether this is RTP, over whatever transport.
@@ -145,8 +144,7 @@ impl MediaDescription {
     }
 
     fn fields(&self) -> MediaFields<'_> {
-        let line = self.lines.first().map(Line::value).unwrap_or_default();
-        MediaFields::parse(line).unwrap_or_default()
+        MediaFields::split(self.lines.first().map(Line::value).unwrap_or_default())
     }
 }
 

@@ -56,7 +56,8 @@ fn media_descriptions<'a>(
 ) -> Result<Vec<MediaDescription>, ParseError> {
     let mut all = Vec::new();
     while let Some(first) = line {
-        MediaFields::parse(first.value()).map_err(|error| first.error(error.into()))?;
+        let fields = MediaFields::split(first.value());
+        fields.check().map_err(|error| first.error(error.into()))?;
         let mut lines = Vec::with_capacity(32);
         lines.push(first.keep());
         let mut order = MediaOrder::default();

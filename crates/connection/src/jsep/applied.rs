@@ -122,6 +122,9 @@ pub(super) fn transport_section(
 ) -> Option<(usize, &MediaDescription)> {
     let is_one = |(index, media): &(usize, &MediaDescription)| !media.is_rejected() && accepts(*index, media);
     let first = parsed.media.iter().enumerate().find(is_one)?;
+    if parsed.media.len() == 1 {
+        return Some(first);
+    }
     let group = first
         .1
         .mid()

@@ -92,14 +92,8 @@ impl Negotiation {
                 return Err(SdpFault::BadBundleGroup);
             }
         }
-        let media_of = |applied: &'_ Option<Applied>| -> Vec<MediaDescription> {
-            applied
-                .as_ref()
-                .map(|applied| applied.parsed().media.clone())
-                .unwrap_or_default()
-        };
         if kind == SdpType::Offer {
-            let agreed = media_of(&self.current.remote);
+            let agreed = media_of(self.current.remote.as_ref());
             // A section that either side rejected may be put to new use.
             let is_kept = |(index, (old, new)): (usize, (&MediaDescription, &MediaDescription))| {
                 self.is_recyclable(index) || is_same_section(old, new)
@@ -108,7 +102,7 @@ impl Negotiation {
                 return Err(SdpFault::ReorderedMediaSections);
             }
         } else {
-            let offered = media_of(&self.pending.local);
+            let offered = media_of(self.pending.local.as_ref());
             let matches =
                 offered.len() == media.len() && offered.iter().zip(media).all(|(old, new)| is_same_section(old, new));
             if !matches {
@@ -121,6 +115,11 @@ impl Negotiation {
 
 /// Lines of the session level count for each section: more than anybody writes would take long to read.
 const MAX_SESSION_LINES: usize = 1024;
+
+/// The sections of a description, if there is one.
+fn media_of(applied: Option<&Applied>) -> &[MediaDescription] {
+    applied.map_or(&[], |applied| &applied.parsed().media)
+}
 
 /// True if both sections are the same one: of one kind and of one `a=mid`.
 fn is_same_section(old: &MediaDescription, new: &MediaDescription) -> bool {

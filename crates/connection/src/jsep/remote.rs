@@ -124,7 +124,7 @@ pub(super) fn share_transport(
             .bundle_groups()
             .any(|group| group.contains(one) && group.contains(other))
     };
-    one == other || one.mid().zip(other.mid()).is_some_and(bundled)
+    std::ptr::eq(one, other) || one == other || one.mid().zip(other.mid()).is_some_and(bundled)
 }
 
 /// The first section of the BUNDLE group that `section` is in, if it is another one.
@@ -132,6 +132,9 @@ pub(super) fn tagged_section<'a>(
     description: &'a sdp::SessionDescription,
     section: &MediaDescription,
 ) -> Option<&'a MediaDescription> {
+    if description.media.len() == 1 {
+        return None;
+    }
     let mid = section.mid()?;
     let group = description.bundle_groups().find(|group| group.contains(mid))?;
     let first = group.mids.first().filter(|first| *first != mid)?;

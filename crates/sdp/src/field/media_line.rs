@@ -43,11 +43,11 @@ pub mod protocol {
 }
 
 /// The fields of an `m=` line where they stand.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub(crate) struct MediaFields<'a> {
     pub(crate) kind: &'a str,
-    pub(crate) port: u16,
-    pub(crate) port_count: Option<u32>,
+    /// And the number of ports, if it is there.
+    port: &'a str,
     pub(crate) protocol: &'a str,
     /// All of them, with spaces between.
     pub(crate) formats: &'a str,
@@ -78,29 +78,40 @@ impl MediaLine {
 }
 
 impl<'a> MediaFields<'a> {
-    pub(crate) fn parse(value: &'a str) -> Result<Self, ValueError> {
+    /// Takes a line apart without a look at what the fields hold: it has been [checked](Self::check) before, and each question
+    /// about a section comes through here.
+    pub(crate) fn split(value: &'a str) -> Self {
         let (kind, rest) = next(value);
         let (port, rest) = next(rest);
         let (protocol, formats) = next(rest);
-        check(kind, "media type", token::is_token_char)?;
-        let (port, port_count) = match port.split_once('/') {
-            Some((port, count)) => (port, Some(token::number(count, "number of ports")?)),
-            None => (port, None),
-        };
-        let port = token::number(port, "media port")?;
-        if port_count == Some(0) {
-            return Err(ValueError::new("number of ports", Fault::OutOfRange));
-        }
-        check(protocol, "media protocol", |c| token::is_token_char(c) || c == '/')?;
-        // RFC 8866 wants tokens, and some peers have written more here; nothing hangs on it.
-        check(formats, "media format", |c| !c.is_ascii_control())?;
-        Ok(Self {
+        Self {
             kind,
             port,
-            port_count,
             protocol,
             formats,
-        })
+        }
+    }
+
+    /// That each field is as its grammar wants it.
+    pub(crate) fn check(self) -> Result<(), ValueError> {
+        check(self.kind, "media type", token::is_token_char)?;
+        self.ports()?;
+        check(self.protocol, "media protocol", |c| token::is_token_char(c) || c == '/')?;
+        // RFC 8866 wants tokens, and some peers have written more here; nothing hangs on it.
+        check(self.formats, "media format", |c| !c.is_ascii_control())
+    }
+
+    /// The port, and how many there are from it on.
+    pub(crate) fn ports(self) -> Result<(u16, Option<u32>), ValueError> {
+        let (port, count) = match self.port.split_once('/') {
+            Some((port, count)) => (port, Some(token::number(count, "number of ports")?)),
+            None => (self.port, None),
+        };
+        let port = token::number(port, "media port")?;
+        match count {
+            Some(0) => Err(ValueError::new("number of ports", Fault::OutOfRange)),
+            count => Ok((port, count)),
+        }
     }
 
     pub(crate) fn formats(self) -> impl Iterator<Item = &'a str> {
@@ -110,8 +121,13 @@ impl<'a> MediaFields<'a> {
 
 /// The first field, and what follows it. Like [`token::fields`], runs of spaces count as one.
 fn next(value: &str) -> (&str, &str) {
-    let (field, rest) = value.split_once(' ').unwrap_or((value, ""));
-    (field, rest.trim_start_matches(' '))
+    // A field is a few bytes long: to look at them one by one takes less than to set up a search.
+    let end = value.bytes().position(|byte| byte == b' ').unwrap_or(value.len());
+    let (field, mut rest) = value.split_at(end);
+    while let Some(shorter) = rest.strip_prefix(' ') {
+        rest = shorter;
+    }
+    (field, rest)
 }
 
 fn check(text: &str, name: &'static str, test: impl Fn(char) -> bool) -> Result<(), ValueError> {
@@ -126,16 +142,19 @@ impl FromStr for MediaLine {
     type Err = ValueError;
 
     fn from_str(value: &str) -> Result<Self, ValueError> {
-        MediaFields::parse(value).map(Self::from)
+        let fields = MediaFields::split(value);
+        fields.check()?;
+        Ok(fields.into())
     }
 }
 
 impl From<MediaFields<'_>> for MediaLine {
     fn from(fields: MediaFields<'_>) -> Self {
+        let (port, port_count) = fields.ports().unwrap_or_default();
         Self {
             kind: fields.kind.to_owned(),
-            port: fields.port,
-            port_count: fields.port_count,
+            port,
+            port_count,
             protocol: fields.protocol.to_owned(),
             formats: fields.formats().map(str::to_owned).collect(),
         }
