@@ -7,38 +7,64 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use peerline_wire::Ecn;
-use quinn_udp::UdpSocketState;
+use quinn_udp::{Transmit, UdpSocketState};
+
+use crate::registration::Registered;
 
 /// What moves datagrams through a socket.
-#[derive(Clone, Debug)]
-pub(crate) struct Offload(Arc<States>);
-
 #[derive(Debug)]
-struct States {
-    segments: usize,
-    /// For datagrams without a codepoint.
-    plain: UdpSocketState,
-    /// For those with one. A state that has met EINVAL never writes codepoints again, as old kernels demand. A first check on
-    /// a hopeless path meets it, too, so those must not share the state: sockets and connections share it.
-    marked: UdpSocketState,
+pub(crate) struct Offload {
+    /// How many datagrams one system call may send, as far as the system knows. The devices that cannot are found out by each
+    /// socket for itself.
+    pub(crate) max_segments: usize,
+    /// For what comes in, and for what goes out without a codepoint. Sockets share it.
+    plain: Arc<UdpSocketState>,
+    /// For what goes out with a codepoint, from the first of them on. A state that has met EINVAL never writes codepoints again,
+    /// as old kernels demand. But a datagram on a hopeless path meets it, too, so that no other socket shares this one, and a
+    /// new one takes its place after that.
+    marked: Mutex<Option<Arc<UdpSocketState>>>,
 }
 
 impl Offload {
-    /// The state to send and receive with.
-    pub(crate) fn state(&self, ecn: Option<Ecn>) -> &UdpSocketState {
-        match ecn {
-            None => &self.0.plain,
-            Some(_) => &self.0.marked,
+    fn new(max_segments: usize, plain: Arc<UdpSocketState>) -> Self {
+        Self {
+            max_segments,
+            plain,
+            marked: Mutex::default(),
         }
     }
 
-    /// How many datagrams one system call may send, as far as the system knows.
-    pub(crate) fn max_segments(&self) -> usize {
-        // The devices that cannot are found out by each socket for itself.
-        self.0.segments
+    /// The state to receive with.
+    pub(crate) fn receiving(&self) -> &UdpSocketState {
+        &self.plain
+    }
+
+    /// Sends through the socket that this was enabled for.
+    pub(crate) fn try_send(&self, socket: &Registered, transmit: &Transmit<'_>) -> io::Result<()> {
+        if transmit.ecn.is_none() {
+            return self.plain.try_send(socket.io(), transmit);
+        }
+        let marked = self.marked(socket)?;
+        let result = marked.try_send(socket.io(), transmit);
+        // EINVAL, after another attempt without the codepoint: that was not what the system refused.
+        if let Err(error) = &result
+            && error.kind() == io::ErrorKind::InvalidInput
+        {
+            *self.marked.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        result
+    }
+
+    fn marked(&self, socket: &Registered) -> io::Result<Arc<UdpSocketState>> {
+        let mut marked = self.marked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(state) = &*marked {
+            return Ok(Arc::clone(state));
+        }
+        let state = Arc::new(UdpSocketState::new(socket.io())?);
+        *marked = Some(Arc::clone(&state));
+        Ok(state)
     }
 
     /// Sets the options of a socket bound to this address.
@@ -50,24 +76,21 @@ impl Offload {
     /// Sets the options of a socket bound to `local`.
     #[cfg(target_os = "linux")]
     pub(crate) fn enable(socket: &std::net::UdpSocket, local: SocketAddr) -> io::Result<Self> {
-        static KNOWN: std::sync::OnceLock<Offload> = std::sync::OnceLock::new();
+        static KNOWN: std::sync::OnceLock<(usize, Arc<UdpSocketState>)> = std::sync::OnceLock::new();
 
-        if let Some(known) = KNOWN.get() {
+        if let Some((max_segments, plain)) = KNOWN.get() {
             linux::set_options(socket, local)?;
-            return Ok(known.clone());
+            return Ok(Self::new(*max_segments, Arc::clone(plain)));
         }
         let new = Self::probe(socket)?;
-        Ok(KNOWN.get_or_init(|| new).clone())
+        let (max_segments, plain) = KNOWN.get_or_init(|| (new.max_segments, new.plain));
+        Ok(Self::new(*max_segments, Arc::clone(plain)))
     }
 
     fn probe(socket: &std::net::UdpSocket) -> io::Result<Self> {
         let plain = UdpSocketState::new(socket.into())?;
-        Ok(Self(Arc::new(States {
-            // Remembered, for the state counts any EINVAL as a device that cannot segment.
-            segments: plain.max_gso_segments().max(1),
-            plain,
-            marked: UdpSocketState::new(socket.into())?,
-        })))
+        // Remembered, for the state counts any EINVAL as a device that cannot segment.
+        Ok(Self::new(plain.max_gso_segments().max(1), Arc::new(plain)))
     }
 }
 

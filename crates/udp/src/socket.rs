@@ -66,7 +66,7 @@ impl Socket {
         let _ = SockRef::from(&socket).set_send_buffer_size(BUFFER_SIZE);
         Ok(Self {
             registered: Registered::new(socket)?,
-            max_segments: AtomicUsize::new(offload.max_segments()),
+            max_segments: AtomicUsize::new(offload.max_segments),
             offload,
             local_addr,
         })
@@ -132,7 +132,7 @@ impl Socket {
 
     /// One `recvmmsg`: fills some of the buffers, tells how many.
     pub(crate) fn recv(&self, buffers: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta]) -> io::Result<usize> {
-        let state = self.offload.state(None);
+        let state = self.offload.receiving();
         let (wanted, mut count) = (buffers.len(), 0);
         let result = self.registered.try_recv(|| {
             count = state.recv(self.registered.io(), buffers, meta)?;
@@ -179,8 +179,7 @@ impl Socket {
             segment_size: (segment_size < contents.len()).then_some(segment_size),
             src_ip: self.source(local),
         };
-        let state = self.offload.state(ecn);
-        let send = || state.try_send(self.registered.io(), &transmit);
+        let send = || self.offload.try_send(&self.registered, &transmit);
         match send() {
             // Only through tokio does it learn that it has to tell when there is room again. Asking it first would be wrong:
             // it believes a new socket to be full until its reactor ran.

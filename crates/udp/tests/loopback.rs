@@ -236,7 +236,7 @@ async fn what_cannot_be_sent_is_dropped_and_the_rest_goes_on() {
     assert_eq!(outbox.counters().dropped + outbox.counters().sent, 7);
 }
 
-/// A peer may name candidates to which no datagram can leave: that must not cost others their offloads.
+/// A peer may name candidates to which no datagram can leave: that must cost others neither their offloads nor their codepoints.
 #[tokio::test]
 async fn a_hopeless_path_spoils_nothing_for_others() {
     let (server, client) = (bind("0.0.0.0:0"), bind("127.0.0.1:0"));
@@ -251,9 +251,12 @@ async fn a_hopeless_path_spoils_nothing_for_others() {
         assert!(outbox.flush(|_| Some(&server)));
     }
     assert_eq!(server.max_segments(), segments);
-    push(&mut outbox, FiveTuple::udp(local, client.local_addr()), None, b"hello");
-    assert!(outbox.flush(|_| Some(&server)));
-    assert_eq!(receive(&client, &mut inbox, 1).await[0].payload, b"hello"[..]);
+    for ecn in [None, Some(Ecn::Ect0)] {
+        push(&mut outbox, FiveTuple::udp(local, client.local_addr()), ecn, b"hello");
+        assert!(outbox.flush(|_| Some(&server)));
+        let got = &receive(&client, &mut inbox, 1).await[0];
+        assert_eq!((&got.payload[..], got.ecn), (&b"hello"[..], ecn));
+    }
 }
 
 #[tokio::test]
