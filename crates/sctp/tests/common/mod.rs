@@ -96,6 +96,21 @@ pub fn texts(sctp: &mut Association, stream: u16) -> Vec<String> {
     std::iter::from_fn(|| recv_text(sctp, stream)).collect()
 }
 
+/// What seeds from 1 on make of something, side by side. A table of one run alone changes with its luck: other packets are lost
+/// whenever packets have another size.
+pub fn for_seeds<T: Send>(count: u64, run: impl Fn(u64) -> T + Sync) -> Vec<T> {
+    let run = &run;
+    std::thread::scope(|scope| {
+        let runs: Vec<_> = (1..=count).map(|seed| scope.spawn(move || run(seed))).collect();
+        runs.into_iter().map(|run| run.join().unwrap()).collect()
+    })
+}
+
+pub fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
+    let values: Vec<f64> = values.into_iter().collect();
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
 /// Everything an association wants to send now.
 pub fn packets(sctp: &mut Association, now: Instant) -> Vec<Vec<u8>> {
     std::iter::from_fn(|| {

@@ -6,6 +6,9 @@
 //! - what is lost while a queue stands, which the round trip shows, is taken for the queue's overflow, and what may be in
 //!   flight falls by a fifth; where no queue stands, up to two percent, and what chance may add to that, are let pass, also
 //!   by the short-term bounds. So it gives way to flows that fill queues, and not to noise;
+//! - while the round trip shows no queue at all, a round may lose eight percent before Startup ends or the short-term bounds
+//!   fall: these follow what is delivered, which on a path that loses by chance is always less than what is sent, so that each
+//!   round would be slower than the last;
 //! - too much loss lowers the bound on what is in flight by a factor, and while a queue stands the bound grows by a packet a
 //!   round trip, as Reno's window does: flows that share a bottleneck come to share it evenly. No headroom is needed then;
 //! - a round trip that is within a sixteenth of the shortest shows that the queue is all but empty, so that no PROBE_RTT is
@@ -265,16 +268,30 @@ impl ModelBased {
         self.aggregation.extra[0].max(self.aggregation.extra[1])
     }
 
+    /// The round trip shows a queue, if only a short one: of a sixteenth of what fills the pipe, or of what timers and batches
+    /// make.
+    fn queue_shows(&self) -> bool {
+        match (self.min_rtt, self.latest_rtt) {
+            (Some(min), Some(latest)) => latest > min + (min / 16).max(SHORTEST),
+            _ => false,
+        }
+    }
+
     /// A round has lost more than chance takes.
     fn lost_too_much(&self, delivered: u64) -> bool {
         let delivered = delivered.saturating_sub(self.delivered_before) as usize;
-        self.is_more_than_chance(self.lost, delivered + self.lost)
+        let share = if self.queue_shows() {
+            LOSS_THRESHOLD
+        } else {
+            LOSS_WITHOUT_QUEUE
+        };
+        self.is_more_than_chance(share, self.lost, delivered + self.lost)
     }
 
-    /// More than two percent (BBRLossThresh), and more by twice the deviation that chance makes of that.
-    fn is_more_than_chance(&self, lost: usize, of: usize) -> bool {
+    /// More than this share, and more by twice the deviation that chance makes of that.
+    fn is_more_than_chance(&self, share: f64, lost: usize, of: usize) -> bool {
         let (lost, of) = (lost as f64 / self.packet as f64, of as f64 / self.packet as f64);
-        let allowed = LOSS_THRESHOLD * of;
+        let allowed = share * of;
         lost > allowed + 2.0 * allowed.sqrt()
     }
 
@@ -547,7 +564,8 @@ impl Controller for ModelBased {
         self.lost += loss.bytes;
         self.losses += 1;
         // Of what was sent while probing, more has been lost than by chance.
-        let too_much = self.cycle.probed && self.is_more_than_chance(loss.lost as usize, loss.in_flight_then);
+        let too_much =
+            self.cycle.probed && self.is_more_than_chance(LOSS_THRESHOLD, loss.lost as usize, loss.in_flight_then);
         let overflowed = loss.first && self.queue_stands();
         if !too_much && !overflowed {
             return;
@@ -575,6 +593,8 @@ impl Controller for ModelBased {
 
 /// BBRLossThresh.
 const LOSS_THRESHOLD: f64 = 0.02;
+/// What a round may lose while the round trip shows no queue.
+const LOSS_WITHOUT_QUEUE: f64 = 0.08;
 const SHORTEST: Duration = Duration::from_millis(2);
 const PROBE_WAIT: Duration = Duration::from_secs(2);
 /// How long the shortest round trip stands: MinRTTFilterLen.
@@ -681,9 +701,37 @@ mod tests {
         }
         assert_eq!((cc.rate(), cc.inflight_hi), (RATE, usize::MAX));
         assert!(cc.window() + 10 * PACKET >= window, "{} {window}", cc.window());
-        assert!(!cc.is_more_than_chance(4 * PACKET, 100 * PACKET));
-        assert!(cc.is_more_than_chance(5 * PACKET, 100 * PACKET));
-        assert!(cc.is_more_than_chance(30 * PACKET, 1000 * PACKET));
+        let too_much = |lost: usize, of: usize| cc.is_more_than_chance(LOSS_THRESHOLD, lost * PACKET, of * PACKET);
+        assert!(!too_much(4, 100) && too_much(5, 100) && too_much(30, 1000));
+    }
+
+    #[test]
+    fn a_path_that_loses_does_not_get_slower_with_each_round() {
+        for (rtt, is_kept) in [(RTT, true), (RTT + RTT / 8, false)] {
+            let (mut cc, mut at) = warm();
+            round(&mut cc, at, rtt);
+            for _ in 0..10 {
+                at += RTT;
+                // Ten of two hundred packets, and what is delivered is less by as many.
+                let delivered = bytes_in(cc.rate(), 2 * RTT) / 20 * 19;
+                cc.lost = (delivered / 19) as usize;
+                cc.on_acknowledged(&Acknowledged {
+                    now: at,
+                    rtt: Some(rtt),
+                    smoothed: Some(rtt),
+                    sample: Some(Sample {
+                        rate: cc.rate() / 20 * 19,
+                        interval: 2 * RTT,
+                        delivered,
+                        app_limited: false,
+                    }),
+                    round_ended: true,
+                    delivered: cc.delivered_before + delivered,
+                    ..ack(delivered as usize, cc.window())
+                });
+            }
+            assert_eq!(cc.rate() == RATE, is_kept, "{rtt:?}: {}", cc.rate());
+        }
     }
 
     #[test]
