@@ -2,14 +2,15 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use peerline::{ConnectionState, MediaClock, MediaFrame, MediaKind, PeerConnection, SourceEvent, TrackSource};
 use peerline_recorder::{Kind, PlayError, PlayedFrame, Player, PlayerOptions};
 
-use crate::host::{now, say};
+use crate::host::now;
+use crate::progress::{Line, rate, say, time};
 
 /// What the stream of a film's tracks is called.
 pub(crate) const STREAM: &str = "film";
@@ -23,6 +24,16 @@ const TOO_LATE: Duration = Duration::from_secs(1);
 pub(crate) struct Program {
     files: Vec<PathBuf>,
     options: PlayerOptions,
+    audience: Arc<Audience>,
+}
+
+/// Who watches, and what they got, all together.
+#[derive(Default)]
+struct Audience {
+    viewers: AtomicUsize,
+    bytes: AtomicU64,
+    /// How far the one is who has come last, in milliseconds.
+    position: AtomicU64,
 }
 
 impl Program {
@@ -32,7 +43,11 @@ impl Program {
             repeat,
             ..PlayerOptions::default()
         };
-        let program = Self { files, options };
+        let program = Self {
+            files,
+            options,
+            audience: Arc::default(),
+        };
         let mut kinds = Vec::new();
         for film in program.open(MediaClock::start())? {
             if kinds.contains(&film.source.track().kind()) {
@@ -41,6 +56,38 @@ impl Program {
             kinds.push(film.source.track().kind());
         }
         Ok(program)
+    }
+
+    /// Those who are shown it together.
+    pub(crate) fn screening(&self) -> Screening {
+        Screening(Arc::new(Shared {
+            begun: OnceLock::new(),
+            playing: AtomicUsize::new(0),
+            audience: Arc::clone(&self.audience),
+        }))
+    }
+
+    /// Shows who watches, and how far they are, for as long as there are any.
+    pub(crate) async fn show_progress(&self) {
+        let mut line = None;
+        let mut before = 0;
+        let mut ticks = tokio::time::interval(Line::TICK);
+        loop {
+            let last = now();
+            ticks.tick().await;
+            let bytes = self.audience.bytes.load(Ordering::Relaxed);
+            let bits = (bytes - before) as f64 * 8.0 / last.elapsed().as_secs_f64().max(0.001);
+            before = bytes;
+            let position = Duration::from_millis(self.audience.position.load(Ordering::Relaxed));
+            match self.audience.viewers.load(Ordering::Relaxed) {
+                0 => line = None,
+                viewers => {
+                    let plural = if viewers == 1 { "" } else { "s" };
+                    let text = format!("{}, {viewers} viewer{plural}, {}", time(position), rate(bits));
+                    line.get_or_insert_with(Line::new).show(&text);
+                }
+            }
+        }
     }
 
     /// Each file, at its beginning.
@@ -78,15 +125,31 @@ impl Film {
 }
 
 /// Films that one connection is shown together.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Screening(Arc<Shared>);
 
-#[derive(Default)]
 struct Shared {
     /// When the other side could first see or hear something, by the clock: all files begin there.
     begun: OnceLock<Duration>,
     /// Films under way.
     playing: AtomicUsize,
+    audience: Arc<Audience>,
+}
+
+/// Somebody who watches, for as long as this is kept.
+struct Viewer(Arc<Audience>);
+
+impl Viewer {
+    fn new(audience: &Arc<Audience>) -> Self {
+        audience.viewers.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(audience))
+    }
+}
+
+impl Drop for Viewer {
+    fn drop(&mut self) {
+        self.0.viewers.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Screening {
@@ -126,7 +189,12 @@ impl Screening {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        let begun = *self.0.begun.get_or_init(|| source.clock().elapsed());
+        // The first of its files counts who watches.
+        let mut viewer = None;
+        let begun = *self.0.begun.get_or_init(|| {
+            viewer = Some(Viewer::new(&self.0.audience));
+            source.clock().elapsed()
+        });
         let mut scene = Scene::default();
         let mut frames = 0;
         // Somebody cannot go on without a keyframe.
@@ -147,9 +215,12 @@ impl Screening {
                 scene.replay(&source, time).await;
             }
             wanted = false;
-            source.write_frame(&MediaFrame::at(time, frame.data.clone()));
+            let taken = source.write_frame(&MediaFrame::at(time, frame.data.clone()));
             scene.add(time, &frame);
             frames += 1;
+            let Audience { bytes, position, .. } = &*self.0.audience;
+            bytes.fetch_add((taken * frame.data.len()) as u64, Ordering::Relaxed);
+            position.store(frame.time.as_millis() as u64, Ordering::Relaxed);
         }
         Ok(frames)
     }

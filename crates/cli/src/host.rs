@@ -1,6 +1,5 @@
-//! What the program has from its host: the time, standard output, and signals.
+//! What the program has from its host: the time, and signals.
 
-use std::io::Write as _;
 use std::time::Instant;
 
 use tokio::sync::watch;
@@ -9,11 +8,6 @@ use tokio::sync::watch;
 #[allow(clippy::disallowed_methods)]
 pub(crate) fn now() -> Instant {
     Instant::now()
-}
-
-/// Prints a line. Whoever reads may stop reading, as `head` does: no reason to fail.
-pub(crate) fn say(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// The wish that the program ends: Ctrl-C, and where there are such things, SIGTERM.

@@ -9,7 +9,8 @@ use peerline::{
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::host::{now, say};
+use crate::host::now;
+use crate::progress::say;
 
 /// How long the peers may take to connect before the run counts as failed.
 const PATIENCE: Duration = Duration::from_secs(10);

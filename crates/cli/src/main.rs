@@ -13,6 +13,7 @@ use whip::Endpoint;
 mod film;
 mod host;
 mod loopback;
+mod progress;
 mod recording;
 mod serve;
 mod whip;
@@ -52,10 +53,13 @@ enum Command {
         #[command(flatten)]
         options: serve::Options,
     },
-    /// Record each track of whoever connects, by the page or by WHIP (`/whip/record`), to a file.
+    /// Record whoever connects, by the page or by WHIP (`/whip/record`): sound and pictures to one WebM, or to files of their own.
     Record {
         /// The folder for the files; it is made if it is not there.
         folder: PathBuf,
+        /// Each track to a file of its own, also where one file can have sound and pictures.
+        #[arg(long)]
+        separate: bool,
         /// Record what this endpoint plays by WHEP, such as `http://127.0.0.1:8080/whep/film`, instead of serving.
         #[arg(long, value_name = "URL", conflicts_with_all = ["listen", "udp_port"])]
         from: Option<String>,
@@ -106,12 +110,13 @@ fn main() -> ExitCode {
             }
             Command::Record {
                 folder,
+                separate,
                 from,
                 token,
                 options,
             } => {
                 let endpoint = from.map(|url| Endpoint::new(&url, token)).transpose()?;
-                let archive = Arc::new(Archive::new(&folder)?);
+                let archive = Arc::new(Archive::new(&folder, separate)?);
                 match endpoint {
                     Some(endpoint) => whip::watch::run(&archive, &endpoint).await,
                     None => serve::record(options, archive).await,

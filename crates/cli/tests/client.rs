@@ -100,6 +100,7 @@ async fn a_file_is_published_and_who_joins_late_begins_with_its_keyframe() {
     let (success, output) = publisher.ended().await;
     assert!(success, "{output}");
     assert!(output.contains(&format!("Playing to {server_url}")), "{output}");
+    assert!(output.contains(", 1 viewer, "), "{output}");
     assert!(!is_live(&server, "film").await, "it was ended");
 }
 
@@ -139,7 +140,13 @@ async fn a_stream_is_recorded_from_its_server() {
     recorder.signal("INT");
     let (success, output) = recorder.ended().await;
     assert!(success, "{output}");
-    for line in ["409", "trying again in 2 s", &format!("Recording {from}"), " frames, "] {
+    for line in [
+        "409",
+        "trying again in 2 s",
+        &format!("Recording {from}"),
+        "peer-1.webm: 0:0",
+        " frames of VP8, ",
+    ] {
         assert!(output.contains(line), "{line}: {output}");
     }
     assert!(is_live(&server, "film").await, "only the recorder has gone");

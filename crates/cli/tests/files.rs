@@ -2,10 +2,11 @@
 
 mod common;
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use common::{Folder, SDP, Server, complete_offer, fixture, peer, soon};
+use common::{Folder, Run, SDP, Server, complete_offer, fixture, peer, soon};
 use peerline::{
     MediaFrame, MediaKind, PeerConnection, SessionDescription, TrackSource, TransceiverDirection, TransceiverInit,
 };
@@ -46,13 +47,20 @@ async fn a_file_is_played_to_whoever_connects() {
                 assert!(late <= 2, "{file} at {:?}: {late} ticks", sent.time);
             }
         }
+        // The tracks end with their files.
+        for receiver in &receivers {
+            soon("the end of the track", async {
+                while receiver.recv_frame().await.is_some() {}
+            })
+            .await;
+        }
     }
 }
 
 #[tokio::test]
-async fn what_comes_is_recorded() {
+async fn what_comes_is_recorded_track_by_track() {
     let folder = Folder::new("record");
-    let mut server = Server::run(&["record", folder.text()]);
+    let mut server = Server::run(&["record", folder.text(), "--separate"]);
     let pc = peer().await;
     let mut films = Vec::new();
     for (kind, mime_type, name) in [
@@ -116,4 +124,119 @@ async fn what_comes_is_recorded() {
         );
         assert!((0.5..2.0).contains(&value("duration=")), "{name}: {text}");
     }
+}
+
+/// Flashes and beeps of a tenth of a second, together, each second: published by the program, recorded by it, and still together.
+#[tokio::test]
+async fn pictures_and_sound_are_recorded_in_sync() {
+    let folder = Folder::new("sync");
+    std::fs::create_dir_all(&folder.0).expect("a folder");
+    let [film, sound, recorded] = ["film.ivf", "sound.ogg", "recorded"].map(|name| folder.0.join(name));
+    let [film, sound, recorded] = [&film, &sound, &recorded].map(|path| path.to_str().expect("UTF-8"));
+    let flash = "color=s=64x48:r=25:d=6,geq=lum='if(lt(mod(T,1),0.1),235,16)':cb=128:cr=128";
+    ffmpeg(&["-f", "lavfi", "-i", flash, "-c:v", "libvpx", "-g", "50", film]);
+    let beep = "aevalsrc='if(lt(mod(t,1),0.1),0.5*sin(6283*t),0)':s=48000:d=6";
+    ffmpeg(&["-f", "lavfi", "-i", beep, "-c:a", "libopus", sound]);
+
+    let mut server = Server::run(&["record", recorded]);
+    let url = format!("http://{}/whip/record", server.address);
+    let (success, output) = Run::start(&["play", film, sound, "--to", &url]).ended().await;
+    assert!(success, "{output}");
+    server.signal("TERM");
+    assert!(server.process.wait().expect("it ends").success());
+
+    let files = std::fs::read_dir(recorded)
+        .expect("a folder")
+        .map(|file| file.expect("a file").path());
+    let files: Vec<_> = files.collect();
+    assert_eq!(files, [Path::new(recorded).join("peer-1.webm")], "one file for both");
+    let file = files[0].to_str().expect("UTF-8");
+    let duration: f64 = String::from_utf8(ffprobe(&["-show_entries", "format=duration", file]))
+        .expect("text")
+        .trim()
+        .parse()
+        .expect("seconds");
+    assert!((duration - 6.0).abs() < 0.1, "{duration} s");
+
+    let times = String::from_utf8(ffprobe(&[
+        "-select_streams",
+        "v",
+        "-show_entries",
+        "frame=pts_time",
+        file,
+    ]));
+    let times = times.expect("text");
+    let times = times
+        .lines()
+        .map(|line| line.trim_end_matches(',').parse::<f64>().expect("seconds"));
+    let grey = [
+        "-vf",
+        "scale=1:1:flags=area",
+        "-pix_fmt",
+        "gray",
+        "-fps_mode",
+        "passthrough",
+        "-f",
+        "rawvideo",
+        "-",
+    ];
+    let pictures = ffmpeg(&[&["-i", file][..], &grey].concat());
+    let flashes = onsets(times.zip(pictures.iter().map(|&grey| grey > 128)));
+    let raw = [
+        "-af",
+        "aresample=async=1:first_pts=0",
+        "-ac",
+        "1",
+        "-ar",
+        "8000",
+        "-f",
+        "s16le",
+        "-",
+    ];
+    let samples = ffmpeg(&[&["-i", file][..], &raw].concat());
+    let loud = samples
+        .as_chunks::<2>()
+        .0
+        .iter()
+        .map(|&sample| i16::from_le_bytes(sample).unsigned_abs() > 3000);
+    let beeps = onsets((0..).map(|sample| f64::from(sample) / 8000.0).zip(loud));
+    assert!(
+        flashes.len() >= 5 && flashes.len() == beeps.len(),
+        "{flashes:?} {beeps:?}"
+    );
+    for (flash, beep) in flashes.iter().zip(&beeps) {
+        assert!((flash - beep).abs() < 0.05, "{flashes:?} {beeps:?}");
+    }
+}
+
+/// When something began, by the end of what it was before: half a second of nothing.
+fn onsets(signal: impl Iterator<Item = (f64, bool)>) -> Vec<f64> {
+    let mut onsets = Vec::new();
+    let mut last = -1.0;
+    for (time, _) in signal.filter(|(_, on)| *on) {
+        if time - last > 0.5 {
+            onsets.push(time);
+        }
+        last = time;
+    }
+    onsets
+}
+
+fn ffmpeg(arguments: &[&str]) -> Vec<u8> {
+    run("ffmpeg", &["-v", "error", "-y"], arguments)
+}
+
+fn ffprobe(arguments: &[&str]) -> Vec<u8> {
+    run("ffprobe", &["-v", "error", "-of", "csv=p=0"], arguments)
+}
+
+fn run(program: &str, options: &[&str], arguments: &[&str]) -> Vec<u8> {
+    let output = Command::new(program).args(options).args(arguments).output();
+    let output = output.unwrap_or_else(|_| panic!("{program}: apt-get install ffmpeg"));
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && complaints.is_empty(),
+        "{arguments:?}: {complaints}"
+    );
+    output.stdout
 }

@@ -10,7 +10,7 @@
 //! let mut recorder = Recorder::new(&folder, RecorderOptions::default())?;
 //! let voice = recorder.add("alice", &[Track::new("voice", Codec::Pcmu)])[0];
 //! let (time, data) = (Duration::from_millis(80), b"\xff\xff"[..].into());
-//! recorder.write(voice, Frame { timestamp: 4711, keyframe: true, time, data })?;
+//! recorder.write(voice, Frame { timestamp: 4711, keyframe: true, time, sampled: None, data })?;
 //! let reports = recorder.finish()?;
 //!
 //! let path = reports[0].path.as_deref().expect("a frame has come");

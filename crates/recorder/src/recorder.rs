@@ -15,6 +15,9 @@ pub struct RecorderOptions {
     pub video: VideoFile,
     /// How long the sound of a stream waits for its first picture, before each gets a file of its own. Default: 5 s.
     pub wait_for_video: Duration,
+    /// How long sound and pictures wait for the sender's reports, which tell what belongs together, before they are put together
+    /// as they came. Browsers report on sound after 2.5 s. Default: 5 s.
+    pub wait_for_reports: Duration,
 }
 
 impl Default for RecorderOptions {
@@ -22,6 +25,7 @@ impl Default for RecorderOptions {
         Self {
             video: VideoFile::WebM,
             wait_for_video: Duration::from_secs(5),
+            wait_for_reports: Duration::from_secs(5),
         }
     }
 }
@@ -68,8 +72,11 @@ pub struct Frame {
     pub timestamp: u32,
     /// Whether decoding can begin here; of sound, always.
     pub keyframe: bool,
-    /// When it was captured, if the sender's reports tell, else when it came: on any clock that all tracks share.
+    /// When it came, on any clock that all tracks share.
     pub time: Duration,
+    /// When it was sampled, by the sender's wall clock, once its reports tell (RFC 3550 §6.4.1): by this, sound and pictures of a
+    /// stream are put together.
+    pub sampled: Option<Duration>,
     /// The frame, as its [`Codec`] says.
     pub data: Bytes,
 }
@@ -115,7 +122,8 @@ impl Report {
 /// Writes the frames of tracks to files in one folder.
 ///
 /// Opus goes to `.ogg`, PCMU and PCMA to `.wav`, H.264 and H.265 to `.h264` and `.h265` (byte streams, which have no times), VP8,
-/// VP9 and AV1 to `.webm` or `.ivf`. One Opus and one such video track of a stream share a `.webm`, on one time line.
+/// VP9 and AV1 to `.webm` or `.ivf`. One Opus and one such video track of a stream share a `.webm`, on one time line: that of the
+/// sound, with which the pictures go as the sender's reports say, also where its clocks drift apart.
 /// A file begins with the first frame, of video the first keyframe. Gaps in sound are filled: in Ogg with packets that ask
 /// for concealment, in WAV with silence.
 ///
@@ -210,7 +218,7 @@ impl Recorder {
         match (&self.files[file], kind) {
             (_, Kind::Audio) => false,
             (Recording::Track(file), Kind::Video) => file.report().frames == 0,
-            (Recording::Stream(file), Kind::Video) => file.report(kind).frames == 0,
+            (Recording::Stream(file), Kind::Video) => file.wants_keyframe(),
         }
     }
 

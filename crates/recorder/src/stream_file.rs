@@ -1,15 +1,16 @@
 //! Audio and video of one stream to one WebM.
 //!
 //! ```text
-//!            ┌─────────┐  the first keyframe   ┌──────┐
-//!  frames ──▶│ Waiting │──────────────────────▶│ Open │  one file for both
-//!            └────┬────┘                       └──────┘
-//!                 │  too long, or the end      ┌───────┐
-//!                 └───────────────────────────▶│ Split │  a file for each
-//!                                              └───────┘
+//!            ┌─────────┐  a keyframe, and reports     ┌──────┐
+//!  frames ──▶│ Waiting │─────────────────────────────▶│ Open │  one file for both
+//!            └────┬────┘  of both, or none for long   └──────┘
+//!                 │  no keyframe for long, or the end ┌───────┐
+//!                 └──────────────────────────────────▶│ Split │  a file for each
+//!                                                     └───────┘
 //! ```
 //!
-//! The header of a WebM needs the size of the pictures, so sound that comes earlier is kept until a keyframe does.
+//! The header of a WebM needs the size of the pictures, so sound that comes earlier is kept until a keyframe does. Which of them
+//! belong together is told by the sender's reports (RFC 3550 §6.4.1), so both are kept until there is one of each.
 
 use crate::av1::Container;
 use crate::codec::Kind;
@@ -25,8 +26,12 @@ use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The most frames that wait for the first picture: ten seconds of packets of 10 ms.
-const MAX_WAITING: usize = 1000;
+/// The most frames that wait: ten seconds of packets of 10 ms, and of 60 pictures.
+const MAX_WAITING: usize = 1600;
+/// The most bytes that do so.
+const MAX_WAITING_BYTES: usize = 32 << 20;
+/// A wall clock that goes so differently from ours is not believed.
+const MAX_DRIFT: Duration = Duration::from_secs(10);
 /// The longest that a frame waits for one of the other track which belongs before it.
 const MAX_HELD_MS: u64 = 1000;
 /// The most frames of one track that do so.
@@ -45,10 +50,29 @@ pub(crate) struct StreamFile {
 }
 
 enum State {
-    Waiting(VecDeque<Frame>),
+    Waiting(Waiting),
     Open(Box<Open>),
     Split(Box<[TrackFile; 2]>),
     Finished,
+}
+
+/// Frames before anything is written, of pictures from the first keyframe.
+#[derive(Default)]
+struct Waiting {
+    frames: VecDeque<(usize, Frame)>,
+    bytes: usize,
+    /// A keyframe is among them.
+    begins: bool,
+    /// The sender's wall clock, by the last frame of each track for which it is known.
+    clocks: [Option<WallClock>; 2],
+}
+
+/// How timestamps of a track stand to the sender's wall clock, and that to ours.
+#[derive(Clone, Copy)]
+struct WallClock {
+    timestamp: u32,
+    sampled: Duration,
+    arrived: Duration,
 }
 
 impl StreamFile {
@@ -59,7 +83,7 @@ impl StreamFile {
             options,
             tracks: [audio.clone(), video.clone()],
             reports: [Report::new(audio), Report::new(video)],
-            state: State::Waiting(VecDeque::new()),
+            state: State::Waiting(Waiting::default()),
         }
     }
 
@@ -70,32 +94,62 @@ impl StreamFile {
         }
     }
 
-    pub(crate) fn write(&mut self, kind: Kind, frame: Frame) -> io::Result<()> {
-        match (&mut self.state, kind) {
-            (State::Waiting(waiting), Kind::Audio) => {
-                waiting.push_back(frame);
-                let (first, last) = (&waiting[0], &waiting[waiting.len() - 1]);
-                let waited = last.time.saturating_sub(first.time);
-                if waited > self.options.wait_for_video || waiting.len() >= MAX_WAITING {
-                    self.split()?;
-                }
-                Ok(())
-            }
-            (State::Waiting(_), Kind::Video) => self.open(&frame),
-            (State::Open(open), _) => open.write(index(kind), frame, &mut self.reports[index(kind)]),
-            (State::Split(files), _) => files[index(kind)].write(&frame),
-            (State::Finished, _) => Ok(()),
+    /// Whether a keyframe has yet to come.
+    pub(crate) fn wants_keyframe(&self) -> bool {
+        match &self.state {
+            State::Waiting(waiting) => !waiting.begins,
+            State::Open(_) | State::Split(_) | State::Finished => self.report(Kind::Video).frames == 0,
         }
     }
 
-    /// Begins the file, if this is a keyframe.
-    fn open(&mut self, first: &Frame) -> io::Result<()> {
-        let track = video_track(self.tracks[VIDEO].codec, &first.data).filter(|_| first.keyframe);
-        let (Some(video), State::Waiting(waiting)) = (track, &mut self.state) else {
-            self.reports[VIDEO].dropped += 1;
+    pub(crate) fn write(&mut self, kind: Kind, frame: Frame) -> io::Result<()> {
+        let track = index(kind);
+        match &mut self.state {
+            State::Waiting(waiting) => {
+                let begins = kind == Kind::Video
+                    && frame.keyframe
+                    && video_track(self.tracks[VIDEO].codec, &frame.data).is_some();
+                if kind == Kind::Video && !waiting.begins && !begins {
+                    self.reports[VIDEO].dropped += 1;
+                    return Ok(());
+                }
+                waiting.begins |= begins;
+                waiting.add(track, frame);
+                self.decide()
+            }
+            State::Open(open) => open.write(track, frame, &mut self.reports[track]),
+            State::Split(files) => files[track].write(&frame),
+            State::Finished => Ok(()),
+        }
+    }
+
+    /// Ends the waiting, if that has been long enough.
+    fn decide(&mut self) -> io::Result<()> {
+        let State::Waiting(waiting) = &self.state else {
             return Ok(());
         };
-        let waiting = std::mem::take(waiting);
+        let waited = waiting.span();
+        let is_full = waiting.frames.len() >= MAX_WAITING || waiting.bytes >= MAX_WAITING_BYTES;
+        let is_told = waiting.clocks.iter().all(Option::is_some);
+        if waiting.begins && (is_told || is_full || waited > self.options.wait_for_reports) {
+            self.open()
+        } else if !waiting.begins && (is_full || waited > self.options.wait_for_video) {
+            self.split()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Begins the file with what has waited, a keyframe among it.
+    fn open(&mut self) -> io::Result<()> {
+        let State::Waiting(waiting) = &mut self.state else {
+            return Ok(());
+        };
+        let Waiting { frames, clocks, .. } = std::mem::take(waiting);
+        let first = frames.iter().find(|(track, _)| *track == VIDEO);
+        let Some(video) = first.and_then(|(_, frame)| video_track(self.tracks[VIDEO].codec, &frame.data)) else {
+            return Ok(());
+        };
         let (path, file) = name::create(&self.folder, &self.name, "webm")?;
         let writer = webm::Writer::new(
             BufWriter::new(file),
@@ -104,19 +158,22 @@ impl StreamFile {
         for report in &mut self.reports {
             report.path = Some(path.clone());
         }
-        let start = waiting.front().map_or(first.time, |frame| frame.time.min(first.time));
         let mut open = Box::new(Open {
             writer,
-            start,
+            start: Duration::ZERO,
             timelines: [&self.tracks[AUDIO], &self.tracks[VIDEO]].map(|track| Timeline::new(track.clock_rate)),
+            // Both or none.
+            sound: None,
+            clocks: clocks[AUDIO].zip(clocks[VIDEO]).map(|(audio, video)| [audio, video]),
             codec: self.tracks[VIDEO].codec,
             pace: Pace::default(),
             held: Default::default(),
         });
-        for frame in waiting {
-            open.write(AUDIO, frame, &mut self.reports[AUDIO])?;
+        let times = frames.iter().map(|(track, frame)| open.time(*track, frame));
+        open.start = times.min().unwrap_or_default();
+        for (track, frame) in frames {
+            open.write(track, frame, &mut self.reports[track])?;
         }
-        open.write(VIDEO, first.clone(), &mut self.reports[VIDEO])?;
         self.state = State::Open(open);
         Ok(())
     }
@@ -131,13 +188,18 @@ impl StreamFile {
             file
         };
         let mut files = Box::new([file(AUDIO), file(VIDEO)]);
-        let outcome = waiting.iter().try_for_each(|frame| files[AUDIO].write(frame));
+        let mut frames = waiting.frames.iter();
+        let outcome = frames.try_for_each(|(track, frame)| files[*track].write(frame));
         self.state = State::Split(files);
         outcome
     }
 
     pub(crate) fn finish(&mut self) -> io::Result<()> {
-        self.split_if_waiting()?;
+        match &self.state {
+            State::Waiting(waiting) if waiting.begins => self.open()?,
+            State::Waiting(_) => self.split()?,
+            State::Open(_) | State::Split(_) | State::Finished => {}
+        }
         match &mut self.state {
             State::Split(files) => {
                 let [audio, video] = &mut **files;
@@ -148,14 +210,6 @@ impl StreamFile {
                 State::Waiting(_) | State::Split(_) | State::Finished => Ok(()),
             },
             State::Waiting(_) | State::Finished => Ok(()),
-        }
-    }
-
-    fn split_if_waiting(&mut self) -> io::Result<()> {
-        if matches!(self.state, State::Waiting(_)) {
-            self.split()
-        } else {
-            Ok(())
         }
     }
 }
@@ -170,7 +224,12 @@ fn index(kind: Kind) -> usize {
 /// The file with both tracks: blocks leave in the order of their times.
 struct Open {
     writer: webm::Writer<Output>,
+    /// When it begins: by the sender's wall clock if that is known, else by ours.
     start: Duration,
+    /// Of each track, if that is known of both.
+    clocks: Option<[WallClock; 2]>,
+    /// When the last sound was sampled, and where it lies: pictures go with the sound.
+    sound: Option<(Duration, Duration)>,
     timelines: [Timeline; 2],
     codec: crate::Codec,
     pace: Pace,
@@ -184,15 +243,71 @@ struct Block {
     data: Bytes,
 }
 
+impl Waiting {
+    fn add(&mut self, track: usize, frame: Frame) {
+        self.bytes += frame.data.len();
+        if let Some(clock) = WallClock::of(&frame) {
+            self.clocks[track] = Some(clock);
+        }
+        self.frames.push_back((track, frame));
+    }
+
+    fn span(&self) -> Duration {
+        let ends = self.frames.front().zip(self.frames.back());
+        ends.map_or(Duration::ZERO, |((_, first), (_, last))| {
+            last.time.saturating_sub(first.time)
+        })
+    }
+}
+
+impl WallClock {
+    fn of(frame: &Frame) -> Option<Self> {
+        frame.sampled.map(|sampled| Self {
+            timestamp: frame.timestamp,
+            sampled,
+            arrived: frame.time,
+        })
+    }
+
+    /// When the frame was sampled, as it says or by its timestamp; by its arrival if either cannot be.
+    fn time(&mut self, frame: &Frame, clock_rate: u32) -> Duration {
+        let arrived = self.after(frame.time.as_nanos() as i128 - self.arrived.as_nanos() as i128);
+        let told = frame.sampled.unwrap_or_else(|| {
+            let ticks = frame.timestamp.wrapping_sub(self.timestamp).cast_signed();
+            self.after(i128::from(ticks) * 1_000_000_000 / i128::from(clock_rate))
+        });
+        if told.abs_diff(arrived) > MAX_DRIFT {
+            return arrived;
+        }
+        *self = Self::of(frame).unwrap_or(*self);
+        told
+    }
+
+    /// So many nanoseconds later, or earlier.
+    fn after(&self, nanoseconds: i128) -> Duration {
+        let nanoseconds = self.sampled.as_nanos() as i128 + nanoseconds;
+        Duration::from_nanos(u64::try_from(nanoseconds.max(0)).unwrap_or(u64::MAX))
+    }
+}
+
 impl Open {
     fn write(&mut self, track: usize, frame: Frame, report: &mut Report) -> io::Result<()> {
+        let sampled = self.time(track, &frame);
+        let time = match (track, self.sound) {
+            (VIDEO, Some((sound, place))) => place.saturating_add(sampled).saturating_sub(sound),
+            _ => sampled.saturating_sub(self.start),
+        };
+        let is_led = track == VIDEO && self.clocks.is_some();
         let timeline = &mut self.timelines[track];
         let data = match track {
             AUDIO => Some(frame.data).filter(|data| opus::duration(data).is_some()),
             _ => stored(self.codec, Container::WebM, &frame.data),
         };
         let position = data.and_then(|data| {
-            let position = timeline.place(frame.timestamp, frame.time.saturating_sub(self.start))?;
+            let position = match is_led {
+                true => timeline.place_exactly(frame.timestamp, time),
+                false => timeline.place(frame.timestamp, time),
+            }?;
             Some((data, timeline.time(position)))
         });
         let Some((data, time)) = position else {
@@ -205,6 +320,9 @@ impl Open {
             }
             _ => self.pace.end(time),
         };
+        if track == AUDIO && self.clocks.is_some() {
+            self.sound = Some((sampled, time));
+        }
         report.count(&data);
         report.duration = report.duration.max(end);
         let (time, end) = (milliseconds(time), milliseconds(end));
@@ -216,6 +334,15 @@ impl Open {
         };
         self.held[track].push_back(block);
         self.drain(false)
+    }
+
+    /// When the frame was sampled, by the sender's wall clock if that is known of both tracks, else when it came.
+    fn time(&mut self, track: usize, frame: &Frame) -> Duration {
+        let clock_rate = self.timelines[track].clock_rate();
+        match &mut self.clocks {
+            Some(clocks) => clocks[track].time(frame, clock_rate),
+            None => frame.time,
+        }
     }
 
     /// Writes what nothing can come before any more: what is older than a frame of the other track, or has waited too long.

@@ -5,6 +5,12 @@ use std::time::Duration;
 /// A timestamp that leads the clock by more, or lags behind it, belongs to another count: the sender has begun anew.
 const MAX_DRIFT: Duration = Duration::from_secs(10);
 
+/// What frames may be away from where they belong: reports jitter.
+const TOLERANCE: Duration = Duration::from_millis(20);
+/// Who is away further is led back by this part of the time that has passed: crystals differ by less, and who has a wall clock that
+/// jumps does not make others jump.
+const STEERING: u64 = 50;
+
 /// Places the frames of a track, in ticks of its RTP clock from the beginning of the file.
 #[derive(Debug)]
 pub(crate) struct Timeline {
@@ -51,6 +57,27 @@ impl Timeline {
         Some(position)
     }
 
+    /// The same where `time` is not when it came, but when it belongs: who samples a little too fast or too slow does not drift away.
+    pub(crate) fn place_exactly(&mut self, timestamp: u32, time: Duration) -> Option<u64> {
+        let before = self.last.map(|last| last.position);
+        let position = self.place(timestamp, time)?;
+        let target = self.ticks(time);
+        let passed = position - before.unwrap_or(position);
+        if position.abs_diff(target) <= self.ticks(TOLERANCE) {
+            return Some(position);
+        }
+        let step = (passed / STEERING).min(position.abs_diff(target));
+        let steered = if target > position {
+            position + step
+        } else {
+            position - step
+        };
+        if let Some(last) = &mut self.last {
+            last.position = steered;
+        }
+        Some(steered)
+    }
+
     pub(crate) fn clock_rate(&self) -> u32 {
         self.clock_rate
     }
@@ -85,6 +112,37 @@ mod tests {
         assert_eq!(timeline.place(1500, 180 * MS), None);
         assert_eq!(timeline.place(7500, 260 * MS), Some(18_000));
         assert_eq!(timeline.time(18_000), 200 * MS);
+    }
+
+    /// A microphone whose crystal is 200 ppm fast, for an hour.
+    #[test]
+    fn who_samples_too_fast_does_not_drift_away() {
+        let mut timeline = Timeline::new(48_000);
+        let mut last = 0;
+        for packet in 0..180_000_u64 {
+            let time = Duration::from_micros(packet * 20_000 - packet * 4);
+            let position = timeline.place_exactly((packet * 960) as u32, time).unwrap();
+            let off = timeline.time(position).abs_diff(time);
+            assert!(off <= 21 * MS, "{off:?} after {time:?}");
+            assert!(position >= last);
+            last = position;
+        }
+    }
+
+    #[test]
+    fn a_wall_clock_that_jumps_does_not_make_frames_jump() {
+        let mut timeline = Timeline::new(90_000);
+        let mut last = Duration::ZERO;
+        for picture in 0..300_u32 {
+            let jump = if picture < 30 { 2000 } else { 0 } * MS;
+            let position = timeline
+                .place_exactly(picture * 3000, picture * MS * 100 / 3 + jump)
+                .unwrap();
+            let time = timeline.time(position);
+            let step = time.saturating_sub(last);
+            assert!(picture == 0 || step.abs_diff(33 * MS) <= MS, "{step:?}");
+            last = time;
+        }
     }
 
     #[test]

@@ -42,6 +42,7 @@ fn received(frame: &PlayedFrame, start: Duration) -> Frame {
         timestamp: frame.timestamp.wrapping_sub(20_000),
         keyframe: frame.keyframe,
         time: start + frame.time + jitter,
+        sampled: None,
         data: frame.data.clone(),
     }
 }
@@ -264,6 +265,46 @@ fn a_stream_in_one_webm() {
         );
         ffmpeg_decodes(path);
     }
+}
+
+/// Sound takes 300 ms longer than pictures do, and its first report comes late: what was sampled together is shown together.
+#[test]
+fn sound_and_pictures_are_put_together_by_the_reports() {
+    let folder = Folder::new("reports");
+    let options = PlayerOptions {
+        repeat: true,
+        ..PlayerOptions::default()
+    };
+    let mut frames = Vec::new();
+    let mut recorder = Recorder::new(&folder.0, RecorderOptions::default()).expect("a folder");
+    let tracks = [Track::new("camera", Codec::Vp8), Track::new("microphone", Codec::Opus)];
+    let ids = recorder.add("alice", &tracks);
+    for (id, name, way, first_report) in [(ids[0], "vp8.ivf", 50, 1000), (ids[1], "opus.ogg", 350, 2500)] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../rtp/tests/files")
+            .join(name);
+        let mut player = Player::open(path, options).expect(name);
+        while let Some(frame) = player.next_frame().expect(name)
+            && frame.time < Duration::from_secs(4)
+        {
+            let mut received = received(&frame, Duration::from_secs(100) + Duration::from_millis(way));
+            let reported = frame.time >= Duration::from_millis(first_report);
+            received.sampled = reported.then(|| Duration::from_secs(1_700_000_000) + frame.time);
+            frames.push((id, received));
+        }
+    }
+    frames.sort_by_key(|(_, frame)| frame.time);
+    for (id, frame) in frames {
+        recorder.write(id, frame).expect("a file");
+    }
+    let reports = recorder.finish().expect("a file");
+    assert!(reports.iter().all(|report| report.dropped == 0), "{reports:?}");
+    let path = reports[0].path.as_deref().expect("a file");
+    let found = ffprobe(path, "format=duration");
+    assert!((seconds(&found) - 4.0).abs() < 0.03, "{found}");
+    let streams = ffprobe(path, "stream=start_time");
+    assert_eq!(streams, "start_time=0.000000\nstart_time=0.000000\n");
+    ffmpeg_decodes(path);
 }
 
 /// A recording that nobody finished (the process was killed) is read up to where it came.

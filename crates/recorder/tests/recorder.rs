@@ -45,6 +45,7 @@ fn write(recorder: &mut Recorder, track: TrackId, milliseconds: u32, codec: Code
         timestamp: milliseconds * (codec.clock_rate() / 1000),
         keyframe: data != VP8_DELTA,
         time: Duration::from_millis(milliseconds.into()),
+        sampled: None,
         data: Bytes::from_static(data),
     };
     recorder.write(track, frame).expect("a file");
@@ -174,6 +175,7 @@ fn recorded_and_played_again() {
                         timestamp,
                         keyframe: frame.keyframe,
                         time,
+                        sampled: None,
                         data: frame.data.clone(),
                     },
                 )
@@ -198,21 +200,22 @@ proptest! {
     /// Whatever a peer sends, at whatever times: counted, never a fault of the file, and memory and files stay small.
     #[test]
     fn any_frames_are_recorded_or_counted(
-        frames in prop::collection::vec((0..4_usize, any::<u32>(), any::<bool>(), 0..20_000_u64, prop::collection::vec(any::<u8>(), 0..40), 0..4_u8), 0..60),
+        frames in prop::collection::vec((0..4_usize, any::<u32>(), any::<bool>(), 0..20_000_u64, prop::option::of(any::<u64>()), prop::collection::vec(any::<u8>(), 0..40), 0..4_u8), 0..60),
     ) {
         let folder = Folder::new("any");
         let mut recorder = recorder(&folder);
         let mut ids = recorder.add("alice", &call());
         ids.extend(recorder.add("bob", &[Track::new("a", Codec::Av1), Track::new("p", Codec::Pcmu)]));
         let total = frames.len() as u64;
-        for (track, timestamp, keyframe, time, mut data, kind) in frames {
+        for (track, timestamp, keyframe, time, sampled, mut data, kind) in frames {
             match kind {
                 0 => data.splice(0..0, VP8.iter().copied()).for_each(drop),
                 1 => data.splice(0..0, [31 << 3]).for_each(drop),
                 _ => {}
             }
             let time = Duration::from_millis(time);
-            recorder.write(ids[track], Frame { timestamp, keyframe, time, data: data.into() }).unwrap();
+            let sampled = sampled.map(Duration::from_nanos);
+            recorder.write(ids[track], Frame { timestamp, keyframe, time, sampled, data: data.into() }).unwrap();
         }
         let reports = recorder.finish().unwrap();
         prop_assert_eq!(reports.iter().map(|report| report.frames + report.dropped).sum::<u64>(), total);

@@ -7,7 +7,7 @@ use peerline::{Error, MediaClock, PeerConnection, PeerEvent, TransceiverDirectio
 use super::echo::serve_channel;
 use super::visitors::Attendant;
 use crate::film::{self, Program, Screening};
-use crate::host::say;
+use crate::progress::say;
 
 /// Plays the program to one visitor.
 pub(super) struct FilmPeer {
@@ -24,7 +24,7 @@ impl FilmPeer {
             program: Arc::clone(program),
             playing: Vec::new(),
             clock: MediaClock::start(),
-            screening: Screening::default(),
+            screening: program.screening(),
         }
     }
 }

@@ -52,7 +52,14 @@ pub(crate) async fn run(options: Options, token: Option<String>) -> Result<(), B
 
 /// Plays files to whoever connects until interrupted.
 pub(crate) async fn play(options: Options, program: Program) -> Result<(), Box<dyn std::error::Error>> {
-    serve(options, None, Role::Play(Arc::new(program))).await
+    let program = Arc::new(program);
+    let progress = tokio::spawn({
+        let program = Arc::clone(&program);
+        async move { program.show_progress().await }
+    });
+    let outcome = serve(options, None, Role::Play(program)).await;
+    progress.abort();
+    outcome
 }
 
 /// Records whoever connects until interrupted.

@@ -8,8 +8,9 @@ use peerline::{
 use tokio::task::JoinSet;
 
 use super::{Endpoint, Session};
-use crate::film::{self, Film, Program, Screening};
-use crate::host::{Interruption, say};
+use crate::film::{self, Film, Program};
+use crate::host::Interruption;
+use crate::progress::say;
 
 /// Plays the program to the server until its end, or until interrupted.
 pub(crate) async fn run(program: &Program, endpoint: &Endpoint) -> Result<(), Box<dyn std::error::Error>> {
@@ -25,7 +26,7 @@ pub(crate) async fn run(program: &Program, endpoint: &Endpoint) -> Result<(), Bo
     let interruption = Interruption::listen();
     // Who interrupts this waits for its end: a session that begins has to be ended.
     let session = Session::begin(endpoint, &pc).await?;
-    let outcome = watch_over(&session, &pc, films, &interruption).await;
+    let outcome = watch_over(&session, &pc, program, films, &interruption).await;
     session.end().await;
     outcome
 }
@@ -51,6 +52,7 @@ fn is_named(codec: &RtpCodec, mime_type: &str) -> bool {
 async fn watch_over(
     session: &Session<'_>,
     pc: &PeerConnection,
+    program: &Program,
     films: Vec<Film>,
     interruption: &Interruption,
 ) -> Result<(), Box<dyn std::error::Error>> {
@@ -63,12 +65,14 @@ async fn watch_over(
             return Err(format!("the server does not take the {what}: it may not know their codec").into());
         }
     }
-    let screening = Screening::default();
+    let screening = program.screening();
     films.iter().for_each(|_| screening.announce());
     let mut played = JoinSet::new();
     for film in films {
         played.spawn(screening.clone().play(pc.clone(), film));
     }
+    let progress = program.show_progress();
+    tokio::pin!(progress);
     loop {
         tokio::select! {
             outcome = played.join_next() => match outcome {
@@ -76,6 +80,7 @@ async fn watch_over(
                 None => return Ok(()),
             },
             () = interruption.happened() => return Ok(()),
+            () = &mut progress => {}
             event = session.next_event() => match event? {
                 Some(PeerEvent::ConnectionState(ConnectionState::Connected)) => {
                     say(&format!("Playing to {}. Ctrl-C ends it.", session.endpoint.url));

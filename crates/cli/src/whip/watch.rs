@@ -8,7 +8,8 @@ use peerline::{
 };
 
 use super::{Endpoint, Error, Session};
-use crate::host::{Interruption, say};
+use crate::host::Interruption;
+use crate::progress::say;
 use crate::recording::{Archive, Recording};
 
 /// The longest pause between two questions whether there is something to be played.

@@ -89,6 +89,7 @@ pub(crate) fn to_be_recorded(frame: &IncomingFrame) -> Frame {
         timestamp: frame.timestamp,
         keyframe: frame.keyframe,
         time: frame.sampled.unwrap_or_default(),
+        sampled: frame.sampled,
         data: frame.payload.clone(),
     }
 }

@@ -1,5 +1,8 @@
 //! The program itself, `peerline serve`: its page as a visitor uses it, and its interfaces as a page of another origin does.
 
+mod files;
+mod streams;
+
 use peerline_browser_tests::{Browser, Page, Setup};
 use serde_json::{Value, json};
 use std::env;
@@ -108,8 +111,14 @@ struct Program {
 
 impl Program {
     fn start() -> Self {
+        Self::run(&["serve"])
+    }
+
+    /// A command that serves.
+    fn run(arguments: &[&str]) -> Self {
         let mut process = Command::new(build())
-            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .args(["--listen", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .spawn()
             .expect("the program starts");
@@ -122,6 +131,20 @@ impl Program {
             .expect("the line ends with the URL")
             .to_owned();
         Self { process, url }
+    }
+}
+
+impl Program {
+    fn endpoint(&self, path: &str) -> Value {
+        json!(format!("{}{path}", self.url))
+    }
+
+    /// Ends it as Ctrl-C does.
+    fn interrupt(mut self) {
+        let id = self.process.id().to_string();
+        let status = Command::new("kill").args(["-INT", &id]).status();
+        assert!(status.expect("kill runs").success());
+        assert!(self.process.wait().expect("it ends").success());
     }
 }
 

@@ -1,0 +1,176 @@
+//! `peerline play` and `peerline record` with browsers.
+
+use crate::streams::watch;
+use crate::{Program, build};
+use peerline_browser_tests::{Browser, Page, Setup};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+const FILM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/clips/vp8.ivf");
+const SOUND: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/rtp/tests/files/opus.ogg");
+
+/// Pictures are decoded, their numbers read back, and sound is heard.
+fn is_played(browser: Browser) {
+    let program = Program::run(&["play", FILM, SOUND, "--loop"]);
+    let page = Page::open(browser, Setup::OpenAddresses, "streams.html");
+    let arguments = [json!("film"), program.endpoint("whep/play")];
+    assert_eq!(page.call("streams.play", &arguments), 201);
+    page.wait_for("streams.get('film').arrivals.video && streams.get('film').arrivals.audio && true");
+    let seen = watch(&page, "film", 60);
+    assert!(seen["distinct"].as_u64() >= Some(20), "of 32: {seen}");
+    assert!(seen["energy"].as_f64() > Some(0.0), "{seen}");
+}
+
+#[test]
+fn chromium_decodes_a_file_that_is_played() {
+    is_played(Browser::Chromium);
+}
+
+#[test]
+fn firefox_decodes_a_file_that_is_played() {
+    is_played(Browser::Firefox);
+}
+
+/// The program publishes to itself; who joins its stream in either browser begins at once, and sees the film.
+#[test]
+fn a_file_is_published_and_both_browsers_join() {
+    let server = Program::start();
+    let publisher = Publisher(
+        Command::new(build())
+            .args([
+                "play",
+                FILM,
+                SOUND,
+                "--loop",
+                "--to",
+                &format!("{}whip/film", server.url),
+            ])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the program starts"),
+    );
+    for browser in [Browser::Chromium, Browser::Firefox] {
+        let page = Page::open(browser, Setup::OpenAddresses, "streams.html");
+        for name in ["early", "late"] {
+            assert_eq!(
+                page.call("streams.play", &[json!(name), server.endpoint("whep/film")]),
+                201
+            );
+            watch(&page, name, 30);
+        }
+        // The scene that the other was sent has not harmed this one.
+        let seen = watch(&page, "early", 30);
+        assert!(seen["distinct"].as_u64() >= Some(20), "of 32: {seen}");
+    }
+    drop(publisher);
+}
+
+struct Publisher(Child);
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What a browser sends becomes one file, with pictures that ffmpeg decodes, and sound that begins with them.
+fn is_recorded(browser: Browser) {
+    let folder = Folder::new();
+    let program = Program::run(&["record", folder.0.to_str().expect("UTF-8")]);
+    let page = Page::open(browser, Setup::OpenAddresses, "streams.html");
+    let arguments = [json!("me"), program.endpoint("whip/record")];
+    assert_eq!(page.call("streams.publish", &arguments), 201);
+    let length = page.eval(
+        "(async () => { const begun = performance.now(); await new Promise((done) => setTimeout(done, 5000)); \
+         await streams.get('me').end(); return performance.now() - begun; })()",
+    );
+    let length = length.as_f64().expect("milliseconds") / 1000.0;
+    program.interrupt();
+
+    let files: Vec<PathBuf> = std::fs::read_dir(&folder.0)
+        .expect("a folder")
+        .map(|file| file.expect("a file").path())
+        .collect();
+    assert_eq!(files, [folder.0.join("peer-1.webm")]);
+    let duration = probe(&files[0], "format=duration")[0];
+    assert!((duration - length).abs() < 1.0, "{duration} s of {length} s");
+    let starts = probe(&files[0], "stream=start_time");
+    // The camera and the microphone of a page do not begin at once, but both lie on one time line.
+    assert!(
+        starts.len() == 2 && starts.iter().all(|start| *start < 1.0),
+        "{starts:?}"
+    );
+    let ends = ["a:0", "v:0"].map(|stream| last_packet(&files[0], stream));
+    assert!((ends[0] - ends[1]).abs() < 0.5, "{ends:?}");
+    let decoded = Command::new("ffmpeg")
+        .args(["-v", "error", "-xerror", "-i"])
+        .arg(&files[0])
+        .args([
+            "-fps_mode",
+            "passthrough",
+            "-enc_time_base",
+            "1:1000",
+            "-f",
+            "null",
+            "-",
+        ])
+        .output()
+        .expect("ffmpeg: apt-get install ffmpeg");
+    let complaints = String::from_utf8_lossy(&decoded.stderr);
+    assert!(decoded.status.success() && complaints.is_empty(), "{complaints}");
+}
+
+#[test]
+fn chromium_is_recorded() {
+    is_recorded(Browser::Chromium);
+}
+
+#[test]
+fn firefox_is_recorded() {
+    is_recorded(Browser::Firefox);
+}
+
+/// Numbers that ffprobe prints.
+fn probe(file: &Path, entries: &str) -> Vec<f64> {
+    ffprobe(file, &["-show_entries", entries])
+}
+
+/// When the last packet of a stream is shown.
+fn last_packet(file: &Path, stream: &str) -> f64 {
+    let times = ffprobe(file, &["-select_streams", stream, "-show_entries", "packet=pts_time"]);
+    times.last().copied().expect("packets")
+}
+
+fn ffprobe(file: &Path, arguments: &[&str]) -> Vec<f64> {
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-of", "csv=p=0"])
+        .args(arguments)
+        .arg(file)
+        .output()
+        .expect("ffprobe: apt-get install ffmpeg");
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && complaints.is_empty(), "{complaints}");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let number = |line: &str| line.trim_end_matches(',').parse().expect("a number");
+    text.lines().filter(|line| !line.is_empty()).map(number).collect()
+}
+
+/// A folder that is gone after the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        Self(std::env::temp_dir().join(format!("peerline-browser-program-{}-{count}", std::process::id())))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

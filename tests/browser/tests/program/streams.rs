@@ -1,0 +1,103 @@
+//! One browser publishes by WHIP, others play by WHEP.
+
+use crate::Program;
+use peerline_browser_tests::{Browser, Page, Setup};
+use serde_json::{Value, json};
+
+fn open(browser: Browser) -> Page {
+    Page::open(browser, Setup::OpenAddresses, "streams.html")
+}
+
+fn publish(page: &Page, program: &Program) {
+    let arguments = [json!("me"), program.endpoint("whip/film")];
+    assert_eq!(page.call("streams.publish", &arguments), 201);
+}
+
+fn play(page: &Page, name: &str, program: &Program) {
+    assert_eq!(
+        page.call("streams.play", &[json!(name), program.endpoint("whep/film")]),
+        201
+    );
+}
+
+pub(crate) fn seen(page: &Page, name: &str) -> Value {
+    page.eval(&format!("streams.get('{name}').seen()"))
+}
+
+/// Waits until `count` more pictures were shown and sound came, all in order; what was seen.
+pub(crate) fn watch(page: &Page, name: &str, count: u64) -> Value {
+    let before = seen(page, name);
+    let [shown, heard] = ["shown", "heard"].map(|member| before[member].as_u64().unwrap_or(0));
+    page.wait_for(&format!(
+        "await streams.get('{name}').seen().then(({{ shown, heard }}) => shown >= {} && heard >= {})",
+        shown + count,
+        heard + 10
+    ));
+    let seen = seen(page, name);
+    assert_eq!(seen["wrong"], 0, "each picture is whole: {seen}");
+    seen
+}
+
+/// One publisher, three viewers, one who comes late, and the publisher once more.
+#[test]
+fn one_chromium_publisher_and_viewers_in_both_browsers() {
+    let program = Program::start();
+    let publisher = open(Browser::Chromium);
+    publish(&publisher, &program);
+    let (chromium, firefox) = (open(Browser::Chromium), open(Browser::Firefox));
+    let viewers = [(&chromium, "one"), (&chromium, "two"), (&firefox, "three")];
+    for (page, name) in viewers {
+        play(page, name, &program);
+    }
+    let first = viewers.map(|(page, name)| watch(page, name, 20));
+    for seen in &first {
+        assert!(seen["distinct"].as_u64() >= Some(8), "{seen}");
+    }
+
+    // Chromium makes keyframes when it is asked, and else hardly ever: who comes late sees something because of that.
+    play(&firefox, "late", &program);
+    watch(&firefox, "late", 10);
+
+    // The publisher goes and comes back: the same tracks go on in the same streams.
+    assert_eq!(publisher.eval("streams.get('me').end()"), 200);
+    publish(&publisher, &program);
+    for ((page, name), before) in viewers.into_iter().zip(&first) {
+        let after = watch(page, name, 20);
+        assert_eq!(after["ssrc"], before["ssrc"], "the same stream");
+        let lost = |seen: &Value| seen["packetsLost"].as_i64().unwrap_or(0);
+        assert!(lost(&after) - lost(before) <= 2, "{before} {after}");
+    }
+    for page in [&chromium, &firefox] {
+        page.eval("Promise.all([...streams.sessions.values()].map((session) => session.end()))");
+    }
+}
+
+/// Each viewer has the layer of simulcast that it chose.
+#[test]
+fn layers_are_chosen_per_viewer() {
+    let program = Program::start();
+    let publisher = open(Browser::Chromium);
+    let encodings = json!([
+        {"rid": "low", "scaleResolutionDownBy": 2, "maxBitrate": 150_000},
+        {"rid": "high", "maxBitrate": 600_000},
+    ]);
+    let arguments = [json!("me"), program.endpoint("whip/film"), encodings, json!(4)];
+    assert_eq!(publisher.call("streams.publish", &arguments), 201);
+    let (chromium, firefox) = (open(Browser::Chromium), open(Browser::Firefox));
+    let viewers = [(&chromium, "one"), (&firefox, "two")];
+    for (page, name) in viewers {
+        play(page, name, &program);
+        // Of 640 × 384, the best.
+        page.wait_for(&format!("streams.get('{name}').width === 640"));
+    }
+    assert_eq!(firefox.eval("streams.get('two').layers('low')"), 200);
+    firefox.wait_for("streams.get('two').width === 320");
+    watch(&chromium, "one", 10);
+    watch(&firefox, "two", 10);
+    assert_eq!(chromium.eval("streams.get('one').width"), 640);
+    let layers = firefox.eval("streams.get('two').layers()");
+    assert_eq!(layers, json!({"layers": ["high", "low"], "present": "low"}));
+    assert_eq!(firefox.eval("streams.get('two').layers(null)"), 200);
+    firefox.wait_for("streams.get('two').width === 640");
+    watch(&firefox, "two", 10);
+}
