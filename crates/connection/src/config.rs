@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use peerline_dtls::{Certificate, CryptoProvider};
+use peerline_ice::TransportPolicy;
 use peerline_sctp::CongestionControl;
 use peerline_srtp::Profile;
 
@@ -31,6 +32,8 @@ pub struct Config {
     pub max_mtu: usize,
     /// True to be an ICE-lite agent (RFC 8445 §2.5), for servers with a public address. Default false.
     pub ice_lite: bool,
+    /// Which candidates are used (`RTCIceTransportPolicy`). Default all.
+    pub ice_transport_policy: TransportPolicy,
     /// Answer a first ClientHello with a cookie (RFC 6347 §4.2.1). Default false: ICE has verified the path already.
     pub hello_verify_request: bool,
     /// The largest message received, announced as `a=max-message-size` (RFC 8841 §6). Default 262,144, as Chromium.
@@ -71,6 +74,7 @@ impl Config {
             mtu: 1200,
             max_mtu: 1452,
             ice_lite: false,
+            ice_transport_policy: TransportPolicy::All,
             hello_verify_request: false,
             max_message_size: 262_144,
             send_buffer: 16 << 20,

@@ -1,14 +1,13 @@
 //! [`Connection`]: one whole peer, without I/O.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use peerline_dtls as dtls;
 use peerline_ice as ice;
 use peerline_sctp::datachannel::{self, Channels};
-use peerline_wire::{Datagram, Transmit, Transport};
+use peerline_wire::{Datagram, Transmit};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -114,6 +113,7 @@ impl Connection {
         let mut rng = StdRng::from_seed(config.rng_seed);
         let ice = ice::Agent::new(ice::Config {
             lite: config.ice_lite,
+            transport_policy: config.ice_transport_policy,
             rng_seed: rng.random(),
             ..ice::Config::default()
         });
@@ -163,6 +163,9 @@ impl Connection {
     pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
         self.counters.packets_received += 1;
         self.counters.bytes_received += datagram.payload.len() as u64;
+        let Some(datagram) = self.ice.unwrap_relayed(now, datagram) else {
+            return self.settle_ice(now);
+        };
         match demux(&datagram.payload) {
             Some(Protocol::Stun) => {
                 self.ice.handle_datagram(now, datagram);
@@ -288,26 +291,6 @@ impl Connection {
     /// The next piece of news.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
-    }
-
-    // --- the local network
-
-    /// The driver has bound a socket to `address`: a host candidate.
-    pub fn add_local_address(&mut self, now: Instant, address: SocketAddr, transport: Transport) {
-        self.ice.add_local_address(now, address, transport);
-        self.settle(now);
-    }
-
-    /// The driver has no more local addresses for now.
-    pub fn finish_gathering(&mut self, now: Instant) {
-        self.ice.finish_gathering(now);
-        self.settle(now);
-    }
-
-    /// The answer to [`Event::ResolveName`]; `None` if the name has no address.
-    pub fn handle_resolved(&mut self, now: Instant, name: &str, address: Option<IpAddr>) {
-        self.ice.handle_resolved(now, name, address);
-        self.settle(now);
     }
 
     // --- the connection
@@ -461,6 +444,7 @@ impl Connection {
             | ice::Event::StateChange(_)
             | ice::Event::RoleChange(_) => {}
             ice::Event::SelectedPairChange(_) => self.counters.selected_pair_changes += 1,
+            ice::Event::CandidateError(error) => self.events.push_back(Event::IceCandidateError(error)),
             ice::Event::ResolveName(name) => self.events.push_back(Event::ResolveName(name)),
             // A kind of news that this version does not know changes nothing here.
             _ => {}
@@ -558,7 +542,8 @@ impl Connection {
             Closing::Dtls => {
                 self.closing = Closing::Done;
                 self.ice.close(now);
-                false
+                // Servers are told, if there are any.
+                true
             }
         }
     }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use peerline_ice::CandidateError;
+
 use crate::channels::ChannelId;
 use crate::description::IceCandidate;
 use crate::media::dtmf::DtmfTone;
@@ -23,7 +25,10 @@ pub enum Event {
     ConnectionStateChange(ConnectionState),
     /// A local candidate to be signalled; `None` after the last one.
     IceCandidate(Option<IceCandidate>),
-    /// Sockets are wanted: bind them, call [`add_local_address`](crate::Connection::add_local_address) for each, then
+    /// A server has not given a candidate (`icecandidateerror`).
+    IceCandidateError(CandidateError),
+    /// Sockets are wanted: bind them, call [`add_local_address`](crate::Connection::add_local_address) for each and
+    /// [`add_ice_server`](crate::Connection::add_ice_server) for servers that are to be asked, then
     /// [`finish_gathering`](crate::Connection::finish_gathering). Sent once; sockets serve later ICE restarts too.
     Gather,
     /// A remote candidate has this `.local` name: resolve it by multicast DNS (RFC 6762) and pass the answer to

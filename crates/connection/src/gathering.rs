@@ -1,10 +1,14 @@
-//! [`Gathering`]: local candidates, and how they are told.
+//! [`Gathering`]: sockets and servers, the candidates that come of them, and how they are told.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 use peerline_ice as ice;
+use peerline_wire::Transport;
 
-use crate::Connection;
 use crate::event::Event;
 use crate::state::IceGatheringState;
+use crate::{Connection, ResolvedServer};
 
 /// The local side of ICE, as signalling sees it.
 pub(crate) struct Gathering {
@@ -46,6 +50,54 @@ impl Gathering {
     /// A restart is taken back.
     pub(crate) fn roll_back(&mut self) {
         self.newest = self.previous.take().unwrap_or_default();
+    }
+}
+
+/// The local network.
+impl Connection {
+    /// The driver has bound a socket to `address`: a host candidate.
+    pub fn add_local_address(&mut self, now: Instant, address: SocketAddr, transport: Transport) {
+        self.ice.add_local_address(now, address, transport);
+        self.settle(now);
+    }
+
+    /// The driver has no more local addresses for now.
+    pub fn finish_gathering(&mut self, now: Instant) {
+        self.ice.finish_gathering(now);
+        self.settle(now);
+    }
+
+    /// The answer to [`Event::ResolveName`]; `None` if the name has no address.
+    pub fn handle_resolved(&mut self, now: Instant, name: &str, address: Option<IpAddr>) {
+        self.ice.handle_resolved(now, name, address);
+        self.settle(now);
+    }
+
+    /// An address of an ICE server, to be asked over UDP from each socket. May come at any time; what it answers is told as
+    /// candidates, and if it does not as [`Event::IceCandidateError`].
+    pub fn add_ice_server(&mut self, now: Instant, server: ResolvedServer) {
+        self.ice.add_server(now, server);
+        self.settle(now);
+    }
+
+    /// The driver has connected to a TURN server, by TCP or by TLS over it, from `local`. What is to be sent there has this
+    /// five-tuple with [`Transport::Tcp`] and is written as it is; each message read, as `peerline_turn::framing` cuts them,
+    /// is a datagram with it.
+    pub fn add_ice_stream(&mut self, now: Instant, local: SocketAddr, server: &ResolvedServer) {
+        self.ice.add_stream(now, local, server);
+        self.settle(now);
+    }
+
+    /// The connection that [`add_ice_stream`](Self::add_ice_stream) told of is gone.
+    pub fn ice_stream_closed(&mut self, now: Instant, local: SocketAddr, server: SocketAddr) {
+        self.ice.stream_closed(now, local, server);
+        self.settle(now);
+    }
+
+    /// A server could not be asked: its name has no address, or no connection to it could be made. `text` says why.
+    pub fn ice_server_failed(&mut self, now: Instant, url: &str, text: &str) {
+        self.ice.server_failed(now, url, text);
+        self.settle(now);
     }
 }
 

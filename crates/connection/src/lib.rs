@@ -40,6 +40,7 @@ mod event;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gathering;
+mod ice_server;
 mod jsep;
 mod media;
 mod router;
@@ -55,6 +56,7 @@ pub use connection::Connection;
 pub use description::{IceCandidate, SdpType, SessionDescription};
 pub use error::{ChannelFault, Error, MediaFault, SdpFault};
 pub use event::Event;
+pub use ice_server::{IceServer, IceServerError, IceServerFault, IceServerUrl, ServerTransport};
 pub use jsep::OfferOptions;
 pub use media::capabilities::{CodecSupport, HeaderExtensionSupport};
 pub use media::dtmf::{DtmfError, DtmfTone};
@@ -78,6 +80,7 @@ pub use transceiver::{Track, TrackOrKind, Transceiver, TransceiverId, Transceive
 pub use transports::{IceCandidatePair, IceParameters};
 
 pub use peerline_dtls::{Certificate, CryptoProvider, default_provider};
+pub use peerline_ice::{CandidateError, Server as ResolvedServer, TransportPolicy, TurnCredentials};
 pub use peerline_sctp::CongestionControl;
 pub use peerline_srtp::Profile as SrtpProfile;
 

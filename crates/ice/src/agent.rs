@@ -14,6 +14,7 @@ use crate::context::Context;
 use crate::gather::Gatherer;
 use crate::pacer::Pacer;
 use crate::pair::{PairId, PairState};
+use crate::relays::Relays;
 use crate::server::{self, Responses};
 use crate::servers::Servers;
 use crate::session::Session;
@@ -41,6 +42,7 @@ pub struct Agent {
     gatherer: Gatherer,
     /// Most agents on a server, or between neighbours, ask nobody.
     servers: Option<Box<Servers>>,
+    relays: Option<Box<Relays>>,
     /// The session in use and, while a restart is under way, those it may replace or be rolled back to; newest last.
     sessions: Vec<Session>,
     sessions_made: u32,
@@ -65,6 +67,7 @@ impl Agent {
             ctx,
             gatherer: Gatherer::default(),
             servers: None,
+            relays: None,
             sessions: vec![session],
             sessions_made: 1,
             retired: None,
@@ -205,11 +208,15 @@ impl Agent {
         self.settle_now();
     }
 
-    /// Ends everything: nothing is sent any more, and nothing answered.
+    /// Ends everything: nothing is sent any more but goodbyes to servers, and nothing answered.
     pub fn close(&mut self, now: Instant) {
-        self.clock(now);
+        let now = self.clock(now);
         self.closed = true;
         self.retired = None;
+        self.servers = None;
+        if let Some(relays) = &mut self.relays {
+            relays.close(now);
+        }
         self.responses.clear();
         self.settle_now();
     }
@@ -281,12 +288,12 @@ impl Agent {
     )]
     pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
         let now = self.clock(now);
-        if self.closed {
-            return;
-        }
-        if self.handle_server(now, &datagram) {
+        if self.closed || self.handle_server(now, &datagram) {
             return self.settle(now);
         }
+        let Some(datagram) = self.unwrap_relayed(now, datagram) else {
+            return;
+        };
         // "The FINGERPRINT mechanism MUST be used for connectivity checks" (RFC 8445 §7.2.4).
         let message = match Message::parse(&datagram.payload) {
             Ok(message) if message.verify_fingerprint().is_ok() && message.method() == Method::BINDING => message,
@@ -345,8 +352,20 @@ impl Agent {
     /// Appends the next datagram to send to `out`, if there is one.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         let now = self.clock(now);
+        let start = out.len();
+        loop {
+            let transmit = self.poll_direct(now, out)?;
+            // What does not go through a server yet is held there, or lost.
+            if let Some(transmit) = self.forward(now, transmit, start, out) {
+                return Some(transmit);
+            }
+        }
+    }
+
+    /// The next datagram, as if relayed addresses were sockets of ours.
+    fn poll_direct(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         if self.closed {
-            return None;
+            return self.poll_servers(now, out);
         }
         if let Some(response) = self.responses.pop(out) {
             return Some(response);

@@ -17,6 +17,8 @@ pub struct Config {
     /// The credentials of the first session; random ones if `None`, the default, or if they are empty or longer than
     /// [`Credentials::MAX_LEN`].
     pub local_credentials: Option<Credentials>,
+    /// Which candidates are used. All by default.
+    pub transport_policy: TransportPolicy,
     /// What all randomness comes from: credentials, transaction ids, the tiebreaker, the spread of consent checks. It has to
     /// be unpredictable outside of tests (RFC 7675 §8). Zeros by default.
     pub rng_seed: [u8; 32],
@@ -24,6 +26,16 @@ pub struct Config {
     pub limits: Limits,
     /// How long everything takes.
     pub timings: Timings,
+}
+
+/// `RTCIceTransportPolicy` (W3C webrtc-pc §4.2.4): which candidates are told to the peer and checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TransportPolicy {
+    /// All.
+    #[default]
+    All,
+    /// Those relayed by a server alone: the peer learns no address of ours.
+    Relay,
 }
 
 /// What a peer cannot make grow beyond.
@@ -34,6 +46,8 @@ pub struct Limits {
     /// Remote candidates that were signalled, those whose name is still being resolved included: 200. Peer-reflexive ones
     /// come with a pair each, and are limited by `max_pairs`.
     pub max_remote_candidates: usize,
+    /// Candidates that checks of the peer reveal while no pair has been found valid: 16.
+    pub max_unproved: usize,
     /// Paths from which checks came before the remote credentials were known: 16.
     pub max_early_checks: usize,
     /// Responses waiting to be polled: 32. Requests beyond are dropped, as if lost.
@@ -49,6 +63,7 @@ impl Default for Limits {
         Self {
             max_pairs: 100,
             max_remote_candidates: 200,
+            max_unproved: 16,
             max_early_checks: 16,
             max_responses: 32,
             max_restarts: 3,

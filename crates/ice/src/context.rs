@@ -10,11 +10,12 @@ use rand::{RngExt, SeedableRng};
 use peerline_stun::TransactionId;
 
 use crate::stats::DropCounters;
-use crate::{Config, Event, Limits, Role, Timings};
+use crate::{Config, Event, Limits, Role, Timings, TransportPolicy};
 
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) lite: bool,
+    pub(crate) relay_only: bool,
     pub(crate) limits: Limits,
     pub(crate) timings: Timings,
     pub(crate) rng: StdRng,
@@ -32,6 +33,7 @@ impl Context {
         let tie_breaker = rng.random();
         Self {
             lite: config.lite,
+            relay_only: config.transport_policy == TransportPolicy::Relay,
             limits: config.limits,
             timings: config.timings,
             rng,

@@ -4,25 +4,25 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use peerline_wire::Transport;
+use peerline_wire::{FiveTuple, Transport};
 
 use crate::candidate::{COMPONENT, is_sendable, local_preference, plain, reach};
 use crate::session::Local;
 use crate::{Candidate, CandidateAddress, CandidateKind, GatheringState};
 
-/// The foundations of reflexive candidates begin here.
-const FIRST_REFLEXIVE: u32 = 1000;
+/// The foundations of candidates from servers begin here: those of host candidates, counted from 1, stay far below.
+const FIRST_LEARNED: u32 = 1000;
 
 /// A server that answers with ever other addresses, as symmetric translators make them, is believed so often.
-const MAX_REFLEXIVE: usize = 32;
+const MAX_LEARNED: usize = 64;
 
 #[derive(Debug, Default)]
 pub(crate) struct Gatherer {
     state: GatheringState,
     /// The host candidates, one for each socket.
     hosts: Vec<Local>,
-    /// Candidates that servers have revealed.
-    reflexive: Vec<Local>,
+    /// Candidates that servers have revealed, or given.
+    learned: Vec<Local>,
     /// True once no more sockets or servers are to be expected.
     finished: bool,
     /// The address of the first: mostly there is no other, and each datagram asks for it.
@@ -40,7 +40,7 @@ impl Gatherer {
 
     /// All candidates, the hosts first.
     pub(crate) fn candidates(&self) -> impl Iterator<Item = &Local> {
-        self.hosts.iter().chain(&self.reflexive)
+        self.hosts.iter().chain(&self.learned)
     }
 
     pub(crate) fn finish(&mut self) {
@@ -62,6 +62,7 @@ impl Gatherer {
         self.first
             .into_iter()
             .chain(others)
+            .chain(self.relayed())
             .find(|&known| plain(known) == plain(address))
     }
 
@@ -91,7 +92,7 @@ impl Gatherer {
             address,
             preference,
             foundation,
-            server: None,
+            source: None,
         };
         self.first.get_or_insert(address);
         self.hosts.reserve_exact(1);
@@ -112,34 +113,109 @@ impl Gatherer {
     /// its "transport address and base equal those of another candidate" (RFC 8445 §5.1.3).
     pub(crate) fn add_reflexive(&mut self, base: SocketAddr, server: SocketAddr, mapped: SocketAddr) -> Option<Local> {
         let host = self.hosts.iter().find(|host| host.address == base)?;
-        let redundant =
-            |local: &Local| local.address == base && local.candidate.address == CandidateAddress::Ip(mapped);
-        if plain(base) == mapped || self.reflexive.len() >= MAX_REFLEXIVE || self.reflexive.iter().any(redundant) {
+        let redundant = |local: &Local| local.address == base && local.candidate.socket_addr() == Some(mapped);
+        if plain(base) == mapped || self.learned.iter().any(redundant) {
             return None;
         }
-        // "[...] the same type [...], bases with the same IP address, [...] the same STUN or TURN server" (§5.1.1.3), by
-        // which the numbers of host candidates, counted from 1, stay far below.
-        let servers = self.reflexive.iter().map(|local| local.foundation);
-        let foundation = FIRST_REFLEXIVE.max(servers.max().map_or(0, |max| max + 1));
-        let kin = self.reflexive.iter().find(|local| {
-            local.address.ip() == base.ip() && local.server.is_some_and(|known| known.ip() == server.ip())
-        });
-        let foundation = kin.map_or(foundation, |kin| kin.foundation);
+        let source = Source {
+            kind: CandidateKind::ServerReflexive,
+            base,
+            server,
+            transport: Transport::Udp,
+        };
+        let preference = host.preference;
+        self.learn(source, mapped, base, preference, plain(base))
+    }
+
+    /// Takes an address that a server has allocated, and the one that it sees us at. A relayed candidate is its own base.
+    pub(crate) fn add_relayed(&mut self, path: &FiveTuple, relayed: SocketAddr, mapped: SocketAddr) -> Option<Local> {
+        if !is_sendable(relayed) || self.socket(relayed).is_some() {
+            return None;
+        }
+        let host = self.hosts.iter().find(|host| host.address.ip() == path.local.ip());
+        let preference = host.map_or_else(|| local_preference(path.local.ip(), 0), |host| host.preference);
+        let preference = match path.transport {
+            Transport::Udp => preference,
+            // What goes through a stream waits for what was lost before it.
+            Transport::Tcp => preference / 2,
+        };
+        let (base, server, transport) = (path.local, path.remote, path.transport);
+        let source = Source {
+            kind: CandidateKind::Relayed,
+            base,
+            server,
+            transport,
+        };
+        self.learn(source, plain(relayed), plain(relayed), preference, plain(mapped))
+    }
+
+    fn learn(
+        &mut self,
+        source: Source,
+        address: SocketAddr,
+        base: SocketAddr,
+        preference: u16,
+        related: SocketAddr,
+    ) -> Option<Local> {
+        if self.learned.len() >= MAX_LEARNED {
+            return None;
+        }
+        // "[...] the same type [...], bases with the same IP address, [...] the same STUN or TURN server, [...] the same
+        // transport protocol" (§5.1.1.3). Relayed candidates are told apart by whence they were asked for.
+        let alike = |local: &&Local| local.source.as_ref().is_some_and(|known| known.is_like(&source));
+        let kin = self.learned.iter().find(alike).map(|kin| kin.foundation);
+        let next = || {
+            self.learned
+                .iter()
+                .map(|local| local.foundation + 1)
+                .max()
+                .unwrap_or(FIRST_LEARNED)
+        };
+        let foundation = kin.unwrap_or_else(next);
         let local = Local {
             candidate: Candidate {
                 foundation: foundation.to_string(),
-                priority: Candidate::priority_of(CandidateKind::ServerReflexive, host.preference, COMPONENT),
-                address: CandidateAddress::Ip(mapped),
-                kind: CandidateKind::ServerReflexive,
-                related: Some(plain(base)),
-                ..host.candidate.clone()
+                component: COMPONENT,
+                transport: Transport::Udp,
+                priority: Candidate::priority_of(source.kind, preference, COMPONENT),
+                address: CandidateAddress::Ip(address),
+                kind: source.kind,
+                related: Some(related),
+                tcp_type: None,
             },
             address: base,
-            preference: host.preference,
+            preference,
             foundation,
-            server: Some(server),
+            source: Some(source),
         };
-        self.reflexive.push(local.clone());
+        self.learned.push(local.clone());
         Some(local)
+    }
+
+    /// Whether this is an address on a server.
+    pub(crate) fn is_relayed(&self, address: SocketAddr) -> bool {
+        let mut relayed = self.relayed();
+        relayed.any(|relayed| relayed == plain(address))
+    }
+
+    fn relayed(&self) -> impl Iterator<Item = SocketAddr> {
+        let relayed = |local: &&Local| local.candidate.kind == CandidateKind::Relayed;
+        self.learned.iter().filter(relayed).map(|local| local.address)
+    }
+}
+
+/// Where a candidate comes from that is not of this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Source {
+    kind: CandidateKind,
+    base: SocketAddr,
+    server: SocketAddr,
+    transport: Transport,
+}
+
+impl Source {
+    fn is_like(&self, other: &Self) -> bool {
+        let essence = |source: &Self| (source.kind, source.base.ip(), source.server.ip(), source.transport);
+        essence(self) == essence(other)
     }
 }

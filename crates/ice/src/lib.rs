@@ -47,6 +47,7 @@
 //! | `session` | what a restart replaces: credentials, candidates, pairs |
 //! | `gather` | local candidates and the state of gathering |
 //! | `servers` | STUN servers asked for candidates |
+//! | `relays` | allocations on TURN servers, and what goes through them |
 //! | `candidate`, `remote`, `pair`, `checklist` | what can be checked, in which order |
 //! | `check`, `pacer` | connectivity checks: the client's side, and its pace |
 //! | `server` | connectivity checks: the server's side; role conflicts |
@@ -68,6 +69,7 @@ mod gather;
 mod nomination;
 mod pacer;
 mod pair;
+mod relays;
 mod remote;
 mod server;
 mod servers;
@@ -77,11 +79,12 @@ mod stats;
 
 pub use agent::Agent;
 pub use candidate::{Candidate, CandidateAddress, CandidateKind, TcpType};
-pub use config::{Config, Limits, Timings};
+pub use config::{Config, Limits, Timings, TransportPolicy};
 pub use credentials::Credentials;
 pub use error::AddCandidateError;
 pub use event::{CandidateError, Event, GatheringState, Role, State};
 pub use pair::{PairId, PairState};
+pub use peerline_turn::Credentials as TurnCredentials;
 pub use servers::Server;
 pub use stats::{CandidatePair, CandidatePairStats, DropCounters, PairCounters};
 

@@ -264,7 +264,7 @@ impl Session {
     fn trigger_check(&mut self, ctx: &Context, id: crate::PairId) {
         /// How often a check is begun anew because the peer checks, too. Two agents that hear each other's requests and never
         /// a response would cause checks without end.
-        const MAX_REPEATED: u8 = 8;
+        const MAX_REPEATED: u8 = 4;
         let Some(pair) = self.list.get(id) else { return };
         let (state, repeated) = (pair.state, pair.repeated);
         match state {

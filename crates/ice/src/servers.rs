@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use peerline_stun::attribute::{ErrorCode, MappedAddress, XorMappedAddress};
 use peerline_stun::{Class, Message, MessageBuilder, Method, TransactionId};
+use peerline_turn::Credentials;
 use peerline_wire::{FiveTuple, Transmit};
 
 use crate::candidate::{Reach, is_sendable, plain, reach};
@@ -12,16 +13,40 @@ use crate::context::Context;
 use crate::session::path_between;
 use crate::{CandidateError, Timings};
 
-/// A server that tells what address it sees us at.
+/// A server that helps to find a way (RFC 8445 §2.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     /// As the user named it (`stun:stun.example.org`), for reports.
     pub url: String,
     /// One of its addresses.
     pub address: SocketAddr,
+    /// `None` for a STUN server, which tells what address it sees us at. A TURN server relays for those who have these.
+    pub credentials: Option<Credentials>,
 }
 
-/// Each server asked from each socket of its family.
+impl Server {
+    /// A STUN server.
+    #[must_use]
+    pub fn stun(url: impl Into<String>, address: SocketAddr) -> Self {
+        Self {
+            url: url.into(),
+            address,
+            credentials: None,
+        }
+    }
+
+    /// A TURN server, and who asks it.
+    #[must_use]
+    pub fn turn(url: impl Into<String>, address: SocketAddr, credentials: Credentials) -> Self {
+        Self {
+            url: url.into(),
+            address,
+            credentials: Some(credentials),
+        }
+    }
+}
+
+/// Each server, and each STUN server asked from each socket of its family.
 #[derive(Debug, Default)]
 pub(crate) struct Servers {
     known: Vec<Server>,
@@ -78,7 +103,10 @@ pub(crate) enum Answer {
 impl Servers {
     /// Adds a server; false if it is known or cannot be reached by any socket.
     pub(crate) fn add(&mut self, server: Server) -> bool {
-        let known = self.known.iter().any(|known| known.address == server.address);
+        let alike = |known: &Server| {
+            known.address == server.address && known.credentials.is_some() == server.credentials.is_some()
+        };
+        let known = self.known.iter().any(alike);
         if known || !is_sendable(server.address) {
             return false;
         }
@@ -86,13 +114,19 @@ impl Servers {
         true
     }
 
-    /// Asks every server from every base that may reach it, unless that has been done.
-    pub(crate) fn ask_from(&mut self, bases: impl Iterator<Item = SocketAddr>) {
-        for base in bases {
+    /// Asks every STUN server from every base that may reach it, unless that has been done. Says what is to be asked of TURN
+    /// servers.
+    pub(crate) fn ask_from(&mut self, bases: &[SocketAddr]) -> Vec<(FiveTuple, &Server)> {
+        let mut relays = Vec::new();
+        for &base in bases {
             for (index, server) in self.known.iter().enumerate() {
                 let path = path_between(base, server.address);
-                let alike = base.is_ipv4() == path.remote.is_ipv4() && carries(base) == carries(path.remote);
-                if alike && !self.queries.iter().any(|query| query.path == path) {
+                if base.is_ipv4() != path.remote.is_ipv4() || carries(base) != carries(path.remote) {
+                    continue;
+                }
+                if server.credentials.is_some() {
+                    relays.push((path, server));
+                } else if !self.queries.iter().any(|query| query.path == path) {
                     self.queries.push(Query {
                         path,
                         server: index,
@@ -101,6 +135,7 @@ impl Servers {
                 }
             }
         }
+        relays
     }
 
     /// True while an answer may bring a candidate.

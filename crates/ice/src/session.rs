@@ -12,6 +12,7 @@ use crate::check::Transactions;
 use crate::checklist::Checklist;
 use crate::consent::Consent;
 use crate::context::Context;
+use crate::gather::Source;
 use crate::nomination::Nomination;
 use crate::pair::{Foundation, Pair, PairId, PairState};
 use crate::remote::{Added, RemoteId, Remotes};
@@ -51,20 +52,22 @@ pub(crate) struct Session {
     /// A later session carries the data: nothing is sent any more but responses, for a short while.
     retired: bool,
     last_pair: u32,
+    /// How many pairs checks of the peer have revealed while none was valid.
+    discovered: usize,
 }
 
 /// A local candidate.
 #[derive(Clone, Debug)]
 pub(crate) struct Local {
     pub(crate) candidate: Candidate,
-    /// Its base: the socket that it is reached by.
+    /// Its base: the socket that it is reached by, or the address on a server.
     pub(crate) address: SocketAddr,
     /// The local preference in its priority.
     pub(crate) preference: u16,
     /// The number of its foundation.
     pub(crate) foundation: u32,
-    /// The server that has revealed it.
-    pub(crate) server: Option<SocketAddr>,
+    /// Where it comes from, if not from this host.
+    pub(crate) source: Option<Source>,
 }
 
 /// The peer's credentials, made ready.
@@ -103,6 +106,7 @@ impl Session {
             lost: false,
             retired: false,
             last_pair: 0,
+            discovered: 0,
         }
     }
 
@@ -339,12 +343,14 @@ impl Session {
         remote: RemoteId,
         peer_checked: bool,
     ) -> Option<PairId> {
-        // Two translators that map and filter unlike each other may answer each check from yet another address, and each
-        // would be a candidate to check: that has to end.
-        let most = u32::try_from(ctx.limits.max_pairs.saturating_mul(2)).unwrap_or(u32::MAX);
-        if peer_checked && self.last_pair >= most && self.list.best_valid().is_none() {
-            self.remotes.forget_unpaired(remote);
-            return None;
+        // Translators may answer each check from yet another address, and each would be a candidate to check: that has to
+        // end, and must not keep what was signalled waiting.
+        if peer_checked && self.list.best_valid().is_none() {
+            if self.discovered >= ctx.limits.max_unproved {
+                self.remotes.forget_unpaired(remote);
+                return None;
+            }
+            self.discovered += 1;
         }
         let (our, their) = (self.locals.get(local)?, self.remotes.get(remote)?);
         self.last_pair = self.last_pair.wrapping_add(1);

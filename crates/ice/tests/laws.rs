@@ -34,13 +34,7 @@ fn introduced(now: Instant, seed: u64, roles: [Role; 2], lite: bool) -> (Ice, Ic
             agent.add_local_address(now, addr(address), Transport::Udp);
         }
         // A server that never answers: the network has two hosts.
-        agent.add_server(
-            now,
-            Server {
-                url: "stun:nobody".into(),
-                address: addr("198.51.100.1:3478"),
-            },
-        );
+        agent.add_server(now, Server::stun("stun:nobody", addr("198.51.100.1:3478")));
         agent.finish_gathering(now);
         agent
     });

@@ -1,14 +1,20 @@
-//! Agents behind translators and firewalls find each other with the help of a STUN server, where RFC 4787's behaviours let
-//! them.
+//! Agents behind translators and firewalls find each other: directly with the help of a STUN server, where RFC 4787's behaviours
+//! let them, and through a TURN server where they do not.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant, SystemTime};
 
-use peerline_ice::{Agent, CandidateError, CandidateKind, Config, Event, GatheringState, Role, Server, State};
+use peerline_ice::{
+    Agent, CandidateError, CandidateKind, Config, Event, GatheringState, Role, Server, State, TransportPolicy,
+    TurnCredentials,
+};
 use peerline_sim::{Dependence, Gateway, HostId, Link, Machine, Network, seed_bytes};
 use peerline_stun::attribute::XorMappedAddress;
-use peerline_stun::{Class, Message, MessageBuilder};
+use peerline_stun::{Message, MessageBuilder};
+use peerline_turn::server::{RelayId, StaticUsers};
+use peerline_turn::{self as turn, Cidr, PeerFilter};
 use peerline_wire::{Datagram, FiveTuple, Transmit, Transport};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -18,47 +24,117 @@ const SILENT: &str = "198.51.100.99:3478";
 /// Who lives in these networks.
 enum Node {
     Agent(Box<Agent>),
-    /// Answers Binding requests, without a fingerprint, as old servers do.
-    Server(Vec<(FiveTuple, Vec<u8>)>),
+    Server(Box<Helper>),
+}
+
+/// A STUN and TURN server: clients reach it at one port, peers at those that it opens.
+struct Helper {
+    server: turn::Server,
+    relays: BTreeMap<u16, RelayId>,
+}
+
+impl Helper {
+    fn new(seed: u64) -> Self {
+        let config = turn::server::Config {
+            // The addresses of these networks are those of documentation.
+            filter: PeerFilter::new().allow(Cidr::new(Ipv4Addr::UNSPECIFIED.into(), 0).expect("a network")),
+            rng_seed: seed_bytes(seed, 99),
+            ..turn::server::Config::new("example.org", (peerline_sim::epoch(), SystemTime::UNIX_EPOCH))
+        };
+        Self {
+            server: turn::Server::new(config, StaticUsers::new([credentials()])),
+            relays: BTreeMap::new(),
+        }
+    }
+
+    fn work(&mut self, now: Instant) {
+        while let Some(event) = self.server.poll_event() {
+            match event {
+                turn::server::Event::OpenRelay(open) => {
+                    let port = 50_000 + u16::try_from(self.relays.len()).expect("few relays");
+                    self.relays.insert(port, open.relay);
+                    self.server
+                        .relay_opened(now, open.relay, SocketAddr::new(address(STUN).ip(), port));
+                }
+                turn::server::Event::CloseRelay(relay) => self.relays.retain(|_, open| *open != relay),
+                _ => {}
+            }
+        }
+    }
+
+    fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        self.work(now);
+        if let Some(transmit) = self.server.poll_transmit(now, out) {
+            return Some(transmit);
+        }
+        let relayed = self.server.poll_relayed(now, out)?;
+        let (&port, _) = self.relays.iter().find(|&(_, relay)| *relay == relayed.relay)?;
+        Some(Transmit {
+            five_tuple: FiveTuple::udp(SocketAddr::new(address(STUN).ip(), port), relayed.peer),
+            ecn: None,
+            len: relayed.len,
+        })
+    }
+
+    fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
+        let Datagram {
+            five_tuple,
+            ecn,
+            payload,
+        } = datagram;
+        if five_tuple.local == address(STUN) {
+            return self.server.handle_datagram(
+                now,
+                Datagram {
+                    five_tuple,
+                    ecn,
+                    payload,
+                },
+            );
+        }
+        if let Some(&relay) = self.relays.get(&five_tuple.local.port()) {
+            self.server.handle_relayed(now, relay, five_tuple.remote, ecn, payload);
+        }
+    }
+}
+
+fn credentials() -> TurnCredentials {
+    TurnCredentials::new("alice", "wonderland")
 }
 
 impl Machine for Node {
     type Event = Event;
     fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
         match self {
-            Self::Agent(agent) => agent.handle_datagram(now, datagram),
-            Self::Server(answers) => {
-                let request = Message::parse(&datagram.payload).expect("a request");
-                assert_eq!(request.class(), Class::Request);
-                let mut answer = Vec::new();
-                MessageBuilder::success(&mut answer, &request).attribute(XorMappedAddress(datagram.five_tuple.remote));
-                answers.push((datagram.five_tuple, answer));
+            Self::Agent(agent) => {
+                let Some(datagram) = agent.unwrap_relayed(now, datagram) else {
+                    return;
+                };
+                if peerline_stun::is_stun(&datagram.payload) {
+                    agent.handle_datagram(now, datagram);
+                } else {
+                    assert!(agent.handle_data(now, &datagram.five_tuple, datagram.payload.len()));
+                }
             }
+            Self::Server(helper) => helper.handle_datagram(now, datagram),
         }
     }
     fn handle_timeout(&mut self, now: Instant) {
-        if let Self::Agent(agent) = self {
-            agent.handle_timeout(now);
+        match self {
+            Self::Agent(agent) => agent.handle_timeout(now),
+            Self::Server(helper) => helper.server.handle_timeout(now),
         }
     }
     fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         match self {
             Self::Agent(agent) => agent.poll_transmit(now, out),
-            Self::Server(answers) => {
-                let (five_tuple, answer) = answers.pop()?;
-                out.extend_from_slice(&answer);
-                Some(Transmit {
-                    five_tuple,
-                    ecn: None,
-                    len: answer.len(),
-                })
-            }
+            Self::Server(helper) => helper.poll_transmit(now, out),
         }
     }
     fn poll_timeout(&self) -> Option<Instant> {
         match self {
             Self::Agent(agent) => agent.poll_timeout(),
-            Self::Server(_) => None,
+            Self::Server(helper) => helper.server.poll_timeout(),
         }
     }
     fn poll_event(&mut self) -> Option<Event> {
@@ -69,9 +145,10 @@ impl Machine for Node {
     }
 }
 
-/// Two agents, a STUN server, and signalling that takes no time.
+/// Two agents, a server, and signalling that takes no time.
 struct World {
     net: Network<Node>,
+    server: HostId,
     hosts: [HostId; 2],
     events: [Vec<Event>; 2],
 }
@@ -85,8 +162,12 @@ enum Place {
 
 impl World {
     fn new(seed: u64, places: [Place; 2]) -> Self {
+        Self::with_policy(seed, places, TransportPolicy::All)
+    }
+
+    fn with_policy(seed: u64, places: [Place; 2], transport_policy: TransportPolicy) -> Self {
         let mut net = Network::new(seed, Link::delay(Duration::from_millis(20)));
-        net.add(Node::Server(Vec::new()), [address(STUN).ip()]);
+        let server = net.add(Node::Server(Box::new(Helper::new(seed))), [address(STUN).ip()]);
         let roles = [Role::Controlling, Role::Controlled];
         let mut number = 0;
         let hosts = places.map(|place| {
@@ -96,6 +177,7 @@ impl World {
             let agent = Node::Agent(Box::new(Agent::new(Config {
                 role,
                 rng_seed,
+                transport_policy,
                 ..Config::default()
             })));
             let external: IpAddr = format!("203.0.113.{number}").parse().expect("an address");
@@ -111,24 +193,32 @@ impl World {
         });
         Self {
             net,
+            server,
             hosts,
             events: [Vec::new(), Vec::new()],
         }
     }
 
-    /// Two neighbours behind one gateway, in networks that do not reach each other directly but through it.
+    /// The same, and both may use the TURN server, by UDP and by TCP.
+    fn start_with_relays(&mut self, bases: [&str; 2]) {
+        let now = self.net.now();
+        for (who, base) in bases.into_iter().enumerate() {
+            let server = Server::turn("turn:there", address(STUN), credentials());
+            let agent = self.agent(who);
+            agent.add_server(now, server.clone());
+            let local = SocketAddr::new(address(base).ip(), 9999);
+            agent.add_stream(now, local, &server);
+        }
+        self.start(bases, &[STUN]);
+    }
+
+    /// Each gathers, asking these STUN servers, and knows the other's credentials.
     fn start(&mut self, bases: [&str; 2], servers: &[&str]) {
         let now = self.net.now();
         for (who, base) in bases.into_iter().enumerate() {
             let agent = self.agent(who);
             for server in servers {
-                agent.add_server(
-                    now,
-                    Server {
-                        url: format!("stun:{server}"),
-                        address: address(server),
-                    },
-                );
+                agent.add_server(now, Server::stun(format!("stun:{server}"), address(server)));
             }
             agent.add_local_address(now, address(base), Transport::Udp);
             agent.gather(now);
@@ -188,6 +278,33 @@ impl World {
     fn kinds(&mut self) -> (CandidateKind, CandidateKind) {
         let pair = self.agent(0).selected_pair().expect("a pair");
         (pair.local.kind, pair.remote.kind)
+    }
+
+    /// The same, once a pair is nominated.
+    fn settled_kinds(&mut self) -> (CandidateKind, CandidateKind) {
+        let nominated =
+            |world: &mut Self| (0..2).all(|who| world.agent(who).selected_pair().is_some_and(|pair| pair.nominated));
+        assert!(self.run_until(10 * SECOND, nominated));
+        self.kinds()
+    }
+
+    /// Data goes both ways.
+    fn exchange_data(&mut self) {
+        for who in [0, 1] {
+            let mut out = Vec::new();
+            let payload = b"\x80 data, which is no STUN";
+            let transmit = self.agent(who).enclose(&mut out, |out| {
+                out.extend_from_slice(payload);
+                Some(payload.len())
+            });
+            let transmit = transmit.expect("there is a path");
+            self.net.inject(self.hosts[who], transmit.five_tuple, &out);
+            let received = |world: &mut Self| {
+                let stats: Vec<_> = world.agent(1 - who).candidate_pairs().collect();
+                stats.iter().any(|pair| pair.counters.packets_received > 0)
+            };
+            assert!(self.run_until(SECOND, received), "from {who}");
+        }
     }
 
     fn candidates(&self, who: usize) -> Vec<(CandidateKind, String)> {
@@ -274,6 +391,85 @@ fn every_pair_of_translators_connects_directly_where_it_can() {
 }
 
 #[test]
+fn every_pair_connects_through_a_relay_where_it_must() {
+    let mut places: Vec<(String, Place)> = translators()
+        .into_iter()
+        .map(|(name, gateway)| (name, Place::Behind(gateway)))
+        .collect();
+    // An office that lets no UDP out.
+    let office = Gateway {
+        udp: false,
+        ..Gateway::nat(Dependence::AddressAndPortDependent, Dependence::AddressAndPortDependent)
+    };
+    places.push(("--".to_owned(), Place::Behind(office)));
+    let mut table = String::new();
+    for (_, one) in &places {
+        for (_, other) in &places {
+            let mut world = World::new(11, [one.clone(), other.clone()]);
+            world.start_with_relays(HOME);
+            assert!(world.run_until(30 * SECOND, World::is_connected), "{table}");
+            let direct = |kind| matches!(kind, CandidateKind::ServerReflexive | CandidateKind::PeerReflexive);
+            let (local, remote) = world.settled_kinds();
+            write!(table, " {}", if direct(local) && direct(remote) { 'd' } else { 'r' }).expect("a string");
+            world.exchange_data();
+        }
+        table.push('\n');
+    }
+    // Directly where a STUN server is enough (see above), else relayed.
+    let expected = " d d d d d d d d d r\n\
+                    \x20d d d d d d d d d r\n\
+                    \x20d d d r r r r r r r\n\
+                    \x20d d r d d r d d r r\n\
+                    \x20d d r d d r d d r r\n\
+                    \x20d d r r r r r r r r\n\
+                    \x20d d r d d r r r r r\n\
+                    \x20d d r d d r r r r r\n\
+                    \x20d d r r r r r r r r\n\
+                    \x20r r r r r r r r r r\n";
+    assert_eq!(table, expected, "\n{table}");
+}
+
+#[test]
+fn relays_alone_tell_the_peer_no_address() {
+    let mut world = World::with_policy(12, [Place::Public, Place::Public], TransportPolicy::Relay);
+    let bases = ["203.0.113.1:1000", "203.0.113.2:2000"];
+    world.start_with_relays(bases);
+    assert!(world.run_until(10 * SECOND, World::is_connected));
+    assert_eq!(world.settled_kinds(), (CandidateKind::Relayed, CandidateKind::Relayed));
+    for who in [0, 1] {
+        let told: Vec<_> = world.agent(who).local_candidates().cloned().collect();
+        assert_eq!(told.len(), 2, "one by UDP, one by TCP: {told:?}");
+        for candidate in told {
+            assert_eq!(candidate.kind, CandidateKind::Relayed);
+            assert_eq!(candidate.related, Some(address("0.0.0.0:9")), "RFC 8839 §5.1");
+        }
+    }
+    // Who knows where one is learns nothing by asking there.
+    let (one, other) = (address(bases[0]).ip(), address(bases[1]).ip());
+    assert_eq!(world.net.stats(one, other).sent, 0);
+    world.exchange_data();
+    let now = world.net.now();
+    world.agent(0).close(now);
+    world.net.run_for(SECOND);
+    let Node::Server(helper) = world.net.host(world.server) else {
+        unreachable!("it is the server");
+    };
+    assert_eq!(helper.relays.len(), 2, "what one had is given back");
+}
+
+#[test]
+fn wrong_credentials_are_reported() {
+    let mut world = World::new(13, [Place::Public, Place::Public]);
+    let now = world.net.now();
+    let wrong = Server::turn("turn:there", address(STUN), TurnCredentials::new("alice", "guess"));
+    world.agent(0).add_server(now, wrong);
+    world.start(["203.0.113.1:1000", "203.0.113.2:2000"], &[]);
+    assert!(world.run_until(5 * SECOND, |world| world.agent(0).state() == State::Completed));
+    let errors: Vec<u16> = world.errors(0).iter().map(|error| error.code).collect();
+    assert_eq!(errors, [401]);
+}
+
+#[test]
 fn a_public_agent_needs_no_server_and_is_asked_through_any_translator() {
     for (name, gateway) in translators() {
         let mut world = World::new(1, [Place::Behind(gateway), Place::Public]);
@@ -344,13 +540,7 @@ fn translators_keep_what_is_still_to_be_checked() {
     let now = world.net.now();
     for (who, base) in HOME.into_iter().enumerate() {
         let agent = world.agent(who);
-        agent.add_server(
-            now,
-            Server {
-                url: "stun:there".into(),
-                address: address(STUN),
-            },
-        );
+        agent.add_server(now, Server::stun("stun:there", address(STUN)));
         agent.add_local_address(now, address(base), Transport::Udp);
         agent.finish_gathering(now);
     }
@@ -376,13 +566,7 @@ fn translators_keep_what_is_still_to_be_checked() {
 fn answers_from_elsewhere_or_to_nothing_reveal_nothing() {
     let now = peerline_sim::epoch();
     let mut agent = Agent::new(Config::default());
-    agent.add_server(
-        now,
-        Server {
-            url: String::new(),
-            address: address(STUN),
-        },
-    );
+    agent.add_server(now, Server::stun("", address(STUN)));
     agent.add_local_address(now, address("192.168.0.2:1000"), Transport::Udp);
     agent.finish_gathering(now);
     let mut out = Vec::new();
@@ -418,13 +602,7 @@ fn answers_from_elsewhere_or_to_nothing_reveal_nothing() {
     assert_eq!(receive(&mut agent, STUN, &forged), 0);
     for nowhere in ["0.0.0.0:1000", "224.0.0.1:1000", "203.0.113.1:0"] {
         let mut other = Agent::new(Config::default());
-        other.add_server(
-            now,
-            Server {
-                url: String::new(),
-                address: address(STUN),
-            },
-        );
+        other.add_server(now, Server::stun("", address(STUN)));
         other.add_local_address(now, address("192.168.0.2:1000"), Transport::Udp);
         other.finish_gathering(now);
         let mut asked = Vec::new();

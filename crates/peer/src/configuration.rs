@@ -5,17 +5,30 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use peerline_connection::{CodecSupport, Config, CongestionControl, HeaderExtensionSupport, SrtpProfile};
+use peerline_connection::{
+    CodecSupport, Config, CongestionControl, HeaderExtensionSupport, IceServer, IceServerError, SrtpProfile,
+    TransportPolicy as IceTransportPolicy,
+};
 use peerline_dtls::default_provider;
 use rand::TryRng;
 use rand::rngs::SysRng;
+use rustls::ClientConfig as TlsConfig;
 
 use crate::error::Error;
+use crate::ice_servers::Named;
 use crate::{Certificate, CryptoProvider, Endpoint, driver};
 
 /// How a [`PeerConnection`](crate::PeerConnection) is set up (`RTCConfiguration`, and what only a native peer can choose).
 #[derive(Clone, Debug)]
 pub struct Configuration {
+    /// STUN and TURN servers that help to find a way through translators and firewalls. None by default.
+    pub ice_servers: Vec<IceServer>,
+    /// Which candidates are used: [`Relay`](IceTransportPolicy::Relay) hides this host's addresses from the other peer. All by
+    /// default.
+    pub ice_transport_policy: IceTransportPolicy,
+    /// Whom to trust among TURN servers with `turns:`, and how to speak TLS with them. Default `None`: certificates of the public
+    /// authorities that browsers trust.
+    pub turn_tls: Option<Arc<TlsConfig>>,
     /// The certificate with which this peer authenticates itself. Default `None`: a new one, for this connection alone, which
     /// no one can follow from connection to connection.
     pub certificate: Option<Arc<Certificate>>,
@@ -63,6 +76,9 @@ pub struct Configuration {
 impl Default for Configuration {
     fn default() -> Self {
         Self {
+            ice_servers: Vec::new(),
+            ice_transport_policy: IceTransportPolicy::All,
+            turn_tls: None,
             certificate: None,
             crypto_provider: None,
             ice_lite: false,
@@ -99,6 +115,7 @@ impl Configuration {
         config.provider = provider;
         config.wall_clock = Some(driver::wall_clock());
         config.ice_lite = self.ice_lite;
+        config.ice_transport_policy = self.ice_transport_policy;
         config.max_message_size = self.max_message_size;
         config.send_buffer = self.send_buffer;
         config.receive_window = self.receive_window;
@@ -158,11 +175,16 @@ pub(crate) struct Network {
     pub(crate) port_range: Option<RangeInclusive<u16>>,
     pub(crate) max_local_addresses: usize,
     pub(crate) endpoint: Option<Endpoint>,
+    /// Those to look for; none any more once that has begun.
+    pub(crate) ice_servers: Vec<Named>,
+    pub(crate) turn_tls: Option<Arc<TlsConfig>>,
 }
 
-impl From<Configuration> for Network {
-    fn from(configuration: Configuration) -> Self {
+impl Network {
+    pub(crate) fn new(configuration: Configuration) -> Result<Self, IceServerError> {
         let Configuration {
+            ice_servers,
+            turn_tls,
             loopback,
             link_local,
             address_filter,
@@ -171,13 +193,15 @@ impl From<Configuration> for Network {
             endpoint,
             ..
         } = configuration;
-        Self {
+        Ok(Self {
+            ice_servers: Named::all(&ice_servers)?,
+            turn_tls,
             loopback,
             link_local,
             address_filter,
             port_range,
             max_local_addresses,
             endpoint,
-        }
+        })
     }
 }

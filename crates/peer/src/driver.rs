@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
-use peerline_connection::{Connection, ConnectionState, may_teach};
+use peerline_connection::{ConnectionState, may_teach};
 use peerline_dtls::{Certificate, CryptoProvider};
 use peerline_udp::{Inbox, Outbox};
 use peerline_wire::{FiveTuple, Transport};
@@ -27,9 +27,10 @@ use tokio::time::Sleep;
 use crate::configuration::Network;
 use crate::endpoint::Hub;
 use crate::error::Error;
+use crate::ice_servers;
 use crate::link::Link;
 use crate::mdns;
-use crate::shared::{Phase, Shared, Wakes};
+use crate::shared::{Phase, Shared, State, Wakes};
 use crate::sockets::Patience;
 
 /// Rounds before other tasks get their turn.
@@ -74,6 +75,7 @@ pub(crate) fn run(shared: Arc<Shared>, network: Network) -> impl Future<Output =
         outbox: None,
         wakes: Wakes::default(),
         names: None,
+        servers: None,
         timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
         armed: None,
         introduced: false,
@@ -164,18 +166,31 @@ pub(crate) fn return_outbox(outbox: Box<Outbox>) {
     OUTBOX.set(Some(outbox).filter(|outbox| outbox.is_empty()));
 }
 
-/// Takes what a connection wants sent, and shows each datagram to `watch`; true if the outbox would hold too much.
+/// Takes what a connection wants sent, and shows each datagram to `watch`; true if the outbox would hold too much. What goes to
+/// servers over streams is written there.
 pub(crate) fn collect(
-    connection: &mut Connection,
+    state: &mut State,
     now: Instant,
     outbox: &mut Outbox,
     mut watch: impl FnMut(&FiveTuple, &[u8]),
 ) -> bool {
+    let State {
+        connection, streams, ..
+    } = state;
     let mut more = true;
     while more && !outbox.fills(BATCH) {
         more = outbox.push(|out| {
             let start = out.len();
-            let transmit = connection.poll_transmit(now, out)?;
+            let transmit = loop {
+                let transmit = connection.poll_transmit(now, out)?;
+                if transmit.five_tuple.transport == Transport::Udp {
+                    break transmit;
+                }
+                if let Some(streams) = streams {
+                    streams.write(&transmit.five_tuple, out.get(start..).unwrap_or_default());
+                }
+                out.truncate(start);
+            };
             watch(&transmit.five_tuple, out.get(start..).unwrap_or_default());
             Some(transmit)
         });
@@ -193,6 +208,8 @@ struct Driver {
     wakes: Wakes,
     /// Names being resolved, if any; dropped with the driver.
     names: Option<JoinSet<(String, Option<IpAddr>)>>,
+    /// Those who look for ICE servers, and speak with them.
+    servers: Option<ice_servers::Tasks>,
     timer: Pin<Box<Sleep>>,
     armed: Option<Armed>,
     /// The endpoint, if there is one, knows the connection's ICE sessions.
@@ -316,7 +333,7 @@ impl Driver {
         }
         let member = self.link.member();
         let outbox = self.outbox.get_or_insert_with(borrow_outbox);
-        let more = collect(&mut state.connection, now, outbox, |path, payload| {
+        let more = collect(state, now, outbox, |path, payload| {
             if let Some(member) = member {
                 member.on_transmit(path, payload);
             }
@@ -381,7 +398,14 @@ impl Driver {
             // What comes to another address than these, on a wildcard socket, ICE takes for a stranger's.
             state.connection.add_local_address(now, address, Transport::Udp);
         }
-        state.connection.finish_gathering(now);
+        let servers = mem::take(&mut self.network.ice_servers);
+        if servers.is_empty() {
+            return state.connection.finish_gathering(now);
+        }
+        drop(state);
+        let tls = self.network.turn_tls.take();
+        let udp = self.link.member().is_none();
+        self.servers = Some(ice_servers::seek(&self.shared, servers, tls.as_ref(), udp));
     }
 
     /// Sets the timer; true if the deadline has come.

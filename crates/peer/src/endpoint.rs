@@ -310,7 +310,7 @@ impl Hub {
         now: Instant,
         outbox: &mut Outbox,
     ) {
-        let more = driver::collect(&mut state.connection, now, outbox, |path, payload| {
+        let more = driver::collect(&mut state, now, outbox, |path, payload| {
             self.on_transmit(id, path, payload);
         });
         let mut wakes = Wakes::default();

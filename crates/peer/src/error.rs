@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-use peerline_connection::{ChannelFault, DtmfError, Error as Refusal};
+use peerline_connection::{ChannelFault, DtmfError, Error as Refusal, IceServerError};
 use peerline_dtls::CertificateError;
 
 /// Why a call was refused. Its text starts with the [`name`](Self::name) of the exception that a browser would throw, and says
@@ -15,6 +15,8 @@ pub enum Error {
     Refused(Refusal),
     /// Tones cannot be played.
     Dtmf(DtmfError),
+    /// An ICE server of the configuration cannot be used.
+    IceServer(IceServerError),
     /// A connection needs a tokio runtime for its task and its sockets.
     NoRuntime,
     /// No certificate could be made.
@@ -36,6 +38,7 @@ impl Error {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Refused(refusal) => refusal.name(),
+            Self::IceServer(error) => error.name(),
             Self::NoRuntime => "InvalidStateError",
             Self::Dtmf(DtmfError::UnknownTone(_)) => "InvalidCharacterError",
             Self::Dtmf(_) => "InvalidStateError",
@@ -54,11 +57,18 @@ impl From<Refusal> for Error {
     }
 }
 
+impl From<IceServerError> for Error {
+    fn from(error: IceServerError) -> Self {
+        Self::IceServer(error)
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
             Self::Refused(refusal) => return refusal.fmt(f),
             Self::Dtmf(error) => return write!(f, "{}: {error}", self.name()),
+            Self::IceServer(error) => return error.fmt(f),
             Self::NoRuntime => "create connections within a tokio runtime that has I/O and time enabled",
             Self::Certificate(error) => {
                 return write!(
@@ -86,6 +96,7 @@ impl std::error::Error for Error {
             Self::Refused(refusal) => Some(refusal),
             Self::Certificate(error) => Some(error),
             Self::Dtmf(error) => Some(error),
+            Self::IceServer(error) => Some(error),
             Self::NoRuntime | Self::Randomness | Self::Bind { .. } => None,
         }
     }

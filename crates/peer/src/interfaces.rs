@@ -139,7 +139,7 @@ mod tests {
     }
 
     fn addresses(interfaces: &[Interface], configuration: Configuration) -> Vec<String> {
-        usable(interfaces, &configuration.into(), |_| true)
+        usable(interfaces, &Network::new(configuration).unwrap(), |_| true)
             .iter()
             .map(ToString::to_string)
             .collect()

@@ -50,6 +50,7 @@ mod data_channel;
 mod driver;
 mod endpoint;
 mod error;
+mod ice_servers;
 mod inlet;
 mod interfaces;
 mod link;
@@ -76,19 +77,21 @@ pub use peer_connection::{PeerConnection, PeerEvent, TrackEvent};
 pub use transports::{DtlsTransport, IceTransport, SctpTransport};
 
 pub use bytes::Bytes;
+pub use peerline_connection::{CandidateError as IceCandidateError, TransportPolicy as IceTransportPolicy};
 pub use peerline_connection::{
     CandidatePairStats, CandidateStats, CertificateStats, ChannelFault, CodecStats, CodecSupport, CongestionControl,
     ConnectionState, DataChannelInit, DataChannelState, DataChannelStats, DtlsTransportState, DtmfError, DtmfTone,
     Error as Refusal, ExtensionKind, Extensions, FeedbackStats, HeaderExtensionSupport, IceCandidate, IceCandidatePair,
-    IceConnectionState, IceGatheringState, IceParameters, IceRole, InboundRtpStats, IncomingFrame, IncomingPacket,
-    MediaFault, MediaKind, MediaSourceStats, Message, OfferOptions, OutboundRtpStats, OutgoingFrame, OutgoingPacket,
-    PeerConnectionStats, ReceiveMode, RemoteInboundRtpStats, RemoteOutboundRtpStats, RtcpFeedback, RtcpParameters,
-    RtpCapabilities, RtpCodec, RtpCodecParameters, RtpEncodingParameters, RtpHeaderExtensionParameters,
-    RtpReceiveParameters, RtpSendParameters, SctpTransportState, SdpFault, SdpType, SendMediaError, SessionDescription,
-    SignalingState, SrtpProfile, Stats, StatsKind, StatsReport, TransceiverDirection, TransceiverId, TransceiverInit,
-    TransportStats,
+    IceConnectionState, IceGatheringState, IceParameters, IceRole, IceServer, IceServerError, IceServerFault,
+    InboundRtpStats, IncomingFrame, IncomingPacket, MediaFault, MediaKind, MediaSourceStats, Message, OfferOptions,
+    OutboundRtpStats, OutgoingFrame, OutgoingPacket, PeerConnectionStats, ReceiveMode, RemoteInboundRtpStats,
+    RemoteOutboundRtpStats, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodec, RtpCodecParameters,
+    RtpEncodingParameters, RtpHeaderExtensionParameters, RtpReceiveParameters, RtpSendParameters, SctpTransportState,
+    SdpFault, SdpType, SendMediaError, SessionDescription, SignalingState, SrtpProfile, Stats, StatsKind, StatsReport,
+    TransceiverDirection, TransceiverId, TransceiverInit, TransportStats,
 };
 pub use peerline_dtls::{Certificate, CertificateError, CryptoProvider};
+pub use rustls::ClientConfig as TlsConfig;
 
 /// The README's example, compiled.
 #[cfg(doctest)]

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use peerline_connection::{
-    Connection, ConnectionState, DataChannelInit, DtmfTone, IceCandidate, IceConnectionState, IceGatheringState,
-    OfferOptions, SessionDescription, SignalingState, StatsReport,
+    CandidateError, Connection, ConnectionState, DataChannelInit, DtmfTone, IceCandidate, IceConnectionState,
+    IceGatheringState, OfferOptions, SessionDescription, SignalingState, StatsReport,
 };
 
 use crate::configuration::{Configuration, Network};
@@ -46,6 +46,8 @@ pub enum PeerEvent {
     ConnectionState(ConnectionState),
     /// A candidate to be sent to the other peer; `None` after the last one.
     IceCandidate(Option<IceCandidate>),
+    /// An ICE server has not given a candidate (`icecandidateerror`): it refused, stayed silent, or was not found.
+    IceCandidateError(CandidateError),
     /// The other peer opened a data channel. It is open; dropping it closes it.
     DataChannel(DataChannel),
     /// The other peer sends media, or says that what it sends belongs to more streams (`track`).
@@ -89,7 +91,8 @@ impl PeerConnection {
     /// Creates a connection and starts its task on the current tokio runtime.
     ///
     /// # Errors
-    /// [`Error::NoRuntime`] outside of a tokio runtime; [`Error::Certificate`] or [`Error::Randomness`] if the system cannot
+    /// [`Error::IceServer`] for servers that cannot be used; [`Error::NoRuntime`] outside of a tokio runtime;
+    /// [`Error::Certificate`] or [`Error::Randomness`] if the system cannot
     /// make keys.
     ///
     /// # Panics
@@ -102,7 +105,7 @@ impl PeerConnection {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| Error::NoRuntime)?;
         let connection = Connection::new(driver::now(), configuration.connection()?);
         let shared = Shared::new(connection, configuration.buffered_amount_high_water_mark);
-        runtime.spawn(driver::run(Arc::clone(&shared), Network::from(configuration)));
+        runtime.spawn(driver::run(Arc::clone(&shared), Network::new(configuration)?));
         Ok(Self(Arc::new(Listener {
             anchor: Anchor::new(shared),
         })))
@@ -209,6 +212,7 @@ impl PeerConnection {
             News::IceGatheringState(state) => PeerEvent::IceGatheringState(state),
             News::IceConnectionState(state) => PeerEvent::IceConnectionState(state),
             News::ConnectionState(state) => PeerEvent::ConnectionState(state),
+            News::IceCandidateError(error) => PeerEvent::IceCandidateError(*error),
             News::IceCandidate(candidate) => PeerEvent::IceCandidate(candidate.map(|candidate| *candidate)),
             News::BandwidthEstimate(estimate) => PeerEvent::BandwidthEstimate(estimate),
             News::DataChannel(facts) => {

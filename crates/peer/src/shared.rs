@@ -12,13 +12,14 @@ use std::task::Waker;
 use std::time::Instant;
 
 use peerline_connection::{
-    ChannelId, Connection, ConnectionState, DataChannelState, DtmfTone, Event, IceCandidate, IceConnectionState,
-    IceGatheringState, MediaKind, SignalingState, TransceiverId,
+    CandidateError, ChannelId, Connection, ConnectionState, DataChannelState, DtmfTone, Event, IceCandidate,
+    IceConnectionState, IceGatheringState, MediaKind, SignalingState, TransceiverId,
 };
 use tokio::sync::Notify;
 
 use crate::alarms::Alarm;
 use crate::driver::{self, Armed};
+use crate::ice_servers::Streams;
 use crate::inlet::Inlet;
 use crate::media::slots::{MediaSignals, Slots};
 
@@ -54,6 +55,8 @@ pub(crate) struct State {
     pub(crate) gather: bool,
     /// ICE sessions may have begun or ended, or paths changed.
     pub(crate) transport_changed: bool,
+    /// Connections to TURN servers.
+    pub(crate) streams: Option<Box<Streams>>,
     /// Names to be resolved.
     pub(crate) names: Vec<String>,
     /// How to wake the driver; `None` while it runs or has been woken.
@@ -94,6 +97,7 @@ pub(crate) enum News {
     IceConnectionState(IceConnectionState),
     ConnectionState(ConnectionState),
     IceCandidate(Option<Box<IceCandidate>>),
+    IceCandidateError(Box<CandidateError>),
     DataChannel(Box<Facts>),
     Media(Subject, MediaNews),
     BandwidthEstimate(u64),
@@ -287,6 +291,7 @@ impl State {
             listening: true,
             gather: false,
             transport_changed: false,
+            streams: None,
             names: Vec::new(),
             driver: None,
             sending: false,
@@ -318,6 +323,7 @@ impl State {
                     self.refresh_media(wakes);
                 }
                 Event::IceCandidate(candidate) => self.tell(News::IceCandidate(candidate.map(Box::new)), wakes),
+                Event::IceCandidateError(error) => self.tell(News::IceCandidateError(Box::new(error)), wakes),
                 Event::Gather => self.gather = true,
                 Event::ResolveName(name) => self.names.push(name),
                 Event::Track { transceiver, streams } => self.welcome_track(transceiver, streams, wakes),

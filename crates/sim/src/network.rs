@@ -400,6 +400,11 @@ impl<M: Machine> Network<M> {
         self.collect_events();
     }
 
+    /// A datagram that a host's machine did not send by itself, as data is sent that lies outside of its verbs.
+    pub fn inject(&mut self, from: HostId, five_tuple: FiveTuple, payload: &[u8]) {
+        self.route(from, five_tuple, None, payload);
+    }
+
     /// Takes a datagram from its sender to the network of its destination, and onto the link there.
     fn route(&mut self, from: HostId, five_tuple: FiveTuple, ecn: Option<Ecn>, payload: &[u8]) {
         let realm = self.hosts[from.0].realm;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use peerline_wire::{FiveTuple, Transmit, Transport};
+use peerline_wire::{Datagram, FiveTuple, Transmit, Transport};
 
 use super::Agent;
 use crate::pair::PairState;
@@ -40,16 +40,67 @@ impl Agent {
     pub fn enclose(&mut self, out: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>) -> Option<usize>) -> Option<Transmit> {
         let session = self.carrier().and_then(|index| self.sessions.get_mut(index))?;
         let (id, five_tuple) = session.sending().map(|pair| (pair.id, pair.path))?;
-        let len = fill(out)?;
+        let mut filled = 0;
+        let fill = |out: &mut Vec<u8>| fill(out).inspect(|&len| filled = len);
+        let relays = self
+            .relays
+            .as_mut()
+            .filter(|_| self.gatherer.is_relayed(five_tuple.local));
+        let transmit = match relays {
+            Some(relays) => relays.enclose(&five_tuple, out, fill)?,
+            None => Transmit {
+                five_tuple,
+                ecn: None,
+                len: fill(out)?,
+            },
+        };
         session.list.touch(id, |pair| {
             pair.counters.packets_sent += 1;
-            pair.counters.bytes_sent += len as u64;
+            pair.counters.bytes_sent += filled as u64;
         });
-        Some(Transmit {
-            five_tuple,
-            ecn: None,
-            len,
-        })
+        Some(transmit)
+    }
+
+    /// Takes a peer's datagram out of a TURN server's, as if it had come to the relayed address itself; the payload is not
+    /// copied. Everything else is returned as it is. To be called first with whatever comes while
+    /// [`add_server`](Self::add_server) or [`add_stream`](Self::add_stream) has been told of TURN servers:
+    /// [`handle_datagram`](Self::handle_datagram) does the same, but takes STUN alone.
+    pub fn unwrap_relayed(&mut self, now: Instant, datagram: Datagram) -> Option<Datagram> {
+        let now = self.clock(now);
+        let Some(relays) = &mut self.relays else {
+            return Some(datagram);
+        };
+        let path = match datagram.five_tuple.transport {
+            Transport::Tcp => datagram.five_tuple,
+            Transport::Udp => match self.gatherer.socket(datagram.five_tuple.local) {
+                Some(local) => path_between(local, datagram.five_tuple.remote),
+                None => return Some(datagram),
+            },
+        };
+        if !relays.owns(&path) {
+            return Some(datagram);
+        }
+        let datagram = relays.handle_datagram(now, path, datagram);
+        if datagram.is_none() {
+            self.settle(now);
+        }
+        datagram
+    }
+
+    /// Sends on through a server what a relayed address has to send.
+    pub(super) fn forward(
+        &mut self,
+        now: Instant,
+        transmit: Transmit,
+        start: usize,
+        out: &mut Vec<u8>,
+    ) -> Option<Transmit> {
+        match &mut self.relays {
+            Some(relays) if self.gatherer.is_relayed(transmit.five_tuple.local) => {
+                relays.forward(now, &transmit.five_tuple, start, out)
+            }
+            _ => Some(transmit),
+        }
     }
 
     /// A datagram of `len` bytes that is not STUN has come on this path. True if it may be taken, for which see
@@ -92,6 +143,9 @@ impl Agent {
     /// The path in the one form that tables know, if it is one of ours.
     pub(super) fn canonical(&self, five_tuple: &FiveTuple) -> Option<FiveTuple> {
         let local = self.gatherer.socket(five_tuple.local)?;
+        if self.ctx.relay_only && !self.gatherer.is_relayed(local) {
+            return None;
+        }
         (five_tuple.transport == Transport::Udp).then(|| path_between(local, five_tuple.remote))
     }
 }

@@ -1,15 +1,17 @@
 //! Gathering (RFC 8445 §5.1.1): sockets and servers, and the candidates that come of them.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
 use peerline_stun::{Class, Message};
-use peerline_wire::{Datagram, Transmit, Transport};
+use peerline_wire::{Datagram, FiveTuple, Transmit, Transport};
 
 use super::Agent;
+use crate::candidate::plain;
+use crate::relays::Gain;
 use crate::servers::Answer;
 use crate::session::{Local, path_between};
-use crate::{Event, GatheringState, Server};
+use crate::{CandidateError, CandidateKind, Event, GatheringState, Server};
 
 impl Agent {
     /// A socket is bound at `addr`, which is never unspecified: from now on it is a host candidate. May come at any time;
@@ -30,9 +32,10 @@ impl Agent {
         self.settle_now();
     }
 
-    /// A server to ask for the addresses that our sockets have out there (RFC 8445 §5.1.1.2). May come at any time: once
-    /// gathering has begun, after `Complete` as well, it is asked from each socket of its family; what it answers is an
-    /// [`Event::LocalCandidate`], and if it does not an [`Event::CandidateError`]. A lite agent asks nobody.
+    /// A server to ask over UDP for the addresses that our sockets have out there, or for relayed ones (RFC 8445 §5.1.1.2).
+    /// May come at any time: once gathering has begun, after `Complete` as well, it is asked from each socket of its family;
+    /// what it answers is an [`Event::LocalCandidate`], and if it does not an [`Event::CandidateError`]. A lite agent asks
+    /// nobody.
     pub fn add_server(&mut self, now: Instant, server: Server) {
         self.clock(now);
         if self.closed || self.ctx.lite {
@@ -43,6 +46,49 @@ impl Agent {
             self.ask_servers();
         }
         self.settle_now();
+    }
+
+    /// A connection to a TURN server has been made, by TCP or by TLS over it, from `local`: an allocation is asked for. What
+    /// is to be sent there has this five-tuple with [`Transport::Tcp`], and is written as it is; what is read is cut into
+    /// messages by `peerline_turn::framing::split`, and each goes to [`unwrap_relayed`](Self::unwrap_relayed). Without
+    /// credentials, and for a lite agent, it is ignored.
+    pub fn add_stream(&mut self, now: Instant, local: SocketAddr, server: &Server) {
+        self.clock(now);
+        if let Some(credentials) = &server.credentials
+            && !self.closed
+            && !self.ctx.lite
+        {
+            if self.gatherer.state() == GatheringState::Complete {
+                self.enter(GatheringState::Gathering);
+            }
+            let path = stream(local, server.address);
+            let relays = self.relays.get_or_insert_default();
+            relays.add(&mut self.ctx, path, &server.url, credentials);
+        }
+        self.settle_now();
+    }
+
+    /// The connection to a TURN server that [`add_stream`](Self::add_stream) told of is gone.
+    pub fn stream_closed(&mut self, now: Instant, local: SocketAddr, server: SocketAddr) {
+        self.clock(now);
+        let path = stream(local, server);
+        let error = self.relays.as_mut().and_then(|relays| relays.disconnect(&path));
+        if let Some(error) = error {
+            self.ctx.push(Event::CandidateError(error));
+        }
+        self.settle_now();
+    }
+
+    /// A server could not be asked at all, because its name has no address or no connection to it could be made: reported
+    /// like one that does not answer.
+    pub fn server_failed(&mut self, now: Instant, url: &str, text: &str) {
+        self.clock(now);
+        self.ctx.push(Event::CandidateError(CandidateError {
+            address: None,
+            url: url.to_owned(),
+            code: CandidateError::UNREACHABLE,
+            text: text.to_owned(),
+        }));
     }
 
     /// Begins to gather: the state is `Gathering`, and the candidates known so far are announced. Nothing happens if it
@@ -74,13 +120,42 @@ impl Agent {
 
     /// Gathering is complete when nothing is expected, neither from above nor from servers.
     pub(super) fn settle_gathering(&mut self) {
-        let is_pending = self.servers.as_ref().is_some_and(|servers| servers.is_pending());
-        if self.gatherer.is_finished() && !is_pending {
+        self.take_gains();
+        let queries = self.servers.as_ref().is_some_and(|servers| servers.is_pending());
+        let allocations = self.relays.as_ref().is_some_and(|relays| relays.is_pending());
+        if self.gatherer.is_finished() && !queries && !allocations {
             self.enter(GatheringState::Complete);
         }
     }
 
+    /// What allocations have brought.
+    fn take_gains(&mut self) {
+        let Some(relays) = &mut self.relays else { return };
+        for gain in relays.poll_gains(&mut self.ctx) {
+            match gain {
+                Gain::Relayed { path, relayed, mapped } => {
+                    let mapped = if self.ctx.relay_only {
+                        undisclosed(relayed)
+                    } else {
+                        mapped
+                    };
+                    let local = self.gatherer.add_relayed(&path, relayed, mapped);
+                    local.into_iter().for_each(|local| self.announce(local));
+                }
+                Gain::Mapped { path, mapped } if path.transport == Transport::Udp => {
+                    let local = self.gatherer.add_reflexive(path.local, path.remote, plain(mapped));
+                    local.into_iter().for_each(|local| self.announce(local));
+                }
+                Gain::Mapped { .. } => {}
+                Gain::Error(error) => self.ctx.push(Event::CandidateError(error)),
+            }
+        }
+    }
+
     fn announce(&mut self, local: Local) {
+        if self.ctx.relay_only && local.candidate.kind != CandidateKind::Relayed {
+            return;
+        }
         self.ctx.push(Event::LocalCandidate(local.candidate.clone()));
         let (ctx, session) = self.current_mut();
         session.add_local(ctx, local);
@@ -93,8 +168,13 @@ impl Agent {
     }
 
     fn ask_servers(&mut self) {
-        if let Some(servers) = &mut self.servers {
-            servers.ask_from(self.gatherer.hosts().iter().map(|host| host.address));
+        let Some(servers) = &mut self.servers else { return };
+        let bases: Vec<SocketAddr> = self.gatherer.hosts().iter().map(|host| host.address).collect();
+        for (path, server) in servers.ask_from(&bases) {
+            if let Some(credentials) = &server.credentials {
+                let relays = self.relays.get_or_insert_default();
+                relays.add(&mut self.ctx, path, &server.url, credentials);
+            }
         }
     }
 
@@ -107,31 +187,44 @@ impl Agent {
 
     /// Sends what is for servers, in their turn: new requests share the pace of checks (RFC 8445 §14.2).
     pub(super) fn poll_servers(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        if self.servers.is_none() && self.relays.is_none() {
+            return None;
+        }
         let keep_alive = self.keeps_alive();
-        let servers = self.servers.as_mut()?;
-        let repeated = servers.poll_transmit(&mut self.ctx, now, keep_alive, out);
+        let Self {
+            ctx, servers, relays, ..
+        } = self;
+        let (mut servers, mut relays) = (servers.as_mut(), relays.as_mut());
+        let repeated = servers
+            .as_mut()
+            .and_then(|servers| servers.poll_transmit(ctx, now, keep_alive, out));
+        let repeated = repeated.or_else(|| relays.as_mut()?.poll_transmit(now, out));
         if repeated.is_some() || self.pacer.ordinary_from.is_some_and(|from| now < from) {
             return repeated;
         }
-        let transmit = servers.ask(&mut self.ctx, now, out)?;
+        let new = servers.and_then(|servers| servers.ask(ctx, now, out));
+        let transmit = new.or_else(|| relays?.ask(ctx, now, out))?;
         self.pacer.on_check_sent(now, self.ctx.timings.ta);
         Some(transmit)
     }
 
     pub(super) fn servers_deadline(&self) -> Option<Instant> {
-        let servers = self.servers.as_ref()?;
-        let new = servers.has_new().then_some(self.pacer.ordinary_from.or(self.latest));
-        servers
-            .poll_timeout(self.keeps_alive())
-            .into_iter()
-            .chain(new.flatten())
-            .min()
+        let (servers, relays) = (self.servers.as_ref(), self.relays.as_ref());
+        let has_new = servers.is_some_and(|it| it.has_new()) || relays.is_some_and(|it| it.has_new());
+        let new = has_new.then_some(self.pacer.ordinary_from.or(self.latest)).flatten();
+        let queries = servers.and_then(|servers| servers.poll_timeout(self.keeps_alive()));
+        let allocations = relays.and_then(|relays| relays.poll_timeout());
+        new.into_iter().chain(queries).chain(allocations).min()
     }
 
     pub(super) fn expire_servers(&mut self, now: Instant) {
-        let Some(servers) = &mut self.servers else { return };
-        while let Some(error) = servers.expire(&self.ctx.timings, now) {
-            self.ctx.push(Event::CandidateError(error));
+        if let Some(servers) = &mut self.servers {
+            while let Some(error) = servers.expire(&self.ctx.timings, now) {
+                self.ctx.push(Event::CandidateError(error));
+            }
+        }
+        if let Some(relays) = &mut self.relays {
+            relays.handle_timeout(now);
         }
     }
 
@@ -164,5 +257,24 @@ impl Agent {
             }
             Answer::Nothing => false,
         }
+    }
+}
+
+/// Who uses relays to hide tells nobody what they see: "0.0.0.0 [or] ::, and the port to 9" (RFC 8839 §5.1).
+fn undisclosed(like: SocketAddr) -> SocketAddr {
+    let ip = if like.is_ipv4() {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        Ipv6Addr::UNSPECIFIED.into()
+    };
+    SocketAddr::new(ip, 9)
+}
+
+/// The path to a server over a stream.
+fn stream(local: SocketAddr, remote: SocketAddr) -> FiveTuple {
+    FiveTuple {
+        local,
+        remote,
+        transport: Transport::Tcp,
     }
 }

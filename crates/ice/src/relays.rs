@@ -1,0 +1,300 @@
+//! [`Relays`]: allocations on TURN servers, and what goes through them (RFC 8445 §5.1.1.2, RFC 8656).
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use peerline_turn::client::{CloseReason, Config, Event as News, Families, Retry};
+use peerline_turn::{Client, Credentials};
+use peerline_wire::{Datagram, FiveTuple, Transmit};
+use rand::RngExt;
+
+use crate::CandidateError;
+use crate::context::Context;
+
+/// Every allocation, asked for or made.
+#[derive(Debug, Default)]
+pub(crate) struct Relays(Vec<Relay>);
+
+/// One allocation.
+#[derive(Debug)]
+struct Relay {
+    client: Client,
+    /// From the base to the server.
+    path: FiveTuple,
+    url: String,
+    credentials: Credentials,
+    /// How often a server has sent us to another.
+    redirections: u32,
+    progress: Progress,
+    /// Checks that wait for a permission.
+    held: VecDeque<(SocketAddr, Vec<u8>)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// To be asked when the pace allows it.
+    Waiting,
+    /// Given up then.
+    Asked {
+        until: Instant,
+    },
+    Allocated,
+    /// It was refused, or is over.
+    Over,
+}
+
+/// What an allocation brings.
+#[derive(Debug)]
+pub(crate) enum Gain {
+    /// A relayed address, and which server gave it.
+    Relayed {
+        path: FiveTuple,
+        relayed: SocketAddr,
+        mapped: SocketAddr,
+    },
+    /// The address at which the server sees the base.
+    Mapped { path: FiveTuple, mapped: SocketAddr },
+    /// None was given.
+    Error(CandidateError),
+}
+
+/// A server may send us to another, and that one to a third: no further.
+const MAX_REDIRECTIONS: u32 = 2;
+
+/// How many checks wait for permissions at a time.
+const MAX_HELD: usize = 32;
+
+impl Relays {
+    /// Asks for an allocation over this path, unless that has been done.
+    pub(crate) fn add(&mut self, ctx: &mut Context, path: FiveTuple, url: &str, credentials: &Credentials) {
+        if self.owns(&path) {
+            return;
+        }
+        self.0.push(Relay {
+            client: Relay::client(ctx, path, credentials),
+            path,
+            url: url.to_owned(),
+            credentials: credentials.clone(),
+            redirections: 0,
+            progress: Progress::Waiting,
+            held: VecDeque::new(),
+        });
+    }
+
+    /// Whether a datagram on this path is a server's.
+    pub(crate) fn owns(&self, path: &FiveTuple) -> bool {
+        self.0.iter().any(|relay| relay.path == *path)
+    }
+
+    /// True while an answer may bring a candidate.
+    pub(crate) fn is_pending(&self) -> bool {
+        let pending = |relay: &Relay| matches!(relay.progress, Progress::Waiting | Progress::Asked { .. });
+        self.0.iter().any(pending)
+    }
+
+    /// True while a server is to be asked that has not been.
+    pub(crate) fn has_new(&self) -> bool {
+        self.0.iter().any(|relay| relay.progress == Progress::Waiting)
+    }
+
+    /// Asks the next server that has not been.
+    pub(crate) fn ask(&mut self, ctx: &Context, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        let mut waiting = self.0.iter_mut().filter(|relay| relay.progress == Progress::Waiting);
+        let relay = waiting.next()?;
+        relay.progress = Progress::Asked {
+            until: now + ctx.timings.server_patience,
+        };
+        relay.client.poll_transmit(now, out)
+    }
+
+    /// A server's datagram: returns the peer's that was in it, as if it had come to the relayed address.
+    pub(crate) fn handle_datagram(&mut self, now: Instant, path: FiveTuple, datagram: Datagram) -> Option<Datagram> {
+        let relay = self.0.iter_mut().find(|relay| relay.path == path)?;
+        let five_tuple = path;
+        relay.client.handle_datagram(now, Datagram { five_tuple, ..datagram })
+    }
+
+    /// What servers are to be told, and checks that were held.
+    pub(crate) fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        let mut begun = self.0.iter_mut().filter(|relay| relay.progress != Progress::Waiting);
+        begun.find_map(|relay| relay.client.poll_transmit(now, out).or_else(|| relay.release(out)))
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let due = |relay: &Relay| {
+            let patience = match relay.progress {
+                Progress::Waiting => return None,
+                Progress::Asked { until } => Some(until),
+                Progress::Allocated | Progress::Over => None,
+            };
+            relay.client.poll_timeout().into_iter().chain(patience).min()
+        };
+        self.0.iter().filter_map(due).min()
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        for relay in &mut self.0 {
+            relay.client.handle_timeout(now);
+            if matches!(relay.progress, Progress::Asked { until } if until <= now) {
+                relay.client.close(now);
+            }
+        }
+    }
+
+    /// Sends on through a relay what was written for its relayed address: `out` from `start` on, for `path.remote`. Held, and
+    /// `out` truncated, until the server permits it.
+    pub(crate) fn forward(
+        &mut self,
+        now: Instant,
+        path: &FiveTuple,
+        start: usize,
+        out: &mut Vec<u8>,
+    ) -> Option<Transmit> {
+        let message = out.split_off(start);
+        let relay = self.relay_at(path.local)?;
+        if relay.client.is_permitted(path.remote.ip()) {
+            return relay.send(path.remote, &message, out);
+        }
+        // "[...] the client needs to install a permission" (RFC 8656 §9) first. One too many, and checks fail in their time.
+        if relay.client.create_permission(now, path.remote.ip()).is_ok() {
+            if relay.held.len() >= MAX_HELD {
+                relay.held.pop_front();
+            }
+            relay.held.push_back((path.remote, message));
+        }
+        None
+    }
+
+    /// One datagram for a peer around what `fill` appends, if the local end of the path is relayed.
+    pub(crate) fn enclose(
+        &mut self,
+        path: &FiveTuple,
+        out: &mut Vec<u8>,
+        fill: impl FnOnce(&mut Vec<u8>) -> Option<usize>,
+    ) -> Option<Transmit> {
+        self.relay_at(path.local)?.client.enclose(out, path.remote, fill)
+    }
+
+    fn relay_at(&mut self, relayed: SocketAddr) -> Option<&mut Relay> {
+        let mut relays = self.0.iter_mut();
+        relays.find(|relay| relay.client.relayed().any(|address| address == relayed))
+    }
+
+    /// What allocations have brought since the last call.
+    pub(crate) fn poll_gains(&mut self, ctx: &mut Context) -> Vec<Gain> {
+        let mut gains = Vec::new();
+        for relay in &mut self.0 {
+            while let Some(news) = relay.client.poll_event() {
+                relay.take_news(ctx, news, &mut gains);
+            }
+        }
+        gains
+    }
+
+    /// The connection to a server is gone.
+    pub(crate) fn disconnect(&mut self, path: &FiveTuple) -> Option<CandidateError> {
+        let relay = self.0.iter_mut().find(|relay| relay.path == *path)?;
+        let was_pending = matches!(relay.progress, Progress::Waiting | Progress::Asked { .. });
+        relay.progress = Progress::Over;
+        relay.held.clear();
+        was_pending.then(|| relay.error(CandidateError::UNREACHABLE, "the connection to the server was lost"))
+    }
+
+    /// Gives everything back.
+    pub(crate) fn close(&mut self, now: Instant) {
+        for relay in &mut self.0 {
+            relay.client.close(now);
+            relay.held.clear();
+        }
+    }
+}
+
+impl Relay {
+    fn client(ctx: &mut Context, path: FiveTuple, credentials: &Credentials) -> Client {
+        Client::new(Config {
+            // A peer of either family is reached, if the server can.
+            families: Families::Both,
+            rng_seed: ctx.rng.random(),
+            ..Config::new(path, credentials.clone())
+        })
+    }
+
+    /// A check that was held, once it is permitted.
+    fn release(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
+        let client = &self.client;
+        let index = self.held.iter().position(|(peer, _)| client.is_permitted(peer.ip()))?;
+        let (peer, message) = self.held.remove(index)?;
+        self.send(peer, &message, out)
+    }
+
+    fn send(&mut self, peer: SocketAddr, message: &[u8], out: &mut Vec<u8>) -> Option<Transmit> {
+        self.client.enclose(out, peer, |out| {
+            out.extend_from_slice(message);
+            Some(message.len())
+        })
+    }
+
+    fn take_news(&mut self, ctx: &mut Context, news: News, gains: &mut Vec<Gain>) {
+        let path = self.path;
+        match news {
+            News::Allocated(allocated) => {
+                self.progress = Progress::Allocated;
+                let mapped = allocated.mapped;
+                // "If a client [...] gathers relayed candidates from [a] TURN server [over UDP], it will also learn a
+                // server-reflexive candidate" (RFC 8445 §5.1.1.2).
+                gains.push(Gain::Mapped { path, mapped });
+                let relayed = allocated.relayed.into_iter();
+                gains.extend(relayed.map(|relayed| Gain::Relayed { path, relayed, mapped }));
+            }
+            News::Closed(reason) => {
+                let was_pending = self.progress != Progress::Allocated;
+                self.progress = Progress::Over;
+                self.held.clear();
+                if was_pending && !self.follow(ctx, &reason) {
+                    gains.push(Gain::Error(self.explain(&reason)));
+                }
+            }
+            News::PermissionRefused { peer, .. } => self.held.retain(|(held, _)| held.ip() != peer),
+            // What is permitted is sent, at whatever cost; what is not arrives nowhere, as checks and consent will notice.
+            _ => {}
+        }
+    }
+
+    /// Turns to the server that this one has named (RFC 8489 §10).
+    fn follow(&mut self, ctx: &mut Context, reason: &CloseReason) -> bool {
+        let Retry::At(server) = reason.retry() else {
+            return false;
+        };
+        let alike = server.is_ipv4() == self.path.remote.is_ipv4() && server != self.path.remote;
+        let is_stream = self.path.transport == peerline_wire::Transport::Tcp;
+        if !alike || is_stream || self.redirections >= MAX_REDIRECTIONS || !crate::candidate::is_sendable(server) {
+            return false;
+        }
+        self.redirections += 1;
+        self.path.remote = server;
+        self.client = Self::client(ctx, self.path, &self.credentials);
+        self.progress = Progress::Waiting;
+        true
+    }
+
+    fn explain(&self, reason: &CloseReason) -> CandidateError {
+        match reason {
+            CloseReason::Refused { code, reason } => self.error(code.number(), reason),
+            CloseReason::TryAlternate { .. } => self.error(300, "the server names another one that cannot be used"),
+            CloseReason::BadResponse => self.error(CandidateError::UNREACHABLE, "the server's answer made no sense"),
+            CloseReason::Closed | CloseReason::TimedOut | CloseReason::Lost => {
+                self.error(CandidateError::UNREACHABLE, "the server did not answer")
+            }
+        }
+    }
+
+    fn error(&self, code: u16, text: &str) -> CandidateError {
+        CandidateError {
+            address: Some(self.path.local),
+            url: self.url.clone(),
+            code,
+            text: text.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! ICE servers: their names are looked up, and TURN servers connected to by TCP and TLS. What is said to them is ICE's.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use peerline_connection::{IceServer, IceServerError, IceServerUrl, ResolvedServer, ServerTransport, TurnCredentials};
+use peerline_turn::framing;
+use peerline_wire::{Datagram, FiveTuple, Transport};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::shared::Shared;
+
+/// How long a name, a connection and a TLS handshake may take, each.
+const PATIENCE: Duration = Duration::from_millis(9500);
+
+/// How long after an address the next one is tried beside it: the Connection Attempt Delay (RFC 8305 §5).
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// How many addresses of a name are tried.
+const MAX_ADDRESSES: usize = 6;
+
+/// How many bytes wait for a stream at most. More are lost, as they would be on a path of datagrams.
+const MAX_WAITING: usize = 1 << 20;
+
+/// A server as the configuration names it.
+#[derive(Clone, Debug)]
+pub(crate) struct Named {
+    /// As the user wrote it.
+    text: String,
+    url: IceServerUrl,
+    credentials: Option<TurnCredentials>,
+}
+
+impl Named {
+    /// All servers of a configuration.
+    pub(crate) fn all(servers: &[IceServer]) -> Result<Vec<Self>, IceServerError> {
+        let mut all = Vec::new();
+        for server in servers {
+            for (text, url) in server.urls.iter().zip(server.parse()?) {
+                let credentials = (server.username.as_ref()).zip(server.credential.as_ref());
+                let credentials = credentials.filter(|_| url.is_turn);
+                all.push(Self {
+                    text: text.clone(),
+                    url,
+                    credentials: credentials.map(|(name, password)| TurnCredentials::new(name, password)),
+                });
+            }
+        }
+        Ok(all)
+    }
+
+    fn at(&self, address: SocketAddr) -> ResolvedServer {
+        ResolvedServer {
+            url: self.text.clone(),
+            address,
+            credentials: self.credentials.clone(),
+        }
+    }
+
+    /// Its addresses, the families taking turns, IPv6 first (RFC 8305 §4).
+    async fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
+        if let Ok(ip) = self.url.host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(ip, self.url.port)]);
+        }
+        let lookup = tokio::net::lookup_host((self.url.host.as_str(), self.url.port));
+        let found = timeout(PATIENCE, lookup).await;
+        let found = found.map_err(|_| "its name was not found in time".to_owned())?;
+        let found: Vec<SocketAddr> = found
+            .map_err(|error| format!("its name was not found: {error}"))?
+            .collect();
+        Ok(interleave(&found))
+    }
+
+    /// Connects to the first address that answers (RFC 8305 §5).
+    async fn connect(&self) -> Result<TcpStream, String> {
+        let mut attempts = JoinSet::new();
+        let mut last = "its name has no address".to_owned();
+        for address in self.addresses().await? {
+            attempts.spawn(timeout(PATIENCE, TcpStream::connect(address)));
+            while let Ok(Some(result)) = timeout(ATTEMPT_DELAY, attempts.join_next()).await {
+                match connected(result) {
+                    Ok(stream) => return Ok(stream),
+                    Err(error) => last = error,
+                }
+            }
+        }
+        while let Some(result) = attempts.join_next().await {
+            match connected(result) {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}
+
+type Attempt = Result<Result<io::Result<TcpStream>, tokio::time::error::Elapsed>, tokio::task::JoinError>;
+
+fn connected(attempt: Attempt) -> Result<TcpStream, String> {
+    match attempt {
+        Ok(Ok(Ok(stream))) => Ok(stream),
+        Ok(Ok(Err(error))) => Err(format!("no connection to it: {error}")),
+        Ok(Err(_)) | Err(_) => Err("no connection to it in time".to_owned()),
+    }
+}
+
+fn interleave(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let family = |is_ipv6: bool| {
+        addresses
+            .iter()
+            .copied()
+            .filter(move |address| address.is_ipv6() == is_ipv6)
+    };
+    let (mut v6, mut v4) = (family(true), family(false));
+    let mut all = Vec::new();
+    loop {
+        let (one, other) = (v6.next(), v4.next());
+        if one.is_none() && other.is_none() {
+            all.truncate(MAX_ADDRESSES);
+            return all;
+        }
+        all.extend(one.into_iter().chain(other));
+    }
+}
+
+/// The tasks that look for servers and speak with them: dropped with the driver.
+pub(crate) type Tasks = JoinSet<()>;
+
+/// Says that gathering may end, once everybody who has this has dropped it.
+struct Search(Arc<Shared>);
+
+impl Drop for Search {
+    fn drop(&mut self) {
+        self.0.update(|state, now| state.connection.finish_gathering(now));
+    }
+}
+
+/// Looks for all servers; gathering is finished when each is found or given up. `udp` tells whether the connection's sockets may
+/// speak with servers.
+pub(crate) fn seek(shared: &Arc<Shared>, servers: Vec<Named>, tls: Option<&Arc<ClientConfig>>, udp: bool) -> Tasks {
+    let search = Arc::new(Search(Arc::clone(shared)));
+    let mut tasks = JoinSet::new();
+    for server in servers {
+        let (search, tls) = (Arc::clone(&search), tls.cloned());
+        tasks.spawn(async move {
+            let shared = Arc::clone(&search.0);
+            let result = match server.url.transport {
+                ServerTransport::Udp if udp => introduce(&shared, &server).await,
+                ServerTransport::Udp => Err(
+                    "the sockets of an endpoint serve many connections: name a TURN server with ?transport=tcp"
+                        .to_owned(),
+                ),
+                ServerTransport::Dtls => Err("DTLS to servers is not spoken: use ?transport=tcp".to_owned()),
+                ServerTransport::Tcp | ServerTransport::Tls if !server.url.is_turn => {
+                    Err("over a stream, a STUN server tells nothing of use: use stun:".to_owned())
+                }
+                ServerTransport::Tcp => converse_by_tcp(&server, search).await,
+                ServerTransport::Tls => converse_by_tls(&server, tls, search).await,
+            };
+            if let Err(text) = result {
+                shared.update(|state, now| state.connection.ice_server_failed(now, &server.text, &text));
+            }
+        });
+    }
+    tasks
+}
+
+/// Has ICE ask a server from each socket.
+async fn introduce(shared: &Shared, server: &Named) -> Result<(), String> {
+    let addresses = server.addresses().await?;
+    // Of each family the first: others lead to the same server.
+    let mut families = Vec::new();
+    for address in addresses {
+        if !families.contains(&address.is_ipv4()) {
+            families.push(address.is_ipv4());
+            shared.update(|state, now| state.connection.add_ice_server(now, server.at(address)));
+        }
+    }
+    (!families.is_empty())
+        .then_some(())
+        .ok_or_else(|| "its name has no address".to_owned())
+}
+
+async fn converse_by_tcp(server: &Named, search: Arc<Search>) -> Result<(), String> {
+    let stream = server.connect().await?;
+    let (local, remote) = ends(&stream)?;
+    converse(stream, local, server.at(remote), search).await;
+    Ok(())
+}
+
+async fn converse_by_tls(server: &Named, tls: Option<Arc<ClientConfig>>, search: Arc<Search>) -> Result<(), String> {
+    let stream = server.connect().await?;
+    let (local, remote) = ends(&stream)?;
+    let name = ServerName::try_from(server.url.host.clone()).map_err(|_| "its name fits no certificate".to_owned())?;
+    let connector = TlsConnector::from(tls.unwrap_or_else(public_roots));
+    let handshake = timeout(PATIENCE, connector.connect(name, stream)).await;
+    let handshake = handshake.map_err(|_| "no TLS handshake with it in time".to_owned())?;
+    let stream = handshake.map_err(|error| format!("no TLS handshake with it: {error}"))?;
+    converse(stream, local, server.at(remote), search).await;
+    Ok(())
+}
+
+fn ends(stream: &TcpStream) -> Result<(SocketAddr, SocketAddr), String> {
+    let ends = stream.local_addr().and_then(|local| Ok((local, stream.peer_addr()?)));
+    // Checks are small, and nothing is to wait for more.
+    let ends = ends.and_then(|ends| stream.set_nodelay(true).map(|()| ends));
+    ends.map_err(|error| format!("no connection to it: {error}"))
+}
+
+/// Trusts whom browsers trust.
+fn public_roots() -> Arc<ClientConfig> {
+    static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    let config = CONFIG.get_or_init(|| {
+        let roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        let provider = peerline_dtls::default_provider();
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("the provider speaks TLS");
+        Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+    });
+    Arc::clone(config)
+}
+
+/// Carries messages between ICE and a server until one of them ends it.
+async fn converse(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    local: SocketAddr,
+    server: ResolvedServer,
+    search: Arc<Search>,
+) {
+    let shared = Arc::clone(&search.0);
+    let five_tuple = FiveTuple {
+        local,
+        remote: server.address,
+        transport: Transport::Tcp,
+    };
+    let outlet = Arc::new(Outlet::default());
+    shared.update(|state, now| {
+        state
+            .streams
+            .get_or_insert_default()
+            .0
+            .insert(five_tuple, Arc::clone(&outlet));
+        state.connection.add_ice_stream(now, local, &server);
+    });
+    // From here on ICE knows that a candidate may come of it.
+    drop(search);
+    let mut buffer = BytesMut::new();
+    loop {
+        let waiting = outlet.take();
+        if !waiting.is_empty() {
+            if stream.write_all(&waiting).await.is_err() || stream.flush().await.is_err() {
+                break;
+            }
+            continue;
+        }
+        buffer.reserve(16 * 1024);
+        tokio::select! {
+            read = stream.read_buf(&mut buffer) => {
+                if !matches!(read, Ok(1..)) || !deliver(&shared, five_tuple, &mut buffer) {
+                    break;
+                }
+            }
+            () = outlet.filled.notified() => {}
+        }
+    }
+    shared.update(|state, now| {
+        if let Some(streams) = &mut state.streams {
+            streams.0.remove(&five_tuple);
+        }
+        state.connection.ice_stream_closed(now, local, server.address);
+    });
+}
+
+/// Hands over the messages that are whole; false if what comes is none.
+fn deliver(shared: &Shared, five_tuple: FiveTuple, buffer: &mut BytesMut) -> bool {
+    shared.update(|state, now| {
+        loop {
+            match framing::split(buffer) {
+                Ok(Some(payload)) => state.connection.handle_datagram(
+                    now,
+                    Datagram {
+                        five_tuple,
+                        ecn: None,
+                        payload,
+                    },
+                ),
+                Ok(None) => return true,
+                Err(_) => return false,
+            }
+        }
+    })
+}
+
+/// What is to be written to servers.
+#[derive(Debug, Default)]
+pub(crate) struct Streams(HashMap<FiveTuple, Arc<Outlet>>);
+
+impl Streams {
+    /// Takes one message for a server. Lost, if too much waits there.
+    pub(crate) fn write(&self, five_tuple: &FiveTuple, message: &[u8]) {
+        if let Some(outlet) = self.0.get(five_tuple) {
+            outlet.put(message);
+        }
+    }
+}
+
+/// What is to be written to one server.
+#[derive(Debug, Default)]
+struct Outlet {
+    waiting: Mutex<Vec<u8>>,
+    filled: Notify,
+}
+
+impl Outlet {
+    fn put(&self, message: &[u8]) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() + message.len() <= MAX_WAITING {
+            waiting.extend_from_slice(message);
+            self.filled.notify_one();
+        }
+    }
+
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_take_turns() {
+        let addresses =
+            ["192.0.2.1:1", "192.0.2.2:1", "[2001:db8::1]:1", "192.0.2.3:1"].map(|text| text.parse().unwrap());
+        let texts: Vec<String> = interleave(&addresses).iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["[2001:db8::1]:1", "192.0.2.1:1", "192.0.2.2:1", "192.0.2.3:1"]);
+    }
+
+    #[test]
+    fn a_stream_that_takes_nothing_holds_little() {
+        let outlet = Outlet::default();
+        for _ in 0..3000 {
+            outlet.put(&[0; 1000]);
+        }
+        assert!(outlet.take().len() <= MAX_WAITING);
+        outlet.put(b"more");
+        assert_eq!(outlet.take(), b"more");
+    }
+}
