@@ -66,6 +66,7 @@ pub use media::parameters::{
     MediaKind, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodec, RtpCodecParameters, RtpEncodingParameters,
     RtpHeaderExtensionParameters, RtpReceiveParameters, RtpSendParameters,
 };
+pub use media::sources::RtpSource;
 pub use router::{RouteId, Router, RouterDrops, may_teach};
 pub use state::{
     ConnectionState, DataChannelState, DtlsTransportState, IceConnectionState, IceGatheringState, IceRole,

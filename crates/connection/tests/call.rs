@@ -396,3 +396,118 @@ fn nothing_follows_the_end() {
             .expect_err("it is closed");
     }
 }
+
+/// Bob offers again, with `lines` in the section of this kind, and Alice answers: what she says.
+fn reoffer(lab: &mut Lab, kind: &str, lines: &str) -> String {
+    let mut offer = lab.with_peer(1, |peer, now| {
+        peer.set_local_description(now, None).expect("an offer");
+        peer.local_description().expect("it was set")
+    });
+    let section = offer.sdp.find(&format!("m={kind}")).expect("it is there");
+    let end = section + offer.sdp[section..].find("a=mid").expect("it has one");
+    offer.sdp.insert_str(end, lines);
+    let answer = lab.with_peer(0, |peer, now| {
+        peer.set_remote_description(now, offer).expect("the offer fits");
+        peer.set_local_description(now, None).expect("an answer");
+        peer.local_description().expect("it was set")
+    });
+    let sdp = answer.sdp.clone();
+    lab.with_peer(1, |peer, now| {
+        peer.set_remote_description(now, answer).expect("the answer fits");
+    });
+    sdp
+}
+
+/// "It MUST send an RTCP BYE packet for the old identifier and choose another random one" (RFC 3550 §8.2).
+#[test]
+fn an_ssrc_that_the_peer_has_too_is_changed() {
+    let (mut lab, [camera, _], [picture_in, _]) = call(5, 0.0);
+    let before = play(&mut lab, camera, picture_in, 10);
+    assert_eq!(before.len(), 10);
+    let old = before[0].ssrc;
+    let answer = reoffer(&mut lab, "video", &format!("a=ssrc:{old} cname:bob\r\n"));
+    assert!(
+        answer.contains("a=ssrc:") && !answer.contains(&format!("a=ssrc:{old} ")),
+        "{answer}"
+    );
+    let after = play(&mut lab, camera, picture_in, 10);
+    assert_eq!(after.len(), 10);
+    let new = after[0].ssrc;
+    assert!(new != old && answer.contains(&format!("a=ssrc:{new} ")));
+    let received = lab.peer(1).stats(lab.now());
+    let streams = received.stats.iter().filter_map(|stats| match &stats.kind {
+        StatsKind::InboundRtp(stats) if stats.kind == MediaKind::Video => Some(stats.ssrc),
+        _ => None,
+    });
+    assert_eq!(streams.collect::<Vec<_>>(), [new], "the old one has said goodbye");
+    // Not for ever.
+    let mut changes = 0;
+    let mut last = new;
+    for _ in 0..100 {
+        let answer = reoffer(&mut lab, "video", &format!("a=ssrc:{last} cname:bob\r\n"));
+        let section = &answer[answer.find("m=video").expect("it is there")..];
+        let named = section
+            .lines()
+            .find_map(|line| line.strip_prefix("a=ssrc:")?.split(' ').next());
+        let named = named.and_then(|named| named.parse().ok()).expect("it is named");
+        changes += u32::from(named != last);
+        last = named;
+    }
+    assert_eq!(changes, 63);
+}
+
+#[test]
+fn what_the_peer_takes_at_most_limits_the_encodings() {
+    let (mut lab, [camera, voice], _) = call(6, 0.0);
+    let limits = |lab: &mut Lab| [camera, voice].map(|id| lab.peer(0).send_encodings(id)[0].max_bitrate);
+    assert_eq!(limits(&mut lab), [None, None]);
+    reoffer(&mut lab, "video", "b=AS:300\r\n");
+    assert_eq!(limits(&mut lab), [Some(300_000), None]);
+    reoffer(&mut lab, "audio", "b=AS:300\r\nb=TIAS:24000\r\n");
+    assert_eq!(limits(&mut lab), [None, Some(24_000)]);
+    lab.with_peer(0, |peer, now| {
+        let mut parameters = peer.send_parameters(camera).expect("it lives");
+        parameters.encodings[0].max_bitrate = Some(500_000);
+        peer.set_send_parameters(now, camera, parameters).expect("they fit");
+    });
+    assert_eq!(limits(&mut lab), [Some(500_000), Some(24_000)]);
+    reoffer(&mut lab, "video", "b=TIAS:400000\r\n");
+    assert_eq!(limits(&mut lab), [Some(400_000), None]);
+    let parameters = lab.with_peer(0, |peer, _| peer.send_parameters(camera).expect("it lives"));
+    assert_eq!(
+        parameters.encodings[0].max_bitrate,
+        Some(500_000),
+        "what was set is told"
+    );
+}
+
+/// Packet times (RFC 8866 §6.4), an `a=rid` without `a=simulcast` (RFC 8851 §6.2).
+#[test]
+fn what_is_not_used_does_no_harm() {
+    let (mut lab, [camera, _], [picture_in, _]) = call(7, 0.0);
+    let answer = reoffer(&mut lab, "audio", "a=ptime:20\r\na=maxptime:60\r\nb=RS:0\r\n");
+    assert!(!answer.contains("a=ptime") && !answer.contains("b=RS"));
+    let answer = reoffer(
+        &mut lab,
+        "video",
+        "a=rid:hi send pt=96;max-width=1280;max-br=1000000\r\n",
+    );
+    assert!(!answer.contains("a=rid") && !answer.contains("a=simulcast"), "{answer}");
+    assert_eq!(play(&mut lab, camera, picture_in, 5).len(), 5);
+}
+
+#[test]
+fn who_is_heard_is_told_for_ten_seconds() {
+    let (mut lab, [camera, _], [picture_in, sound_in]) = call(8, 0.0);
+    let frames = play(&mut lab, camera, picture_in, 5);
+    let sources = |lab: &Lab, id| lab.peer(1).synchronization_sources(lab.now(), id);
+    let heard = sources(&lab, picture_in);
+    assert_eq!(heard.len(), 1);
+    assert_eq!(heard[0].source, frames[0].ssrc);
+    assert_eq!(heard[0].rtp_timestamp, frames[4].timestamp);
+    assert_eq!(heard[0].audio_level, None);
+    assert!(sources(&lab, sound_in).is_empty());
+    assert!(lab.peer(1).contributing_sources(lab.now(), picture_in).is_empty());
+    lab.run_for(Duration::from_secs(11));
+    assert!(sources(&lab, picture_in).is_empty());
+}

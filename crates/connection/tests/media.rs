@@ -874,3 +874,31 @@ fn what_was_sent_stays_named_while_it_is_not_sent() {
     let (offer, _) = exchange(now, &mut alice, &mut bob);
     assert_eq!(names(&offer), [""; 0]);
 }
+
+/// Lip synchronization (RFC 5888 §7): what belongs together is told by `a=msid`.
+#[test]
+fn groups_that_are_not_known_are_let_pass() {
+    let (mut alice, mut bob, now) = pair();
+    for kind in [MediaKind::Audio, MediaKind::Video] {
+        alice
+            .add_transceiver(now, kind, TransceiverInit::default())
+            .expect("it is added");
+    }
+    alice.set_local_description(now, None).expect("an offer");
+    let mut offer = alice.local_description().expect("it was set");
+    offer.sdp = offer.sdp.replace("a=group:BUNDLE", "a=group:LS 0 1\r\na=group:BUNDLE");
+    bob.set_remote_description(now, offer).expect("the offer fits");
+    bob.set_local_description(now, None).expect("an answer");
+    let answer = bob.local_description().expect("it was set");
+    assert!(
+        answer.sdp.contains("a=group:BUNDLE 0 1") && !answer.sdp.contains("a=group:LS"),
+        "{}",
+        answer.sdp
+    );
+    alice.set_remote_description(now, answer).expect("the answer fits");
+    assert!(
+        alice
+            .transceivers()
+            .all(|transceiver| transceiver.current_direction().is_some())
+    );
+}

@@ -86,9 +86,9 @@ pub use peerline_connection::{
     InboundRtpStats, IncomingFrame, IncomingPacket, MediaFault, MediaKind, MediaSourceStats, Message, OfferOptions,
     OutboundRtpStats, OutgoingFrame, OutgoingPacket, PeerConnectionStats, ReceiveMode, RemoteInboundRtpStats,
     RemoteOutboundRtpStats, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodec, RtpCodecParameters,
-    RtpEncodingParameters, RtpHeaderExtensionParameters, RtpReceiveParameters, RtpSendParameters, SctpTransportState,
-    SdpFault, SdpType, SendMediaError, SessionDescription, SignalingState, SrtpProfile, Stats, StatsKind, StatsReport,
-    TransceiverDirection, TransceiverId, TransceiverInit, TransportStats,
+    RtpEncodingParameters, RtpHeaderExtensionParameters, RtpReceiveParameters, RtpSendParameters, RtpSource,
+    SctpTransportState, SdpFault, SdpType, SendMediaError, SessionDescription, SignalingState, SrtpProfile, Stats,
+    StatsKind, StatsReport, TransceiverDirection, TransceiverId, TransceiverInit, TransportStats,
 };
 pub use peerline_dtls::{Certificate, CertificateError, CryptoProvider};
 pub use rustls::ClientConfig as TlsConfig;

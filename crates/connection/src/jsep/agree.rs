@@ -9,7 +9,7 @@ use peerline_sdp::{MediaDescription, Section as _};
 use super::applied::Applied;
 use super::codecs::{self, apt, is_same};
 use super::extmap;
-use super::media_section::sources;
+use super::media_section::{max_bitrate, sources};
 use super::simulcast;
 use super::{Negotiation, choose};
 use crate::Connection;
@@ -85,6 +85,7 @@ impl Connection {
             their_extensions: remote.map(|remote| extmap::read(remote.description, remote.media)),
             our_layers: simulcast::read(local.media, usize::MAX),
             their_layers: remote.map(|remote| simulcast::read(remote.media, usize::MAX)),
+            max_bitrate: remote.and_then(|remote| max_bitrate(remote.media)),
         };
         let sends = remote.is_some() && transceiver.current_direction.is_some_and(|direction| direction.sends());
         Agreed {
@@ -142,6 +143,7 @@ impl Connection {
             codecs,
             extensions,
             cname: self.transceivers.cname().to_owned(),
+            max_bitrate: sides.max_bitrate,
         }
     }
 
@@ -187,6 +189,7 @@ struct Sides {
     their_extensions: Option<Vec<extmap::Extension>>,
     our_layers: simulcast::Layers,
     their_layers: Option<simulcast::Layers>,
+    max_bitrate: Option<u64>,
 }
 
 impl Sides {

@@ -8,7 +8,7 @@ use peerline_sdp::attribute::Direction;
 use super::applied::Created;
 use super::codecs;
 use super::extmap;
-use super::media_section::{media_kind, streams, track_id};
+use super::media_section::{media_kind, sources, streams, track_id};
 use super::signaling_state::Side;
 use super::simulcast;
 use crate::Connection;
@@ -68,6 +68,7 @@ impl Connection {
 
     /// What the peer's description makes of the transceivers.
     pub(super) fn apply_remote_media(&mut self, kind: SdpType, parsed: &sdp::SessionDescription) {
+        self.avoid_collisions(parsed);
         for (index, media) in parsed.media.iter().enumerate() {
             if kind == SdpType::Offer {
                 self.associate_remote(parsed, index, media);
@@ -107,6 +108,19 @@ impl Connection {
                 self.stop_for_both(id);
             }
         }
+    }
+
+    /// Streams of ours get other SSRCs if the peer has theirs.
+    fn avoid_collisions(&mut self, parsed: &sdp::SessionDescription) {
+        if self.transceivers.all.is_empty() {
+            return;
+        }
+        let sections = parsed.media.iter().filter(|media| media_kind(media).is_some());
+        let theirs = sections.flat_map(sources);
+        let theirs = theirs
+            .flat_map(|(ssrc, repeat)| std::iter::once(ssrc).chain(repeat))
+            .collect();
+        self.transceivers.avoid_ssrcs(&theirs);
     }
 
     /// Finds or makes the transceiver of an offered section (RFC 8829 §5.10).

@@ -169,7 +169,7 @@ pub(super) fn apt(codec: &RtpCodec) -> Option<u8> {
 }
 
 /// The payload types that RED carries: `a=fmtp:63 111/111` (RFC 2198 §5).
-pub(super) fn redundant(codec: &RtpCodec) -> Option<u8> {
+pub(crate) fn redundant(codec: &RtpCodec) -> Option<u8> {
     codec
         .is("red")
         .then(|| codec.sdp_fmtp_line.split('/').next()?.trim_ascii().parse().ok())

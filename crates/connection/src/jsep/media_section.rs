@@ -2,7 +2,7 @@
 
 use peerline_sdp as sdp;
 use peerline_sdp::attribute::{Direction, Msid, Rtcp, RtcpMux, RtcpMuxOnly, RtcpRsize, Setup, Ssrc, SsrcGroup};
-use peerline_sdp::{MediaDescription, MediaLine, Section as _, protocol};
+use peerline_sdp::{Bandwidth, MediaDescription, MediaLine, Section as _, protocol};
 
 use super::Negotiation;
 use super::codecs;
@@ -178,6 +178,14 @@ pub(super) fn sources(media: &MediaDescription) -> Vec<(u32, Option<u32>)> {
             (*ssrc, repeat.map(|(_, repeat)| *repeat))
         })
         .collect()
+}
+
+/// What a section takes at most, in bits a second: `TIAS` (RFC 3890 §6.2), or else `AS`, which is in kilobits and counts headers
+/// (RFC 8866 §5.8); they are few beside what video needs.
+pub(super) fn max_bitrate(media: &MediaDescription) -> Option<u64> {
+    let of_kind = |kind: &str| media.bandwidths().find(|bandwidth| bandwidth.kind == kind);
+    let exact = of_kind(Bandwidth::TIAS).map(|bandwidth| bandwidth.value);
+    exact.or_else(|| Some(of_kind(Bandwidth::AS)?.value.saturating_mul(1000)))
 }
 
 /// Whether a section, or the one that speaks for its BUNDLE group, has an attribute of the transport (RFC 9143 §7.1.3).

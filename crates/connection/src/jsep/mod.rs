@@ -42,7 +42,7 @@ mod signaling_state;
 mod simulcast;
 
 use applied::{Applied, Created, Exchange, data_section};
-pub(crate) use codecs::{is_same as is_same_codec, meaning as codec_meaning};
+pub(crate) use codecs::{is_same as is_same_codec, meaning as codec_meaning, redundant};
 use numbers::Numbers;
 pub use offer::OfferOptions;
 use remote::RemoteParameters;

@@ -27,6 +27,8 @@ pub(crate) struct Sending {
     /// One, or one for each layer of simulcast that the peer takes.
     pub(crate) encodings: Vec<SendEncoding>,
     pub(crate) cname: String,
+    /// What the peer takes in this section at most, in bits a second (`b=`).
+    pub(crate) max_bitrate: Option<u64>,
 }
 
 /// One stream of packets that we send, and that which repeats it.

@@ -47,11 +47,16 @@ impl Codecs {
         self.0.iter().find(|codec| codec.payload_type == payload_type)
     }
 
-    /// The preferred codec for media.
+    /// The preferred codec for media: also in redundant packets, if those come first.
     pub(super) fn first(&self) -> Option<&Codec> {
-        self.0
-            .iter()
-            .find(|codec| matches!(codec.purpose, Purpose::Media(_) | Purpose::Other))
+        self.0.iter().find(|codec| match codec.purpose {
+            Purpose::Media(_) | Purpose::Other => true,
+            Purpose::Red(primary) => {
+                let carried = self.get(primary).map(|codec| codec.purpose);
+                matches!(carried, Some(Purpose::Media(_)))
+            }
+            Purpose::Rtx(_) | Purpose::TelephoneEvent => false,
+        })
     }
 
     /// The payload type that retransmits packets of `payload_type`.

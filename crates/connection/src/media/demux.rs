@@ -10,8 +10,9 @@ use super::codecs::Purpose;
 use super::dtmf::DtmfTone;
 use super::extensions::{ExtensionIds, Extensions};
 use super::packet::IncomingPacket;
+use super::parameters::MediaKind;
 use super::receiver::Receiver;
-use super::{Media, Section};
+use super::{Media, Section, sources};
 use crate::event::Event;
 
 impl Media {
@@ -121,10 +122,20 @@ impl Media {
             sequence_number: stream_state.unwrapper.extend(packet.sequence_number()),
             timestamp: packet.timestamp(),
             ssrc,
+            csrcs: packet.csrcs().map(|source| source.0).collect(),
             rid: stream_state.rid.clone(),
             extensions: Extensions::read(packet, bytes, &routes.ids),
             received: now,
         };
+        if section.agreed.kind == MediaKind::Audio {
+            stream_state.level = sources::level(&incoming.extensions);
+        }
+        if !incoming.csrcs.is_empty() {
+            let mixed = incoming.csrcs.iter().copied();
+            receiver
+                .contributors
+                .on_packet(now, incoming.timestamp, mixed, &incoming.extensions);
+        }
         let transceiver = section.agreed.transceiver;
         let codec = receiver.codecs.get(incoming.payload_type).copied();
         if let Some(codec) = codec.filter(|codec| codec.purpose == Purpose::TelephoneEvent)
@@ -170,6 +181,7 @@ impl Media {
             sequence_number: stream_state.unwrapper.extend(Serial16(u16::from_be_bytes(*number))),
             timestamp: packet.timestamp(),
             ssrc: stream_state.ssrc,
+            csrcs: packet.csrcs().map(|source| source.0).collect(),
             rid: stream_state.rid.clone(),
             extensions: Extensions::read(packet, bytes, &routes.ids),
             received: now,

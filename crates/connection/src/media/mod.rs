@@ -52,6 +52,7 @@ mod routes;
 mod send_stream;
 mod sender;
 mod sequence;
+pub(crate) mod sources;
 pub(crate) mod statistics;
 
 /// What one connection sends and receives as RTP.

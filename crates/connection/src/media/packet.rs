@@ -85,6 +85,8 @@ pub struct IncomingPacket {
     pub timestamp: u32,
     /// The stream that it came in.
     pub ssrc: u32,
+    /// The contributing sources that were mixed into it, 15 at most; mostly none.
+    pub csrcs: Vec<u32>,
     /// Which layer of simulcast it is of.
     pub rid: Option<Arc<str>>,
     /// Header extensions that tell of the media.

@@ -47,6 +47,8 @@ pub(super) struct ReceiveStream {
     completed: VecDeque<Frame>,
     /// The payload type of the latest packet.
     pub(super) payload_type: u8,
+    /// How loud the latest packet says it is, in -dBov.
+    pub(super) level: Option<u8>,
     pub(super) sender_report: Option<SenderReport>,
     pub(super) keyframe_request: KeyframeRequest,
     pub(super) got: Got,
@@ -180,6 +182,7 @@ impl ReceiveStream {
             assembly: Assembly::default(),
             completed: VecDeque::new(),
             payload_type: 0,
+            level: None,
             sender_report: None,
             // Encoders begin with a keyframe: it is asked for if it does not come.
             keyframe_request: KeyframeRequest {

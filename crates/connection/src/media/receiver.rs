@@ -9,6 +9,7 @@ use super::codecs::Codecs;
 use super::packet::{IncomingFrame, IncomingPacket, ReceiveMode};
 use super::parameters::MediaKind;
 use super::receive_stream::ReceiveStream;
+use super::sources::Contributors;
 
 /// One transceiver's receiver.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub(super) struct Receiver {
     pub(super) agreed: Receiving,
     pub(super) codecs: Codecs,
     pub(super) streams: Vec<ReceiveStream>,
+    pub(super) contributors: Contributors,
     pub(super) mode: ReceiveMode,
     frames: VecDeque<IncomingFrame>,
     packets: VecDeque<IncomingPacket>,
@@ -43,6 +45,7 @@ impl Receiver {
             agreed: Receiving::default(),
             codecs: Codecs::default(),
             streams: Vec::new(),
+            contributors: Contributors::default(),
             mode: ReceiveMode::default(),
             frames: VecDeque::new(),
             packets: VecDeque::new(),

@@ -95,7 +95,12 @@ impl Reception {
         self.first.map_or(0, |first| self.highest.saturating_sub(first) + 1)
     }
 
-    /// How long ago the latest packet came.
+    /// When the latest packet came, and its timestamp.
+    pub(super) fn latest_packet(&self) -> Option<(Instant, u32)> {
+        self.latest.map(|(at, timestamp, _)| (at, timestamp))
+    }
+
+    /// When the latest packet came.
     pub(super) fn latest(&self) -> Option<Instant> {
         self.latest.map(|(at, ..)| at)
     }

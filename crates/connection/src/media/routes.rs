@@ -51,6 +51,7 @@ impl Routes {
         self.ids = ExtensionIds::default();
         self.by_ssrc
             .retain(|_, route| sections.get(route.section).is_some_and(Option::is_some));
+        let mut named = Vec::new();
         self.by_ssrc.values_mut().for_each(|route| route.is_named = false);
         for (section, agreed) in sections.iter().enumerate() {
             let Some(receiving) = agreed.as_ref().and_then(|section| section.agreed.receive.as_ref()) else {
@@ -65,10 +66,18 @@ impl Routes {
                 is_named: true,
             };
             for (ssrc, rtx) in &receiving.streams {
-                self.insert(*ssrc, route(false));
-                if let Some(rtx) = rtx {
-                    self.insert(*rtx, route(true));
-                }
+                named.push((*ssrc, route(false)));
+                named.extend(rtx.map(|rtx| (rtx, route(true))));
+            }
+        }
+        // What two sections name says nothing: their packets' MIDs do.
+        named.sort_by_key(|(ssrc, _)| *ssrc);
+        let is_of_many = |ssrcs: &[(u32, Route)]| ssrcs.iter().any(|(_, route)| route.section != ssrcs[0].1.section);
+        for named in named.chunk_by(|(one, _), (other, _)| one == other) {
+            if is_of_many(named) {
+                self.by_ssrc.remove(&named[0].0);
+            } else {
+                self.insert(named[0].0, named[0].1);
             }
         }
     }

@@ -75,7 +75,9 @@ impl Sender {
             };
             self.streams.push(stream);
         }
-        let ended = before.iter().map(|stream| stream.encoding.ssrc).collect();
+        // Who never sent anything says no goodbye (RFC 3550 §6.3.7).
+        let ended = before.iter().filter(|stream| stream.sent.packets > 0);
+        let ended = ended.map(|stream| stream.encoding.ssrc).collect();
         before.iter_mut().for_each(SendStream::pause);
         self.retired.append(&mut before);
         let plays = |dtmf: &Dtmf| {

@@ -17,6 +17,7 @@ use crate::transceiver::TransceiverId;
 mod changes;
 mod floods;
 mod hostile;
+mod sources;
 
 /// Some instant to begin at.
 #[expect(clippy::disallowed_methods, reason = "tests are in virtual time from here on")]
@@ -65,6 +66,7 @@ fn video(ssrc: u32, rtx: bool) -> Agreed {
                 payload_type: None,
             }],
             cname: "test".into(),
+            max_bitrate: None,
         }),
         receive: Some(Receiving {
             codecs,

@@ -433,7 +433,7 @@ impl Connection {
         }
     }
 
-    fn timestamp(&self, now: Instant) -> f64 {
+    pub(crate) fn timestamp(&self, now: Instant) -> f64 {
         let since_birth = match self.config.wall_clock {
             Some((instant, wall)) => {
                 let at_instant = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

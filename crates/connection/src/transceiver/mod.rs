@@ -3,6 +3,7 @@
 //! [`TransceiverSlots`] holds what the W3C calls internal slots; `commands` are the methods that JavaScript has, `parameters`
 //! those about encodings. JSEP binds transceivers to sections and tells what both sides agreed on.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use peerline_sdp::attribute::Direction;
@@ -158,7 +159,12 @@ struct Identity {
     rng: StdRng,
     /// Our name in RTCP (RFC 3550 §6.5.1), new for each connection (RFC 7022 §4.2).
     cname: String,
+    /// How often SSRCs were chosen anew because the peer has them, too.
+    collisions: u32,
 }
+
+/// A peer cannot have us choose SSRCs for ever.
+const MOST_COLLISIONS: u32 = 64;
 
 /// One transceiver: the W3C's internal slots, and its association with a media section.
 #[derive(Clone)]
@@ -244,12 +250,19 @@ impl Transceivers {
     }
 
     fn rng(&mut self) -> &mut StdRng {
-        let identity = self.identity.get_or_insert_with(|| {
+        &mut self.identity().rng
+    }
+
+    fn identity(&mut self) -> &mut Identity {
+        self.identity.get_or_insert_with(|| {
             let mut rng = StdRng::from_seed(self.seed);
             let cname = random_id(&mut rng);
-            Box::new(Identity { rng, cname })
-        });
-        &mut identity.rng
+            Box::new(Identity {
+                rng,
+                cname,
+                collisions: 0,
+            })
+        })
     }
 
     pub(crate) fn get(&self, id: TransceiverId) -> Option<&TransceiverSlots> {
@@ -309,12 +322,36 @@ impl Transceivers {
 
     /// An encoding with SSRCs that no other has (RFC 3550 §8).
     pub(crate) fn encoding(&mut self, parameters: RtpEncodingParameters) -> Encoding {
-        let ssrc = self.unused_ssrc(0);
+        let (ssrc, rtx_ssrc) = self.ssrcs();
         Encoding {
             parameters,
             ssrc,
-            rtx_ssrc: self.unused_ssrc(ssrc),
+            rtx_ssrc,
             paused: false,
+        }
+    }
+
+    fn ssrcs(&mut self) -> (u32, u32) {
+        let ssrc = self.unused_ssrc(0);
+        (ssrc, self.unused_ssrc(ssrc))
+    }
+
+    /// The peer names these SSRCs as its own: encodings of ours that have one get others. "If a source discovers at any time
+    /// that another source is using the same SSRC identifier …, it MUST send an RTCP BYE packet for the old identifier and
+    /// choose another random one" (RFC 3550 §8.2).
+    pub(crate) fn avoid_ssrcs(&mut self, theirs: &BTreeSet<u32>) {
+        let collides = |encoding: &Encoding| theirs.contains(&encoding.ssrc) || theirs.contains(&encoding.rtx_ssrc);
+        for index in 0..self.all.len() {
+            for place in 0..self.all[index].sender.encodings.len() {
+                if !collides(&self.all[index].sender.encodings[place]) || self.identity().collisions >= MOST_COLLISIONS
+                {
+                    continue;
+                }
+                self.identity().collisions += 1;
+                let (ssrc, rtx_ssrc) = self.ssrcs();
+                let encoding = &mut self.all[index].sender.encodings[place];
+                (encoding.ssrc, encoding.rtx_ssrc) = (ssrc, rtx_ssrc);
+            }
         }
     }
 

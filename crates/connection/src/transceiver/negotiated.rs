@@ -2,7 +2,7 @@
 
 use super::TransceiverId;
 use crate::Connection;
-use crate::jsep::codec_meaning;
+use crate::jsep::{codec_meaning, redundant};
 use crate::media::parameters::{RtpCodec, RtpCodecParameters, RtpEncodingParameters};
 use crate::state::ConnectionState;
 
@@ -15,7 +15,8 @@ impl Connection {
         sending.map_or(&[], |sending| &sending.codecs)
     }
 
-    /// The encodings that the transceiver sends; `active` only if the peer takes them. Empty while it does not send: it was not
+    /// The encodings that the transceiver sends; `active` only if the peer takes them, `max_bitrate` no more than it
+    /// takes (`b=TIAS`, `b=AS`). Empty while it does not send: it was not
     /// agreed, or the connection is not up.
     #[must_use]
     pub fn send_encodings(&self, id: TransceiverId) -> Vec<RtpEncodingParameters> {
@@ -31,10 +32,23 @@ impl Connection {
             let encoding = all.find(|encoding| encoding.ssrc == own.ssrc)?;
             Some(RtpEncodingParameters {
                 active: own.active,
+                // The peer's limit is for all of them together: none alone may take more.
+                max_bitrate: [encoding.parameters.max_bitrate, sending.max_bitrate]
+                    .into_iter()
+                    .flatten()
+                    .min(),
                 ..encoding.parameters.clone()
             })
         });
         in_force.collect()
+    }
+}
+
+impl RtpCodecParameters {
+    /// True if its packets carry those of this payload type, each with copies of what came before (RED, RFC 2198).
+    #[must_use]
+    pub fn is_redundancy_of(&self, payload_type: u8) -> bool {
+        redundant(&self.codec) == Some(payload_type)
     }
 }
 

@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use peerline_connection::{
-    IncomingFrame, IncomingPacket, MediaKind, ReceiveMode, RtpReceiveParameters, StatsKind, StatsReport,
+    IncomingFrame, IncomingPacket, MediaKind, ReceiveMode, RtpReceiveParameters, RtpSource, StatsKind, StatsReport,
 };
 
 use super::place::Place;
 use super::stats;
+use crate::driver;
 use crate::error::Error;
 use crate::shared::{State, wait_for_state};
 use crate::transports::DtlsTransport;
@@ -84,6 +85,22 @@ impl RtpReceiver {
             self.place(),
             |kind, mid| matches!(kind, StatsKind::InboundRtp(stats) if stats.mid == mid),
         )
+    }
+
+    /// The streams that it has received in the last ten seconds, the latest first (`getSynchronizationSources`).
+    #[must_use]
+    pub fn synchronization_sources(&self) -> Vec<RtpSource> {
+        let place = self.place();
+        let state = place.anchor.lock();
+        state.connection.synchronization_sources(driver::now(), place.id)
+    }
+
+    /// What was mixed into them, as their packets say it (`getContributingSources`).
+    #[must_use]
+    pub fn contributing_sources(&self) -> Vec<RtpSource> {
+        let place = self.place();
+        let state = place.anchor.lock();
+        state.connection.contributing_sources(driver::now(), place.id)
     }
 
     /// Sets how what is received is given; frames at first. What waits in another form is dropped.

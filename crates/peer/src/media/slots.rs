@@ -22,6 +22,17 @@ pub(crate) struct Slots {
     epoch: Instant,
 }
 
+/// What a track's media is sent as.
+#[derive(Clone, Copy)]
+struct Format {
+    /// The payload type of the track's codec, which its packets have.
+    packets: u8,
+    /// That of what its frames are put in: the same, or that of redundant packets.
+    frames: u8,
+    /// Ticks a second.
+    clock_rate: u32,
+}
+
 /// One transceiver's.
 struct Slot {
     kind: MediaKind,
@@ -29,7 +40,7 @@ struct Slot {
     /// What its sender sends.
     track: Option<Arc<Track>>,
     /// The payload type and the clock rate for the track's frames, if it sends them.
-    format: Option<(u8, u32)>,
+    format: Option<Format>,
     /// Layers of which the peer wants keyframes, and the application has not been told.
     requests: Vec<Option<Arc<str>>>,
     /// Tones that have begun to be sent, and the application has not been told.
@@ -144,7 +155,16 @@ impl State {
                 .or_else(|| track.choose_codec(codecs));
             match codec {
                 Some(codec) => {
-                    slot.format = Some((codec.payload_type, codec.codec.clock_rate));
+                    // Redundant packets (RFC 2198) carry its frames where those are preferred.
+                    let preferred = codecs
+                        .iter()
+                        .take_while(|other| other.payload_type != codec.payload_type);
+                    let mut redundancy = preferred.filter(|other| other.is_redundancy_of(codec.payload_type));
+                    slot.format = Some(Format {
+                        packets: codec.payload_type,
+                        frames: redundancy.next().unwrap_or(codec).payload_type,
+                        clock_rate: codec.codec.clock_rate,
+                    });
                     for encoding in &mut encodings {
                         encoding.codec.get_or_insert_with(|| codec.codec.clone());
                     }
@@ -188,17 +208,17 @@ impl State {
         frame: &MediaFrame,
         captured: Instant,
     ) -> bool {
-        let Some((payload_type, clock_rate)) = self.format_of(id, track) else {
+        let Some(format) = self.format_of(id, track) else {
             return false;
         };
         let now = self.recently();
         let frame = OutgoingFrame {
             payload: frame.payload.clone(),
-            timestamp: ticks(self.slots.epoch, captured, clock_rate),
+            timestamp: ticks(self.slots.epoch, captured, format.clock_rate),
             captured: Some(captured),
             rid: frame.rid.clone(),
             // Without a codec of its own it is what each encoding has chosen.
-            payload_type: track.codec.is_some().then_some(payload_type),
+            payload_type: track.codec.is_some().then_some(format.frames),
             extensions: frame.extensions.clone(),
         };
         self.connection.send_frame(now, id, frame).is_ok()
@@ -211,7 +231,7 @@ impl State {
         track: &Arc<Track>,
         packets: &[OutgoingPacket],
     ) -> bool {
-        let Some((payload_type, _)) = self.format_of(id, track) else {
+        let Some(format) = self.format_of(id, track) else {
             return false;
         };
         let now = self.recently();
@@ -219,14 +239,14 @@ impl State {
         for packet in packets {
             let mut packet = packet.clone();
             if track.codec.is_some() {
-                packet.payload_type = payload_type;
+                packet.payload_type = format.packets;
             }
             sent |= self.connection.send_packet(now, id, packet).is_ok();
         }
         sent
     }
 
-    fn format_of(&self, id: TransceiverId, track: &Arc<Track>) -> Option<(u8, u32)> {
+    fn format_of(&self, id: TransceiverId, track: &Arc<Track>) -> Option<Format> {
         let slot = self.slots.all.get(&id)?;
         let own = slot.track.as_ref().filter(|_| self.phase == Phase::Running)?;
         slot.format.filter(|_| Arc::ptr_eq(own, track))

@@ -92,12 +92,8 @@ impl Film {
     pub(crate) fn play_with(clip: Clip, clock: MediaClock) -> Self {
         let source = TrackSource::new(clip.kind());
         let source = match clip.codec() {
-            "red" => source.with_codec(RtpCodec {
-                mime_type: clip.mime_type.to_owned(),
-                clock_rate: 48_000,
-                channels: Some(2),
-                sdp_fmtp_line: String::new(),
-            }),
+            // The transceiver prefers RED: the source need not know.
+            "red" => source.with_mime_type(Clip::OPUS.mime_type),
             _ => source.with_mime_type(clip.mime_type),
         };
         let source = source.with_clock(clock);
