@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use peerline_dtls::{Certificate, CryptoProvider};
+use peerline_dtls::{Certificate, CryptoProvider, ProtocolVersion};
 use peerline_ice::TransportPolicy;
 use peerline_sctp::CongestionControl;
 use peerline_srtp::Profile;
@@ -34,7 +34,13 @@ pub struct Config {
     pub ice_lite: bool,
     /// Which candidates are used (`RTCIceTransportPolicy`). Default all.
     pub ice_transport_policy: TransportPolicy,
-    /// Answer a first ClientHello with a cookie (RFC 6347 §4.2.1). Default false: ICE has verified the path already.
+    /// The oldest version of DTLS to speak. Default DTLS 1.2 (RFC 8827 §6.5).
+    pub min_dtls_version: ProtocolVersion,
+    /// The newest version of DTLS to speak. Default DTLS 1.3.
+    pub max_dtls_version: ProtocolVersion,
+    /// After how many DTLS records under the same keys new ones are made, in DTLS 1.3. Default 2^23 (RFC 9147 §4.5.3).
+    pub max_records_per_key: u64,
+    /// Answer a first ClientHello with a cookie (RFC 6347 §4.2.1, RFC 9147 §5.1). Default false: ICE has verified the path already.
     pub hello_verify_request: bool,
     /// The largest message received, announced as `a=max-message-size` (RFC 8841 §6). Default 262,144, as Chromium.
     pub max_message_size: usize,
@@ -75,6 +81,9 @@ impl Config {
             max_mtu: 1452,
             ice_lite: false,
             ice_transport_policy: TransportPolicy::All,
+            min_dtls_version: ProtocolVersion::DTLS_1_2,
+            max_dtls_version: ProtocolVersion::DTLS_1_3,
+            max_records_per_key: 1 << 23,
             hello_verify_request: false,
             max_message_size: 262_144,
             send_buffer: 16 << 20,

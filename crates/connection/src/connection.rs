@@ -240,7 +240,7 @@ impl Connection {
     /// that the path works.
     fn transmit_handshake(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         let dtls = self.upper.dtls.as_ref()?;
-        if dtls.is_connected() || dtls.stats().datagrams_received == 0 || self.upper.rests(now) {
+        if !dtls.has_flight_to_send() || dtls.stats().datagrams_received == 0 || self.upper.rests(now) {
             return None;
         }
         let Self { ice, upper, .. } = self;
@@ -352,6 +352,9 @@ impl Connection {
         let config = dtls::Config {
             remote_fingerprints: fingerprints,
             srtp_profiles: profiles.map(|profile| dtls::SrtpProfile(profile.number())).collect(),
+            min_version: self.config.min_dtls_version,
+            max_version: self.config.max_dtls_version,
+            max_records_per_key: self.config.max_records_per_key,
             hello_verify_request: self.config.hello_verify_request,
             mtu: self.config.mtu,
             provider: self.config.provider.clone(),

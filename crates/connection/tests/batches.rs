@@ -81,13 +81,15 @@ fn kind(datagram: &[u8]) -> &'static str {
         [1, 1, ..] => "response",
         [22, _, _, _, _, _, _, _, _, _, _, _, _, 1, ..] => "ClientHello",
         [20 | 22, ..] => "handshake",
-        [23, ..] => "data",
+        // DTLS 1.3: epoch 2 is the handshake's.
+        [first @ 0x20..0x40, ..] if first & 3 == 2 => "handshake",
+        [23 | 0x20..0x40, ..] => "data",
         _ => "other",
     }
 }
 
 #[test]
-fn a_set_up_takes_fourteen_datagrams_and_handshakes_go_ahead_of_ice() {
+fn a_set_up_takes_sixteen_datagrams_and_handshakes_go_ahead_of_ice() {
     let batches = batches_of_a_set_up();
     let kinds: Vec<Vec<&str>> = batches
         .iter()
@@ -99,19 +101,19 @@ fn a_set_up_takes_fourteen_datagrams_and_handshakes_go_ahead_of_ice() {
             vec!["request"],
             vec!["response", "request"],
             // Whoever has not validated the path yet may drop a ClientHello: the response goes ahead.
-            vec!["response", "ClientHello"],
-            vec!["handshake", "request"],
-            vec!["handshake", "response"],
-            // INIT goes with the last flight; INIT ACK alone, without an INIT that would cross the peer's; then COOKIE ECHO with the
-            // channel's OPEN; COOKIE ACK with its ACK.
-            vec!["handshake", "data"],
-            vec!["data"],
+            // The share of the hybrid group makes it two.
+            vec!["response", "ClientHello", "ClientHello"],
+            vec!["handshake", "handshake", "request"],
+            // INIT goes with the last flight; INIT ACK with its acknowledgement, without an INIT that would cross the peer's; then
+            // COOKIE ECHO with the channel's OPEN; COOKIE ACK with its ACK.
+            vec!["handshake", "response", "data"],
+            vec!["data", "data"],
             vec!["data"],
             vec!["data"],
         ]
     );
     // Segmentation takes runs in which only the last is shorter.
-    for batch in &batches[3..=4] {
+    for batch in [&batches[3][..], &batches[4][..2]] {
         assert!(batch.is_sorted_by_key(|datagram| std::cmp::Reverse(datagram.len())));
     }
 }

@@ -61,7 +61,7 @@ pub struct Config {
 
     /// The oldest version to speak: DTLS 1.2 or 1.3. Default: 1.2, which RFC 8827 §6.5 requires.
     pub min_version: ProtocolVersion,
-    /// The newest version to speak: DTLS 1.2 or 1.3. The best that both sides have is taken. Default: 1.2.
+    /// The newest version to speak: DTLS 1.2 or 1.3. The best that both sides have is taken. Default: 1.3.
     pub max_version: ProtocolVersion,
     /// Cipher suites, best first; those the provider lacks are left out. Default: AES-128-GCM (which RFC 8827 §6.5
     /// requires), ChaCha20-Poly1305, AES-256-GCM, for DTLS 1.3 and for 1.2, there each with ECDSA before RSA. A server goes by
@@ -122,7 +122,7 @@ impl Config {
             provider: default_provider(),
             remote_fingerprints: Vec::new(),
             min_version: ProtocolVersion::DTLS_1_2,
-            max_version: ProtocolVersion::DTLS_1_2,
+            max_version: ProtocolVersion::DTLS_1_3,
             cipher_suites: vec![
                 CipherSuite::AES_128_GCM_SHA256,
                 CipherSuite::CHACHA20_POLY1305_SHA256,

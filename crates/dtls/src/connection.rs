@@ -145,6 +145,13 @@ impl Connection {
         matches!(self.state, State::Closed)
     }
 
+    /// True if messages of the handshake wait for [`poll_transmit`](Self::poll_transmit). In DTLS 1.3 a client is connected
+    /// before its last flight has left.
+    #[must_use]
+    pub fn has_flight_to_send(&self) -> bool {
+        self.cx.flight.has_more()
+    }
+
     /// The version negotiated.
     #[must_use]
     pub fn version(&self) -> Option<ProtocolVersion> {

@@ -130,6 +130,11 @@ impl Flight {
         self.rewind();
     }
 
+    /// True if some of the flight has not been sent yet, or is to be sent again.
+    pub(crate) fn has_more(&self) -> bool {
+        self.next < self.parts.len()
+    }
+
     /// True if no flight is on its way.
     pub(crate) fn is_finished(&self) -> bool {
         self.parts.is_empty()

@@ -8,17 +8,29 @@ use bytes::BytesMut;
 use peerline_wire::{Reader, Writer};
 
 use crate::wire::ParseError;
+use crate::wire::ack::Ack;
 use crate::wire::alert::Alert;
 use crate::wire::handshake::{
     self as messages, CertificateRequest, CertificateVerify, ClientHello, ClientKeyExchange, Finished, Fragment,
-    HandshakeType, HelloVerifyRequest, ServerHello, ServerKeyExchange,
+    HandshakeType, HelloVerifyRequest, ServerHello, ServerKeyExchange, dtls13,
 };
 use crate::wire::record::{ContentType, Record};
-use crate::{Certificate, Config, Connection, HashAlgorithm, Role};
+use crate::wire::unified::{Ciphertext, UnifiedHeader};
+use crate::{Certificate, Config, Connection, HashAlgorithm, NamedGroup, ProtocolVersion, Role};
 
 /// A datagram of records, and the handshake messages, alerts and extensions in them.
 pub fn record(bytes: &[u8]) {
     let mut datagram = BytesMut::from(bytes);
+    while let Ok(record) = Ciphertext::split_off(&mut datagram) {
+        let mut header = Vec::new();
+        let decoded = UnifiedHeader::decode(&mut Reader::new(&record.bytes), 0).expect("it was split off");
+        decoded.encode(&mut Writer::new(&mut header));
+        assert_eq!(record.bytes[..record.payload], header[..], "a unified header survives");
+        // What is inside looks like anything.
+        same(&record.bytes[record.payload..], Ack::decode, |ack, w| ack.encode(w));
+        fragments(&record.bytes[record.payload..]);
+    }
+    let bytes = &bytes[bytes.len() - datagram.len()..];
     while let Ok(record) = Record::split_off(&mut datagram) {
         let mut header = Vec::new();
         record.header.encode(&mut Writer::new(&mut header));
@@ -26,6 +38,7 @@ pub fn record(bytes: &[u8]) {
         assert_eq!(bytes[at..at + header.len()], header[..], "a record header survives");
         match record.header.content_type {
             ContentType::ALERT => same(&record.payload, Alert::decode, |alert, w| alert.encode(w)),
+            ContentType::ACK => same(&record.payload, Ack::decode, |ack, w| ack.encode(w)),
             ContentType::HANDSHAKE => fragments(&record.payload),
             _ => {}
         }
@@ -47,9 +60,17 @@ fn message(kind: HandshakeType, body: &[u8]) {
         HandshakeType::CLIENT_HELLO => same(body, ClientHello::decode, |m, w| m.encode(w)),
         HandshakeType::SERVER_HELLO => same(body, ServerHello::decode, |m, w| m.encode(w)),
         HandshakeType::HELLO_VERIFY_REQUEST => same(body, HelloVerifyRequest::decode, |m, w| m.encode(w)),
-        HandshakeType::CERTIFICATE => same(body, messages::Certificate::decode, |m, w| m.encode(w)),
+        HandshakeType::CERTIFICATE => {
+            same(body, messages::Certificate::decode, |m, w| m.encode(w));
+            same(body, dtls13::Certificate::decode, |m, w| m.encode(w));
+        }
         HandshakeType::SERVER_KEY_EXCHANGE => same(body, ServerKeyExchange::decode, |m, w| m.encode(w)),
-        HandshakeType::CERTIFICATE_REQUEST => same(body, CertificateRequest::decode, |m, w| m.encode(w)),
+        HandshakeType::CERTIFICATE_REQUEST => {
+            same(body, CertificateRequest::decode, |m, w| m.encode(w));
+            same(body, dtls13::CertificateRequest::decode, |m, w| m.encode(w));
+        }
+        HandshakeType::ENCRYPTED_EXTENSIONS => same(body, dtls13::EncryptedExtensions::decode, |m, w| m.encode(w)),
+        HandshakeType::KEY_UPDATE => same(body, dtls13::KeyUpdate::decode, |m, w| m.encode(w)),
         HandshakeType::CERTIFICATE_VERIFY => same(body, CertificateVerify::decode, |m, w| m.encode(w)),
         HandshakeType::CLIENT_KEY_EXCHANGE => same(body, ClientKeyExchange::decode, |m, w| m.encode(w)),
         HandshakeType::FINISHED => same(body, Finished::decode, |m, w| m.encode(w)),
@@ -68,12 +89,18 @@ fn same<T>(bytes: &[u8], decode: fn(&[u8]) -> Result<T, ParseError>, encode: fn(
     );
 }
 
-/// A conversation between a client and a server into which the bytes are thrown. They are a list of steps: a byte that
+/// A conversation of either version between a client and a server into which the bytes are thrown. They are a list of steps: a byte that
 /// says what happens (a datagram to the client, or to the server; their own datagrams are exchanged; time passes), and
 /// for a datagram its length in 16 bits and its contents.
 pub fn handshake(bytes: &[u8]) {
+    for version in [ProtocolVersion::DTLS_1_2, ProtocolVersion::DTLS_1_3] {
+        converse(version, bytes);
+    }
+}
+
+fn converse(version: ProtocolVersion, bytes: &[u8]) {
     let mut now = start();
-    let mut pair = [Role::Client, Role::Server].map(|role| Connection::new(config(role), role));
+    let mut pair = [Role::Client, Role::Server].map(|role| Connection::new(config(version, role), role));
     let mut r = Reader::new(bytes);
     // Enough to get anywhere, and no more than a fuzzer has time for.
     for _ in 0..256 {
@@ -130,7 +157,7 @@ fn transmit(now: Instant, connection: &mut Connection) -> Vec<u8> {
     out.split_off(6)
 }
 
-fn config(role: Role) -> Config {
+fn config(version: ProtocolVersion, role: Role) -> Config {
     let peer = certificate(if role == Role::Client {
         Role::Server
     } else {
@@ -139,6 +166,9 @@ fn config(role: Role) -> Config {
     Config {
         remote_fingerprints: vec![peer.fingerprint(HashAlgorithm::Sha256)],
         mtu: Config::MIN_MTU * 4,
+        max_version: version,
+        // A share of the hybrid group takes a fuzzer's time.
+        groups: vec![NamedGroup::X25519, NamedGroup::SECP256R1],
         ..Config::new(certificate(role))
     }
 }

@@ -1,4 +1,4 @@
-//! DTLS 1.2 (RFC 6347) for WebRTC: a sans-IO client and server with mutual authentication by fingerprint.
+//! DTLS 1.3 (RFC 9147) and 1.2 (RFC 6347) for WebRTC: a sans-IO client and server with mutual authentication by fingerprint.
 //!
 //! A [`Connection`] is told the time and the datagrams that arrive, and says what to send and what has happened. It
 //! knows no socket and no clock, and trusts a peer by the fingerprint of its certificate alone (RFC 8827 §6.5).
@@ -42,11 +42,12 @@
 //! # The map
 //!
 //! [`Connection`] gives records to the record layer and handshake fragments to the reassembly, lets the handshake of
-//! its role (`dtls12`) go on with each message that is complete, and sends what that leaves as a flight. [`wire`] holds
-//! the bytes of all of it. The cryptography of the handshake is that of any rustls `CryptoProvider`; records are
-//! protected by `ring`. With the feature `aws-lc-rs` that crate protects records, and is the default for handshakes.
+//! its role go on with each message that is complete (`hello` up to the ServerHello, which settles the version, then `dtls12`
+//! or `dtls13`), and sends what that leaves as a flight. [`wire`] holds the bytes of all of it. The cryptography of the
+//! handshake is that of any rustls `CryptoProvider`; records are protected by `ring`. With the feature `aws-lc-rs` that crate
+//! protects records, and is the default for handshakes.
 //!
-//! Renegotiation, session resumption and certificate chains are left out: WebRTC has no use for them.
+//! Renegotiation, session resumption, early data and certificate chains are left out: WebRTC has no use for them.
 
 mod acknowledgement;
 mod certificate;

@@ -60,10 +60,18 @@ pub(crate) enum Discard {
 pub(crate) struct RecordLayer {
     version: Option<ProtocolVersion>,
     plain_sequence: u64,
-    write: Option<(Cipher, u64)>,
-    read: Option<(Cipher, ReplayWindow)>,
-    /// What DTLS 1.3 has in place of these two.
+    /// Those of epoch 1 in DTLS 1.2.
+    keys: Option<Box<Keys>>,
+    /// Those of DTLS 1.3.
     pub(crate) epochs: Option<Box<Epochs>>,
+}
+
+/// The one pair of keys of DTLS 1.2.
+struct Keys {
+    write: Cipher,
+    next: u64,
+    read: Cipher,
+    window: ReplayWindow,
 }
 
 impl RecordLayer {
@@ -80,13 +88,17 @@ impl RecordLayer {
 
     /// The keys of epoch 1.
     pub(crate) fn set_keys(&mut self, write: Cipher, read: Cipher) {
-        self.write = Some((write, 0));
-        self.read = Some((read, ReplayWindow::new()));
+        self.keys = Some(Box::new(Keys {
+            write,
+            next: 0,
+            read,
+            window: ReplayWindow::new(),
+        }));
     }
 
     /// True once protected records can be opened.
     pub(crate) fn can_open(&self) -> bool {
-        self.read.is_some() || self.epochs.is_some()
+        self.keys.is_some() || self.epochs.is_some()
     }
 
     /// By how many bytes a record outgrows what it carries.
@@ -94,8 +106,8 @@ impl RecordLayer {
         if epoch > Epoch::PROTECTED {
             return Epochs::OVERHEAD;
         }
-        let expansion = match &self.write {
-            Some((cipher, _)) if epoch == Epoch::PROTECTED => cipher.expansion(),
+        let expansion = match &self.keys {
+            Some(keys) if epoch == Epoch::PROTECTED => keys.write.expansion(),
             _ => 0,
         };
         RecordHeader::LEN + expansion
@@ -141,9 +153,9 @@ impl RecordLayer {
         out: &mut Vec<u8>,
         fill: impl FnOnce(&mut Vec<u8>) -> Option<usize>,
     ) -> Option<usize> {
-        let (cipher, sequence) = match (epoch, &mut self.write) {
+        let (cipher, sequence) = match (epoch, self.keys.as_deref_mut()) {
             (Epoch::PLAIN, _) => (None, &mut self.plain_sequence),
-            (Epoch::PROTECTED, Some((cipher, sequence))) => (Some(&*cipher), sequence),
+            (Epoch::PROTECTED, Some(Keys { write, next, .. })) => (Some(&*write), next),
             _ => return self.epochs.as_mut()?.enclose(epoch, content_type, out, fill),
         };
         // RFC 6347 §4.1: a sequence number MUST NOT wrap.
@@ -181,11 +193,11 @@ impl RecordLayer {
     /// Decrypts a record of epoch 1 in place, once.
     pub(crate) fn open(&mut self, record: Record) -> Result<BytesMut, Discard> {
         let Record { header, mut payload } = record;
-        let (cipher, window) = self.read.as_mut().ok_or(Discard::Forged)?;
+        let Keys { read, window, .. } = self.keys.as_deref_mut().ok_or(Discard::Forged)?;
         if !window.is_fresh(header.sequence_number) {
             return Err(Discard::Replayed);
         }
-        let plaintext = cipher.open(&header, &mut payload).map_err(|_| Discard::Forged)?;
+        let plaintext = read.open(&header, &mut payload).map_err(|_| Discard::Forged)?;
         // RFC 6347 §4.1.2.6: "the receive window is updated only if the MAC verification succeeds."
         window.accept(header.sequence_number);
         payload.truncate(plaintext.end);
@@ -290,7 +302,7 @@ mod tests {
     #[test]
     fn sequence_numbers_do_not_wrap() {
         let (mut a, _) = pair(Bulk::ChaCha20Poly1305);
-        a.write.as_mut().unwrap().1 = RecordHeader::MAX_SEQUENCE_NUMBER;
+        a.keys.as_mut().unwrap().next = RecordHeader::MAX_SEQUENCE_NUMBER;
         let last = record(&seal(&mut a, b"last"));
         assert_eq!(last.header.sequence_number, RecordHeader::MAX_SEQUENCE_NUMBER);
         let mut out = Vec::new();

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use common::{CERTIFICATES, config, deterministic};
-use peerline_dtls::{Config, Connection, Event, Role};
+use peerline_dtls::{Config, Connection, Event, ProtocolVersion, Role};
 use peerline_sim::laws::{Hostile, Laws};
 use peerline_sim::one_path;
 use rand::RngExt;
@@ -24,12 +24,19 @@ impl Talker {
     fn new(seed: u64, role: Role) -> Self {
         let c = &*CERTIFICATES;
         let mtu = if seed.is_multiple_of(3) { 256 } else { 1200 };
+        // In 1.3, signatures by RSA are random.
+        let (max_version, certificate) = match seed / 2 % 2 {
+            0 => (ProtocolVersion::DTLS_1_2, &c.rsa),
+            _ => (ProtocolVersion::DTLS_1_3, &c.ed25519),
+        };
         let config = Config {
             provider: deterministic::provider(seed * 2 + u64::from(role == Role::Server)),
             hello_verify_request: seed.is_multiple_of(2),
             mtu,
             max_unread_records: 50,
-            ..config(&c.rsa, &c.rsa)
+            max_version,
+            max_records_per_key: 40,
+            ..config(certificate, certificate)
         };
         Self {
             dtls: Connection::new(config, role),

@@ -16,7 +16,7 @@ use rustls::ClientConfig as TlsConfig;
 
 use crate::error::Error;
 use crate::ice_servers::Named;
-use crate::{Certificate, CryptoProvider, Endpoint, driver};
+use crate::{Certificate, CryptoProvider, Endpoint, ProtocolVersion, driver};
 
 /// How a [`PeerConnection`](crate::PeerConnection) is set up (`RTCConfiguration`, and what only a native peer can choose).
 #[derive(Clone, Debug)]
@@ -34,6 +34,12 @@ pub struct Configuration {
     pub certificate: Option<Arc<Certificate>>,
     /// The cryptography of the DTLS handshake: any provider made for rustls. Default `None`: `ring`'s.
     pub crypto_provider: Option<Arc<CryptoProvider>>,
+    /// The oldest version of DTLS to speak. Default DTLS 1.2, which every peer in use has.
+    pub min_dtls_version: ProtocolVersion,
+    /// The newest version of DTLS to speak: the best that both peers have is taken. Default DTLS 1.3.
+    pub max_dtls_version: ProtocolVersion,
+    /// After how many DTLS records under the same keys new ones are made, in DTLS 1.3. Default 2^23, some ten gigabytes.
+    pub max_records_per_key: u64,
     /// Be an ICE-lite agent (RFC 8445 §2.5): for servers with a public address, which only answer checks. Default false.
     pub ice_lite: bool,
     /// Offer loopback addresses (127.0.0.1, ::1) too, for peers on the same host. Default false: they are offered only when
@@ -81,6 +87,9 @@ impl Default for Configuration {
             turn_tls: None,
             certificate: None,
             crypto_provider: None,
+            min_dtls_version: ProtocolVersion::DTLS_1_2,
+            max_dtls_version: ProtocolVersion::DTLS_1_3,
+            max_records_per_key: 1 << 23,
             ice_lite: false,
             loopback: false,
             link_local: false,
@@ -114,6 +123,9 @@ impl Configuration {
             .map_err(|_| Error::Randomness)?;
         config.provider = provider;
         config.wall_clock = Some(driver::wall_clock());
+        config.min_dtls_version = self.min_dtls_version;
+        config.max_dtls_version = self.max_dtls_version;
+        config.max_records_per_key = self.max_records_per_key;
         config.ice_lite = self.ice_lite;
         config.ice_transport_policy = self.ice_transport_policy;
         config.max_message_size = self.max_message_size;

@@ -90,7 +90,7 @@ pub use peerline_connection::{
     SctpTransportState, SdpFault, SdpType, SendMediaError, SessionDescription, SignalingState, SrtpProfile, Stats,
     StatsKind, StatsReport, TransceiverDirection, TransceiverId, TransceiverInit, TransportStats,
 };
-pub use peerline_dtls::{Certificate, CertificateError, CryptoProvider};
+pub use peerline_dtls::{Certificate, CertificateError, CryptoProvider, ProtocolVersion, default_provider};
 pub use rustls::ClientConfig as TlsConfig;
 
 /// The README's example, compiled.

@@ -143,7 +143,7 @@ pub struct TransportStats {
     /// The id of the pair that carries data.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub selected_candidate_pair_id: Option<String>,
-    /// The version negotiated, as four hexadecimal digits: `FEFD` is DTLS 1.2.
+    /// The version negotiated, as four hexadecimal digits: `FEFC` is DTLS 1.3, `FEFD` 1.2.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub tls_version: Option<String>,
     /// The cipher suite negotiated, by its IANA name.

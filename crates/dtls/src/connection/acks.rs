@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::{Connection, State};
+use crate::config::Role;
 use crate::context::Keys;
 use crate::flight::Acked;
-use crate::record_layer::Opened;
+use crate::record_layer::{Epoch, Opened};
 use crate::wire::ack::{Ack, RecordNumber};
 use crate::wire::record::RecordHeader;
 
@@ -13,6 +14,10 @@ impl Connection {
     /// Handshake messages that were protected.
     pub(super) fn on_handshake_record(&mut self, now: Instant, record: &Opened) {
         if !self.on_fragments(now, record.epoch, &record.payload) {
+            return;
+        }
+        // A server that repeats its flight lacks the client's, which is the answer: it could not read an ACK.
+        if self.is_connected() && self.role == Role::Client && record.epoch == Epoch::HANDSHAKE {
             return;
         }
         self.cx.acks.note(record.number);

@@ -11,6 +11,7 @@ fn pair() -> [Connection; 2] {
     let certificate =
         Arc::new(Certificate::generate(&provider, std::time::SystemTime::UNIX_EPOCH).expect("randomness"));
     let mut config = Config::new(Arc::clone(&certificate));
+    config.max_version = ProtocolVersion::DTLS_1_2;
     config.remote_fingerprints = vec![certificate.fingerprint(HashAlgorithm::Sha256)];
     [
         Connection::new(config.clone(), Role::Client),

@@ -46,8 +46,8 @@ impl Epochs {
     pub(crate) fn new(suite: Suite) -> Self {
         Self {
             suite,
-            write: Vec::with_capacity(2),
-            read: Vec::with_capacity(2),
+            write: Vec::new(),
+            read: Vec::new(),
         }
     }
 
@@ -57,6 +57,7 @@ impl Epochs {
         // Only handshake messages are sent again under older keys, and those of the handshake itself alone.
         self.write
             .retain(|keys| keys.epoch == Epoch::HANDSHAKE && epoch == Epoch::APPLICATION);
+        self.write.reserve_exact(1);
         self.write.push(WriteKeys { epoch, cipher, next: 0 });
         Some(())
     }
@@ -68,6 +69,7 @@ impl Epochs {
         // Two low bits tell at most four epochs apart: the last two and that of the handshake are enough.
         self.read
             .retain(|keys| keys.epoch.0 + 1 == epoch.0 || keys.epoch == Epoch::HANDSHAKE && epoch.0 < 6);
+        self.read.reserve_exact(1);
         self.read.push(ReadKeys {
             epoch,
             cipher,
@@ -80,11 +82,13 @@ impl Epochs {
     /// Forgets the keys of the handshake under which this side wrote: its last flight has arrived.
     pub(crate) fn retire_handshake_write(&mut self) {
         self.write.retain(|keys| keys.epoch != Epoch::HANDSHAKE);
+        self.write.shrink_to_fit();
     }
 
     /// Forgets the keys of the handshake under which the peer wrote: it will not repeat its last flight any more.
     pub(crate) fn retire_handshake_read(&mut self) {
         self.read.retain(|keys| keys.epoch != Epoch::HANDSHAKE);
+        self.read.shrink_to_fit();
     }
 
     /// The newest epoch under which the peer may write.
@@ -220,5 +224,188 @@ impl ReadKeys {
         // deprotected successfully."
         self.window.accept(number);
         Ok((number, length))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::CipherSuite;
+    use bytes::BytesMut;
+
+    const SUITES: [CipherSuite; 3] = [
+        CipherSuite::AES_128_GCM_SHA256,
+        CipherSuite::AES_256_GCM_SHA384,
+        CipherSuite::CHACHA20_POLY1305_SHA256,
+    ];
+
+    fn suite(id: CipherSuite) -> Suite {
+        Suite::find(&rustls::crypto::ring::default_provider(), id).expect("ring has it")
+    }
+
+    /// What writes and what reads in these epochs.
+    fn pair(suite: Suite, epochs: &[u64]) -> (Epochs, Epochs) {
+        let (mut a, mut b) = (Epochs::new(suite), Epochs::new(suite));
+        for &epoch in epochs {
+            let secret = Secret::new(&[epoch as u8; 32]);
+            a.write_with(Epoch(epoch), &secret).expect("keys");
+            b.read_with(Epoch(epoch), &secret).expect("keys");
+        }
+        (a, b)
+    }
+
+    fn seal(epochs: &mut Epochs, epoch: u64, plaintext: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let fill = |out: &mut Vec<u8>| {
+            out.extend_from_slice(plaintext);
+            Some(plaintext.len())
+        };
+        let len = epochs.enclose(Epoch(epoch), ContentType::APPLICATION_DATA, &mut out, fill);
+        assert_eq!(len, Some(plaintext.len() + Epochs::OVERHEAD));
+        out
+    }
+
+    fn open(epochs: &mut Epochs, record: &[u8]) -> Result<BytesMut, Discard> {
+        let record = Ciphertext::split_off(&mut record.into()).expect("a record");
+        epochs.open(record).map(|opened| opened.payload)
+    }
+
+    #[test]
+    fn what_is_sealed_opens_once_and_the_number_is_hidden() {
+        for id in SUITES {
+            let (mut a, mut b) = pair(suite(id), &[3]);
+            let records: Vec<_> = (0..100u8).map(|i| seal(&mut a, 3, &[i; 20])).collect();
+            let shown: Vec<_> = records
+                .iter()
+                .map(|record| u16::from_be_bytes([record[1], record[2]]))
+                .collect();
+            assert!(
+                shown.windows(2).filter(|pair| pair[0] < pair[1]).count() < 80,
+                "{shown:?}"
+            );
+            for (i, record) in records.iter().enumerate().rev() {
+                assert_eq!(open(&mut b, record).unwrap(), &[i as u8; 20][..]);
+                assert_eq!(open(&mut b, record), Err(Discard::Replayed));
+            }
+        }
+    }
+
+    #[test]
+    fn a_forgery_is_refused_and_counted() {
+        for id in SUITES {
+            let (mut a, mut b) = pair(suite(id), &[3]);
+            let genuine = seal(&mut a, 3, b"genuine");
+            for byte in 0..genuine.len() {
+                let mut forged = genuine.clone();
+                forged[byte] ^= 1;
+                let Ok(record) = Ciphertext::split_off(&mut forged[..].into()) else {
+                    continue;
+                };
+                assert!(b.open(record).is_err(), "byte {byte}");
+            }
+            for len in 0..genuine.len() - 5 {
+                let mut cut = genuine[..5 + len].to_vec();
+                cut[3..5].copy_from_slice(&(len as u16).to_be_bytes());
+                assert_eq!(open(&mut b, &cut), Err(Discard::Forged));
+            }
+            assert!(b.read[0].failures > 30);
+            assert_eq!(open(&mut b, &genuine).unwrap(), &b"genuine"[..]);
+        }
+    }
+
+    #[test]
+    fn every_form_of_the_header_is_read() {
+        for id in SUITES {
+            let (a, mut b) = pair(suite(id), &[3]);
+            let mut number = 0;
+            for sequence_len in [1, 2] {
+                for has_length in [false, true] {
+                    for padding in [0, 7] {
+                        number += 1;
+                        let header = UnifiedHeader {
+                            epoch_bits: 3,
+                            connection_id: None,
+                            sequence_bits: match sequence_len {
+                                1 => SequenceBits::Eight(number),
+                                _ => SequenceBits::Sixteen(number.into()),
+                            },
+                            length: has_length.then_some(3 + 1 + padding + TAG_LEN as u16),
+                        };
+                        let mut out = vec![0xaa; 9];
+                        header.encode(&mut Writer::new(&mut out));
+                        let header_len = out.len() - 9;
+                        out.extend_from_slice(b"abc\x17");
+                        out.resize(out.len() + usize::from(padding), 0);
+                        let cipher = &a.write[0].cipher;
+                        cipher
+                            .seal(number.into(), &mut out, 9, header_len, 1..1 + sequence_len)
+                            .unwrap();
+                        let opened = b.open(Ciphertext::split_off(&mut out[9..].into()).unwrap()).unwrap();
+                        assert_eq!(
+                            (opened.content_type, &opened.payload[..]),
+                            (ContentType(0x17), &b"abc"[..])
+                        );
+                        assert_eq!(opened.number.sequence_number, number.into());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn zeros_alone_are_no_record() {
+        let (mut a, mut b) = pair(suite(SUITES[0]), &[3]);
+        let mut out = Vec::new();
+        let fill = |out: &mut Vec<u8>| {
+            out.push(0);
+            Some(1)
+        };
+        a.enclose(Epoch(3), ContentType(0), &mut out, fill).unwrap();
+        assert_eq!(open(&mut b, &out), Err(Discard::Malformed));
+    }
+
+    #[test]
+    fn the_last_two_epochs_are_read_and_that_of_the_handshake_until_its_bits_come_again() {
+        let suite = suite(SUITES[0]);
+        let late: Vec<_> = (2..7)
+            .map(|epoch| seal(&mut pair(suite, &[epoch]).0, epoch, b"late"))
+            .collect();
+        let readable = |epochs: &[u64]| -> Vec<u64> {
+            let (_, mut b) = pair(suite, epochs);
+            (2..7)
+                .filter(|epoch| open(&mut b, &late[*epoch as usize - 2]).is_ok())
+                .collect()
+        };
+        assert_eq!(readable(&[2, 3]), [2, 3]);
+        assert_eq!(readable(&[2, 3, 4]), [2, 3, 4]);
+        assert_eq!(readable(&[2, 3, 4, 5]), [2, 4, 5]);
+        assert_eq!(readable(&[2, 3, 4, 5, 6]), [5, 6]);
+    }
+
+    #[test]
+    fn keys_that_are_worn_protect_and_open_no_more() {
+        let (mut a, mut b) = pair(suite(SUITES[0]), &[3]);
+        a.write[0].next = 23_726_566;
+        b.read[0].window.accept(23_726_565);
+        let last = seal(&mut a, 3, b"last");
+        assert_eq!(open(&mut b, &last).unwrap(), &b"last"[..]);
+        let fill = |out: &mut Vec<u8>| {
+            out.push(1);
+            Some(1)
+        };
+        assert_eq!(
+            a.enclose(Epoch(3), ContentType::APPLICATION_DATA, &mut Vec::new(), fill),
+            None
+        );
+
+        let (mut a, mut b) = pair(suite(SUITES[0]), &[3]);
+        b.read[0].failures = Epochs::INTEGRITY_LIMIT - 1;
+        let genuine = seal(&mut a, 3, b"genuine");
+        let mut forged = genuine.clone();
+        forged[10] ^= 1;
+        assert!(!b.is_exhausted());
+        assert!(open(&mut b, &forged).is_err());
+        assert!(b.is_exhausted());
+        assert_eq!(open(&mut b, &genuine), Err(Discard::Forged));
     }
 }

@@ -18,11 +18,12 @@ pub(crate) fn provider(seed: u64) -> Arc<CryptoProvider> {
     let source: &'static Source = Box::leak(Box::new(Source(Mutex::new(rng(seed)))));
     let ring = rustls::crypto::ring::default_provider();
     let verify = ring.signature_verification_algorithms;
-    let pkcs1 = verify
+    let same_each_time = [SignatureScheme::RSA_PKCS1_SHA256, SignatureScheme::ED25519];
+    let mapping = verify
         .mapping
         .iter()
-        .filter(|(scheme, _)| *scheme == SignatureScheme::RSA_PKCS1_SHA256);
-    let mapping = Box::leak(pkcs1.copied().collect::<Vec<_>>().into_boxed_slice());
+        .filter(|(scheme, _)| same_each_time.contains(scheme));
+    let mapping = Box::leak(mapping.copied().collect::<Vec<_>>().into_boxed_slice());
     Arc::new(CryptoProvider {
         kx_groups: vec![source],
         secure_random: source,

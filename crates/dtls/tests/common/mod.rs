@@ -7,7 +7,7 @@ pub(crate) mod plaintext;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
-use peerline_dtls::{Certificate, Config, Connection, Event, HashAlgorithm, Role};
+use peerline_dtls::{Certificate, Config, Connection, Event, HashAlgorithm, ProtocolVersion, Role};
 use peerline_sim::{Link, Pair, one_path};
 
 one_path! { pub(crate) struct Dtls(Connection) -> Event; }
@@ -38,9 +38,10 @@ pub(crate) static CERTIFICATES: LazyLock<Certificates> = LazyLock::new(|| {
     }
 });
 
-/// A configuration with this certificate that trusts that one.
+/// A configuration with this certificate that trusts that one, for DTLS 1.2.
 pub(crate) fn config(own: &Arc<Certificate>, peer: &Arc<Certificate>) -> Config {
     Config {
+        max_version: ProtocolVersion::DTLS_1_2,
         remote_fingerprints: vec![peer.fingerprint(HashAlgorithm::Sha256)],
         ..Config::new(Arc::clone(own))
     }
@@ -50,6 +51,14 @@ pub(crate) fn config(own: &Arc<Certificate>, peer: &Arc<Certificate>) -> Config 
 pub(crate) fn configs() -> [Config; 2] {
     let Certificates { p256, p256_other, .. } = &*CERTIFICATES;
     [config(p256, p256_other), config(p256_other, p256)]
+}
+
+/// The same for either version, with DTLS 1.3.
+pub(crate) fn configs13() -> [Config; 2] {
+    configs().map(|config| Config {
+        max_version: ProtocolVersion::DTLS_1_3,
+        ..config
+    })
 }
 
 /// A client (`a`) and a server (`b`), 10 ms apart.

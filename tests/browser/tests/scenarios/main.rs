@@ -9,6 +9,7 @@ mod bulk;
 mod channels;
 mod closing;
 mod connecting;
+mod handshake;
 mod media;
 mod messages;
 mod relay;

@@ -89,6 +89,16 @@ impl Session {
         Self::open_on(page, Trickle::Yes, configuration).await
     }
 
+    /// Opens a page for a Rust side whose handshake is set up so.
+    pub(crate) async fn open_configured(browser: Browser, name: &str, configuration: Configuration) -> Self {
+        let configuration = Configuration {
+            loopback: true,
+            ..configuration
+        };
+        let page = Page::open(browser, Setup::OpenAddresses, name);
+        Self::open_on(page, Trickle::Yes, configuration).await
+    }
+
     async fn open_on(page: Page, trickle: Trickle, configuration: Configuration) -> Self {
         page.eval("lab.start()");
         let pc = PeerConnection::new(configuration)

@@ -48,7 +48,7 @@ async fn statistics_agree(browser: Browser) {
     paths_agree(&session).await;
 
     let transport = report.transport().expect("there is one");
-    assert_eq!(transport.tls_version.as_deref(), Some("FEFD"), "DTLS 1.2");
+    assert_eq!(transport.tls_version.as_deref(), Some("FEFC"), "DTLS 1.3");
     assert!(
         transport.packets_received > 0 && transport.bytes_received > pair.bytes_received,
         "{transport:?}"

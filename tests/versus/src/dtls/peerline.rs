@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::BytesMut;
-use peerline_dtls::{Certificate, Config, Connection, HashAlgorithm, Role, default_provider};
+use peerline_dtls::{Certificate, Config, Connection, HashAlgorithm, ProtocolVersion, Role, default_provider};
 
 use super::Session;
 use crate::Result;
@@ -29,6 +29,7 @@ impl Session for Peerline {
     fn connected([alice, bob]: &Self::Certificates) -> Result<Self> {
         let config = |own: &Arc<Certificate>, peer: &Certificate| Config {
             remote_fingerprints: vec![peer.fingerprint(HashAlgorithm::Sha256)],
+            max_version: ProtocolVersion::DTLS_1_2,
             ..Config::new(Arc::clone(own))
         };
         let mut session = Self {
