@@ -61,8 +61,9 @@ pub struct Connection {
     stirred: bool,
 }
 
-/// How often a connection rests. Where nothing else happens, the timer of consent (RFC 7675 §5.1) wakes it so often.
-const REST: Duration = Duration::from_secs(4);
+/// How often a connection rests at most: one that is busy need not take up again all the time what it has given back. What a
+/// burst leaves behind goes when nothing is left to send, which for SCTP is its delayed acknowledgement, or else with the next timer.
+const REST: Duration = Duration::from_millis(100);
 
 /// What is counted for [`stats`](Connection::stats).
 #[derive(Clone, Copy, Debug, Default)]
@@ -207,6 +208,10 @@ impl Connection {
             self.upper.handle_timeout(now);
             self.settle(now);
         }
+        self.rest_if_due(now);
+    }
+
+    fn rest_if_due(&mut self, now: Instant) {
         if self.stirred && now.saturating_duration_since(self.rested) >= REST {
             self.rested = now;
             self.rest();
@@ -271,6 +276,7 @@ impl Connection {
                 continue;
             }
             if silent {
+                self.rest_if_due(now);
                 self.upper.begin_rest();
             }
             break;

@@ -97,7 +97,7 @@ impl Agent {
     /// Credentials for a [`restart`](Self::restart), for those who have to tell the peer of them first.
     #[must_use]
     pub fn new_credentials(&mut self) -> Credentials {
-        Credentials::random(&mut self.ctx.rng)
+        Credentials::random(&mut self.ctx.rng())
     }
 
     /// The peer's credentials that belong to ours, once known.

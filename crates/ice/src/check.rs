@@ -399,7 +399,7 @@ pub(crate) const KNOWN: &[peerline_stun::AttributeType] = {
 pub(crate) fn concede_role(ctx: &mut Context, said: Says) {
     if ctx.role == said.role {
         ctx.switch_role(said.role.other());
-        ctx.tie_breaker = rand::RngExt::random(&mut ctx.rng);
+        ctx.tie_breaker = rand::RngExt::random(&mut ctx.rng());
     }
 }
 

@@ -182,5 +182,5 @@ impl Session {
 /// "To prevent synchronization of consent checks, each interval MUST be randomized from between 0.8 and 1.2 times the basic
 /// period" (§5.1).
 fn interval(ctx: &mut Context) -> Duration {
-    ctx.timings.consent_interval.mul_f64(ctx.rng.random_range(0.8..1.2))
+    ctx.timings.consent_interval.mul_f64(ctx.rng().random_range(0.8..1.2))
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::mem::discriminant;
 
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
+use rand::{Rng, RngExt, SeedableRng};
 
 use peerline_stun::TransactionId;
 
@@ -18,7 +18,8 @@ pub(crate) struct Context {
     pub(crate) relay_only: bool,
     pub(crate) limits: Limits,
     pub(crate) timings: Timings,
-    pub(crate) rng: StdRng,
+    /// What randomness comes from: see [`rng`](Self::rng).
+    seed: [u8; 32],
     pub(crate) role: Role,
     pub(crate) tie_breaker: u64,
     /// True while no local candidate is expected.
@@ -29,25 +30,33 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) fn new(config: &Config) -> Self {
-        let mut rng = StdRng::from_seed(config.rng_seed);
-        let tie_breaker = rng.random();
-        Self {
+        let mut ctx = Self {
             lite: config.lite,
             relay_only: config.transport_policy == TransportPolicy::Relay,
             limits: config.limits,
             timings: config.timings,
-            rng,
+            seed: config.rng_seed,
             role: config.role,
-            tie_breaker,
+            tie_breaker: 0,
             gathered: false,
             drops: DropCounters::default(),
             events: VecDeque::new(),
-        }
+        };
+        ctx.tie_breaker = ctx.rng().random();
+        ctx
+    }
+
+    /// A generator for what is drawn now; the next one is another. What is kept between two is the seed alone: a generator is ten
+    /// times as large, and a resting agent draws every few seconds.
+    pub(crate) fn rng(&mut self) -> StdRng {
+        let mut rng = StdRng::from_seed(self.seed);
+        rng.fill_bytes(&mut self.seed);
+        rng
     }
 
     /// "The transaction ID MUST be uniformly and randomly chosen from the interval 0 .. 2**96-1" (RFC 8489 §5).
     pub(crate) fn transaction_id(&mut self) -> TransactionId {
-        TransactionId(self.rng.random())
+        TransactionId(self.rng().random())
     }
 
     /// Changes the role because of a conflict or a lite peer.

@@ -215,7 +215,7 @@ impl Relay {
         Client::new(Config {
             // A peer of either family is reached, if the server can.
             families: Families::Both,
-            rng_seed: ctx.rng.random(),
+            rng_seed: ctx.rng().random(),
             ..Config::new(path, credentials.clone())
         })
     }

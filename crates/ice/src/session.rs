@@ -84,7 +84,7 @@ impl Session {
     pub(crate) fn new(ctx: &mut Context, id: u32, credentials: Option<Credentials>, restarted: bool) -> Self {
         let credentials = credentials
             .filter(Credentials::is_usable)
-            .unwrap_or_else(|| Credentials::random(&mut ctx.rng));
+            .unwrap_or_else(|| Credentials::random(&mut ctx.rng()));
         Self {
             id,
             key: Key::short_term(&credentials.pwd),

@@ -218,7 +218,10 @@ impl PeerConnection {
             News::DataChannel(facts) => {
                 PeerEvent::DataChannel(DataChannel::new(Arc::clone(&self.0.anchor), *facts, signals))
             }
-            News::Media(subject, news) => media_event(news, Place::of(&self.0.anchor, subject)),
+            News::Media(media) => {
+                let (subject, news) = *media;
+                media_event(news, Place::of(&self.0.anchor, subject))
+            }
         })
     }
 
@@ -368,7 +371,11 @@ impl Drop for Listener {
                             state.connection.close_channel(now, facts.id);
                         }
                     }
-                    News::Media(subject, MediaNews::Track(_)) => state.remove_reader(subject.id),
+                    News::Media(media) => {
+                        if let (subject, MediaNews::Track(_)) = *media {
+                            state.remove_reader(subject.id);
+                        }
+                    }
                     _ => {}
                 }
             }

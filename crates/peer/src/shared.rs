@@ -99,7 +99,7 @@ pub(crate) enum News {
     IceCandidate(Option<Box<IceCandidate>>),
     IceCandidateError(Box<CandidateError>),
     DataChannel(Box<Facts>),
-    Media(Subject, MediaNews),
+    Media(Box<(Subject, MediaNews)>),
     BandwidthEstimate(u64),
 }
 
@@ -478,7 +478,8 @@ impl State {
 
     fn tell_media(&mut self, id: TransceiverId, news: MediaNews, wakes: &mut Wakes) {
         if let Some((kind, signals)) = self.transceiver_signals(id) {
-            self.tell(News::Media(Subject { id, kind, signals }, news), wakes);
+            let subject = Subject { id, kind, signals };
+            self.tell(News::Media(Box::new((subject, news))), wakes);
         }
     }
 
@@ -507,15 +508,15 @@ impl State {
     /// A state that was never read is history once another follows. Candidates, channels and
     /// tracks are limited by the machine.
     fn forget_older(&mut self, news: &News) {
-        if matches!(
-            news,
-            News::IceCandidate(_) | News::DataChannel(_) | News::Media(_, MediaNews::Track(_))
-        ) {
-            return;
+        let is_track = |news: &(Subject, MediaNews)| matches!(news.1, MediaNews::Track(_));
+        match news {
+            News::IceCandidate(_) | News::DataChannel(_) => return,
+            News::Media(media) if is_track(media) => return,
+            _ => {}
         }
         let older = self.news.iter().position(|unread| match (unread, news) {
             // Of tones, and of tracks that come and go, any is as old as another.
-            (News::Media(_, unread), News::Media(..)) => !matches!(unread, MediaNews::Track(_)),
+            (News::Media(unread), News::Media(_)) => !is_track(unread),
             _ => std::mem::discriminant(unread) == std::mem::discriminant(news),
         });
         older.map(|older| self.news.remove(older));

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::cookie::{CookieKey, Side};
-use crate::handshake::T1;
+use crate::handshake::{T1, new_side};
 use crate::rx::reassembly::Reassembly;
 use crate::shutdown::Phase;
 use crate::tcb::Tcb;
@@ -35,12 +35,13 @@ use crate::{CloseReason, Config, Event, Message, ResetError, SendError, SendOpti
 /// is one event, [`Event::Closed`].
 #[derive(Debug)]
 pub struct Association {
+    /// Its seed changes with what is drawn: see [`rng`](Self::rng).
     pub(crate) config: Config,
     pub(crate) packet_size: usize,
-    pub(crate) rng: StdRng,
     pub(crate) cookie_key: CookieKey,
-    /// Our tag and first TSN before there is an association.
-    pub(crate) local: Option<Side>,
+    /// Our tag and first TSN as long as there has been no association: the same whether the peer asks first or we do, so that a
+    /// cookie made before `connect` is good after it.
+    pub(crate) local: Side,
     /// The first time heard, and the latest.
     clock: Option<(Instant, Instant)>,
     pub(crate) state: State,
@@ -115,15 +116,16 @@ impl Association {
     /// An association that has not begun. It answers a peer that connects, and connects itself with
     /// [`connect`](Self::connect).
     #[must_use]
-    pub fn new(config: Config) -> Self {
+    pub fn new(mut config: Config) -> Self {
         let mut rng = StdRng::from_seed(config.rng_seed);
         let mut cookie_key = CookieKey([0; 32]);
         rng.fill_bytes(&mut cookie_key.0);
+        let local = new_side(&mut rng);
+        rng.fill_bytes(&mut config.rng_seed);
         let packet_size = config.packet_size();
         Self {
-            rng,
             cookie_key,
-            local: None,
+            local,
             clock: None,
             state: State::Closed,
             queue: SendQueue::default(),
@@ -139,6 +141,14 @@ impl Association {
             packet_size,
             config,
         }
+    }
+
+    /// A generator for what is drawn now; the next one is another. What is kept between two is the seed alone: a generator is ten
+    /// times as large, and little is drawn after the handshake.
+    pub(crate) fn rng(&mut self) -> StdRng {
+        let mut rng = StdRng::from_seed(self.config.rng_seed);
+        rng.fill_bytes(&mut self.config.rng_seed);
+        rng
     }
 
     // --- the verbs

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use peerline_wire::Serial32;
 use rand::Rng;
+use rand::rngs::StdRng;
 
 use crate::association::{Association, CookieEchoed, CookieWait, Open, State};
 use crate::cookie::{Agreement, Capabilities, Cookie, Side};
@@ -99,35 +100,23 @@ impl T1 {
     }
 }
 
+/// A tag and a first TSN.
+pub(crate) fn new_side(rng: &mut StdRng) -> Side {
+    // §5.3.1: "The Initiate Tag MUST NOT be 0", so that no packet but an INIT has that tag.
+    Side {
+        tag: rng.next_u32().max(1),
+        initial_tsn: Serial32(rng.next_u32()),
+    }
+}
+
 impl Association {
     pub(crate) fn begin_handshake(&mut self) {
         if matches!(self.state, State::Closed) {
-            let local = self.first_side();
             self.state = State::CookieWait(Box::new(CookieWait {
-                local,
+                local: self.local,
                 t1: T1::new(&self.config),
                 sent: None,
             }));
-        }
-    }
-
-    /// Our tag and first TSN, as long as there has been no association: the same whether the peer asks first or we do, so
-    /// that a cookie made before `connect` is good after it.
-    fn first_side(&mut self) -> Side {
-        match self.local {
-            Some(local) => local,
-            None => {
-                let local = self.new_side();
-                *self.local.insert(local)
-            }
-        }
-    }
-
-    fn new_side(&mut self) -> Side {
-        // §5.3.1: "The Initiate Tag MUST NOT be 0", so that no packet but an INIT has that tag.
-        Side {
-            tag: self.rng.next_u32().max(1),
-            initial_tsn: Serial32(self.rng.next_u32()),
         }
     }
 
@@ -193,8 +182,8 @@ impl Association {
                 open.phase = Phase::ShutdownAckSent(T2::DUE);
                 return;
             }
-            State::Closed => self.first_side(),
-            State::Open(_) => self.new_side(),
+            State::Closed => self.local,
+            State::Open(_) => new_side(&mut self.rng()),
             State::Ended => return,
         };
         if !is_acceptable(init) {

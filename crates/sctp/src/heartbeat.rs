@@ -98,6 +98,6 @@ impl Association {
     }
 
     pub(crate) fn heartbeat_nonce(&mut self) -> u64 {
-        self.rng.next_u64()
+        self.rng().next_u64()
     }
 }

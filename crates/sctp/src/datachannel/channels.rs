@@ -64,7 +64,7 @@ pub struct Stats {
 #[derive(Debug)]
 pub struct Channels {
     pub(super) association: Association,
-    pub(super) config: Config,
+    pub(super) limits: Limits,
     pub(super) role: Option<Role>,
     pub(super) connected: bool,
     pub(super) closed: bool,
@@ -90,6 +90,14 @@ pub struct Channels {
     pub(super) stats: Stats,
 }
 
+/// What a [`Config`] says of channels; the rest is the association's.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) channels: usize,
+    pub(super) names: usize,
+    pub(super) early: usize,
+}
+
 /// What a kept message costs beside its bytes.
 pub(super) const KEPT: usize = 64;
 
@@ -98,8 +106,12 @@ impl Channels {
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self {
-            association: Association::new(config.sctp.clone()),
-            config,
+            limits: Limits {
+                channels: config.max_channels,
+                names: config.max_names,
+                early: config.max_early,
+            },
+            association: Association::new(config.sctp),
             role: None,
             connected: false,
             closed: false,
@@ -219,7 +231,7 @@ impl Channels {
         if self.closed || self.association.is_closed() {
             return Err(OpenError::Closed);
         }
-        if self.channels.len() >= self.config.max_channels {
+        if self.channels.len() >= self.limits.channels {
             return Err(OpenError::TooManyChannels);
         }
         if let Some(stream) = init.negotiated {

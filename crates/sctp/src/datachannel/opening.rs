@@ -145,7 +145,7 @@ impl Channels {
     pub(super) fn accept(&mut self, stream: u16, open: &Open<'_>) {
         let names = open.label.len() + open.protocol.len();
         let of_peer = self.role.is_none_or(|role| !role.owns(stream));
-        let room = self.channels.len() < self.config.max_channels && self.names + names <= self.config.max_names;
+        let room = self.channels.len() < self.limits.channels && self.names + names <= self.limits.names;
         let Some(reliability) = open.reliability().filter(|_| of_peer && room && !self.closed) else {
             return self.refuse(stream);
         };

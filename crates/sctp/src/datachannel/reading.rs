@@ -72,7 +72,7 @@ impl Channels {
             if channel.state == State::Closing || channel.state == State::Closed {
                 return;
             }
-            if self.early >= self.config.max_early {
+            if self.early >= self.limits.early {
                 // Nothing may be there but an ACK. Then the application's `recv` finds it, and nothing else.
                 return self.events.push_back(Event::Readable(id));
             }
@@ -100,7 +100,7 @@ impl Channels {
     /// that the peer need not wait until they are read (RFC 8831 §6.7).
     pub(super) fn take_before_reset(&mut self, stream: u16, cost: usize) {
         let Some(id) = self.streams.channel(stream) else { return };
-        if self.early + cost > self.config.max_early {
+        if self.early + cost > self.limits.early {
             return;
         }
         while self.channel(id).is_some_and(|channel| channel.state == State::Open)
@@ -128,7 +128,7 @@ impl Channels {
             // RFC 8832 §6: "receiving a message containing user data on an unused stream indicates an error." But the peer
             // may have made a negotiated channel before us, and a message sent unordered may overtake the OPEN.
             let cost = message.payload.len() + KEPT;
-            if self.early + cost > self.config.max_early {
+            if self.early + cost > self.limits.early {
                 return self.refuse(stream);
             }
             self.early += cost;
