@@ -104,6 +104,9 @@ struct Slot<T> {
     claims: Vec<Claim>,
     /// Its keys in `contested`, oldest first.
     contested: VecDeque<TransactionId>,
+    /// The path that it proved last, for as long as it owns it: of that there is nothing to learn. Consent checks come and go on it
+    /// every few seconds, for each connection, and of ten thousand nothing but what is asked for each time is in a cache.
+    home: Option<FiveTuple>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -167,6 +170,7 @@ impl<T> Router<T> {
             ufrags: Vec::new(),
             claims: Vec::new(),
             contested: VecDeque::new(),
+            home: None,
         });
         let slot = match self.free.pop() {
             Some(slot) => slot,
@@ -248,6 +252,8 @@ impl<T> Router<T> {
             kept
         });
         slot.claims.shrink_to_fit();
+        slot.home
+            .take_if(|home| !slot.claims.iter().any(|claim| claim.path == *home));
     }
 
     // Datagrams.
@@ -275,6 +281,9 @@ impl<T> Router<T> {
 
     /// Asks a connection what its ICE now thinks of the path on which a datagram of STUN has come.
     pub fn learn(&mut self, id: RouteId, connection: &Connection, five_tuple: &FiveTuple) {
+        if self.is_home(id, five_tuple) {
+            return;
+        }
         let lite = connection.config.ice_lite;
         let standing = match (
             connection.ice.accepts(five_tuple),
@@ -291,6 +300,11 @@ impl<T> Router<T> {
         }
     }
 
+    /// Whether a connection owns this path since it has proved it.
+    fn is_home(&mut self, id: RouteId, five_tuple: &FiveTuple) -> bool {
+        find(&mut self.slots, id).is_some_and(|slot| slot.home == Some(normal(five_tuple)))
+    }
+
     /// Whether a connection has proved this path before, and it is somebody's.
     fn has_proved(&mut self, id: RouteId, five_tuple: &FiveTuple) -> bool {
         let path = normal(five_tuple);
@@ -300,7 +314,7 @@ impl<T> Router<T> {
 
     /// A connection has sent this. A check opens the path for its answer.
     pub fn on_transmit(&mut self, id: RouteId, five_tuple: &FiveTuple, payload: &[u8]) {
-        if !may_teach(payload) {
+        if !may_teach(payload) || self.is_home(id, five_tuple) {
             return;
         }
         let Ok(message) = Message::parse(payload) else { return };
@@ -340,6 +354,7 @@ impl<T> Router<T> {
         };
         if let Some(path) = evicted {
             remove_own(&mut self.paths, &path, id.slot);
+            self.leave_home(id.slot, &path);
         }
         let owner = self
             .paths
@@ -347,7 +362,22 @@ impl<T> Router<T> {
             .and_then(|&owner| self.slots.get(owner)?.as_ref());
         let owned = owner.and_then(|owner| owner.standing(&claim.path));
         if standing == Standing::Proved || owned.is_none_or(|owned| standing > owned) {
-            self.paths.insert(claim.path, id.slot);
+            let before = self.paths.insert(claim.path, id.slot);
+            if let Some(before) = before.filter(|&before| before != id.slot) {
+                self.leave_home(before, &claim.path);
+            }
+            if standing == Standing::Proved
+                && let Some(slot) = find(&mut self.slots, id)
+            {
+                slot.home = Some(claim.path);
+            }
+        }
+    }
+
+    /// A path is not this connection's any more.
+    fn leave_home(&mut self, slot: usize, path: &FiveTuple) {
+        if let Some(slot) = self.slots.get_mut(slot).and_then(Option::as_mut) {
+            slot.home.take_if(|home| home == path);
         }
     }
 }
@@ -724,6 +754,13 @@ mod tests {
                     _ => {}
                 }
                 prop_assert_eq!(router.len(), model.connections.len());
+                for (id, ..) in &model.connections {
+                    let slot = find(&mut router.slots, *id).unwrap();
+                    if let Some(home) = slot.home {
+                        prop_assert_eq!(slot.standing(&home), Some(Standing::Proved));
+                        prop_assert_eq!(router.paths.get(&home), Some(&id.slot));
+                    }
+                }
                 for port in 0..6 {
                     let found = router.route(&path(port), DTLS).map(|(_, &number)| number);
                     prop_assert_eq!(found, model.owners.get(&path(port)).copied());

@@ -3,8 +3,9 @@
 //! A task for each socket receives in batches and finds out whose each datagram is ([`Router`]). Runs of datagrams go into
 //! the connections' inlets; a connection's own task decrypts and answers, and sends directly on the shared socket. So
 //! the work that takes time spreads over all threads, and what the endpoint does for a datagram is a table look-up. Connections
-//! that rest it looks after itself: it answers the checks that come for them, and lets their timers expire ([`Alarms`]). To
-//! wake a task for each would be most of the work of ten thousand, and what it sends for many leaves with one system call.
+//! that rest it looks after itself: it takes the checks and other brief datagrams that come for them, answers them, and lets
+//! their timers expire ([`Alarms`]). To wake a task for each would be most of the work of ten thousand, and what it sends for many
+//! leaves with one system call.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -31,6 +32,9 @@ use crate::{driver, interfaces};
 
 /// How many resting connections are looked after before what that sends leaves, and what has come is received.
 const ALARMS: usize = 128;
+
+/// Datagrams up to this size are no work to wake a resting connection's task for: heartbeats, acknowledgements, a few words.
+const BRIEF: usize = 128;
 
 /// One UDP port, or one on each of several addresses, for any number of connections: for servers behind a firewall that opens a
 /// single port, and for many connections in one process, which need neither a descriptor nor a buffer of the kernel each.
@@ -254,10 +258,11 @@ impl Hub {
         }
     }
 
-    /// Answers a check for a connection that rests, without waking its task: that is all that resting connections get. Gives
-    /// back what has to go to the task.
+    /// Takes a check for a connection that rests, or another brief datagram, without waking its task: resting connections get
+    /// little else. Gives back what has to go to the task.
     fn answer(&self, run: Run, outbox: &mut Outbox) -> Option<Run> {
-        if !run.is_check {
+        let is_brief = run.others.is_empty() && run.first.payload.len() <= BRIEF;
+        if !run.is_check && !is_brief {
             return Some(run);
         }
         // Nobody waits here until somebody is done with another connection.
@@ -271,7 +276,9 @@ impl Hub {
         }
         let now = driver::now();
         state.connection.handle_datagram(now, run.first);
-        self.router().learn(run.id, &state.connection, &run.path);
+        if run.is_check {
+            self.router().learn(run.id, &state.connection, &run.path);
+        }
         self.tend(run.id, &run.shared, state, now, outbox);
         None
     }
@@ -315,8 +322,11 @@ impl Hub {
         });
         let mut wakes = Wakes::default();
         state.digest(&mut wakes);
-        let watched = state.alarm.is_some() || self.watch_next(id, shared, &mut state, now);
-        if more || !watched || state.needs_driver() {
+        let is_watched = match state.alarm {
+            Some(alarm) => state.connection.poll_timeout().is_none_or(|deadline| alarm <= deadline),
+            None => self.watch_next(id, shared, &mut state, now),
+        };
+        if more || !is_watched || state.needs_driver() {
             wake_driver(state);
         } else {
             drop(state);
@@ -486,6 +496,24 @@ mod tests {
         assert!(is_left_to_its_task());
         assert_eq!(member.receive(&Context::from_waker(Waker::noop())).unwrap().len(), 1);
         assert!(!is_left_to_its_task());
+    }
+
+    #[tokio::test]
+    async fn only_brief_datagrams_do_without_the_task() {
+        let (_endpoint, member) = resting();
+        let is_left_to_its_task = |len, others| {
+            let run = Run {
+                is_check: false,
+                first: datagram(len),
+                others,
+                ..check(&member)
+            };
+            member.hub().answer(run, &mut Outbox::new()).is_some()
+        };
+        assert!(!is_left_to_its_task(BRIEF, Vec::new()));
+        assert!(is_left_to_its_task(BRIEF + 1, Vec::new()));
+        assert!(is_left_to_its_task(BRIEF, vec![datagram(1)]));
+        assert!(member.shared.lock().driver.is_some(), "its task sleeps on");
     }
 
     #[tokio::test]

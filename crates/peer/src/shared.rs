@@ -381,13 +381,9 @@ impl State {
         self.driver.is_some() && !self.sending && self.full.is_empty() && self.phase == Phase::Running
     }
 
-    /// What happened behind the driver's back is its business: news that only it can act on, or an earlier deadline than it
-    /// knows.
+    /// What happened behind the driver's back is its business: news that only it can act on.
     pub(crate) fn needs_driver(&self) -> bool {
-        let due = self.connection.poll_timeout();
-        let early = due.is_some_and(|due| self.alarm.is_none_or(|alarm| due < alarm));
-        early
-            || self.gather
+        self.gather
             || self.transport_changed
             || !self.names.is_empty()
             || self.connection.connection_state() == ConnectionState::Closed
