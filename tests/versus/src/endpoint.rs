@@ -6,6 +6,8 @@
 //!
 //! Offers and answers go through the clients' standard input and output, a line each.
 
+mod floor;
+
 use std::io::{BufRead, BufReader, Write, stdin, stdout};
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -18,6 +20,8 @@ use peerline::{
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
+
+pub(crate) use floor::{CLIENT as FLOOR_CLIENT, client as floor_client};
 
 use crate::measurement::{Effort, Figure};
 use crate::process::{Stopwatch, resident_kib};
@@ -38,19 +42,25 @@ const SETTLE: Duration = Duration::from_secs(10);
 /// Four rounds of consent checks (RFC 7675: every 5 s, each way).
 const WINDOW: Duration = Duration::from_secs(20);
 
+/// What the server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// It checks each connection as its clients do (RFC 8445, RFC 7675).
+    Full,
+    /// ICE-lite (RFC 8445 §2.5), as servers with a public address are: it answers checks, and sends none.
+    Lite,
+}
+
 /// Memory in MB, and CPU time in % of a core, of a server with 10,000 connections; in a hurry, ten times that of 1,000.
-pub(crate) async fn measure(effort: Effort) -> Result<Vec<Figure>> {
-    let total = if effort.window < Duration::from_secs(1) {
-        1_000
-    } else {
-        10_000
-    };
+pub(crate) async fn measure(effort: Effort, mode: Mode) -> Result<Vec<Figure>> {
+    let total = total(effort);
     let endpoint = Endpoint::bind("127.0.0.1:0".parse()?)?;
     let mut crowd = Crowd {
         clients: Vec::new(),
         runtime: Handle::current(),
         configuration: Configuration {
             endpoint: Some(endpoint.clone()),
+            ice_lite: mode == Mode::Lite,
             ..configuration()
         },
     };
@@ -64,16 +74,32 @@ pub(crate) async fn measure(effort: Effort) -> Result<Vec<Figure>> {
 
     let stopwatch = Stopwatch::start();
     tokio::time::sleep(WINDOW).await;
-    let (cpu, wall, memory) = (stopwatch.cpu(), stopwatch.wall(), resident_kib());
+    let figures = figures(&stopwatch, total);
     let stats = endpoint.stats();
     if stats.connections != total || stats.overflows > 0 {
         return Err(format!("an idle connection did not stay up: {stats:?}").into());
     }
-    let scale = 10_000.0 / total as f64;
-    Ok(vec![
-        ("memory", memory * 1024.0 / 1e6 * scale),
+    Ok(figures)
+}
+
+/// The same, of what does the least that a server must.
+pub(crate) async fn measure_floor(effort: Effort, mode: Mode) -> Result<Vec<Figure>> {
+    floor::measure(effort, mode).await
+}
+
+/// How many connections there are.
+fn total(effort: Effort) -> usize {
+    if effort.quick { 1_000 } else { 10_000 }
+}
+
+/// What so many connections have cost since the stopwatch was started, as if they were 10,000.
+fn figures(stopwatch: &Stopwatch, connections: usize) -> Vec<Figure> {
+    let (cpu, wall) = (stopwatch.cpu(), stopwatch.wall());
+    let scale = 10_000.0 / connections as f64;
+    vec![
+        ("memory", resident_kib() * 1024.0 / 1e6 * scale),
         ("cpu", cpu.as_secs_f64() / wall.as_secs_f64() * 100.0 * scale),
-    ])
+    ]
 }
 
 /// A connection of the server, and the channel that the client has opened on it.

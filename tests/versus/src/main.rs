@@ -47,6 +47,7 @@ fn main() -> ExitCode {
     let result = match arguments.split_first() {
         Some((first, rest)) if first == run::CHILD => run::child(rest),
         Some((first, rest)) if first == endpoint::CLIENT => endpoint::client(rest),
+        Some((first, rest)) if first == endpoint::FLOOR_CLIENT => endpoint::floor_client(rest),
         _ => arguments::parse(&arguments).and_then(|request| match request {
             Request::List => {
                 arguments::list();

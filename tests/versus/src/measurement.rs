@@ -56,7 +56,7 @@ enum Task {
     Latency,
     Setup,
     Memory,
-    Endpoint,
+    Endpoint(endpoint::Mode),
     /// Whole peers without I/O, in memory.
     Connections {
         size: usize,
@@ -220,8 +220,29 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
                 Value(5.0),
             ),
         ],
-        who: &[StackName::Peerline],
-        task: Task::Endpoint,
+        who: &[StackName::Peerline, StackName::Floor],
+        task: Task::Endpoint(endpoint::Mode::Full),
+    },
+    Measurement {
+        name: "endpoint-lite",
+        rows: &[
+            row(
+                "memory",
+                "10,000 idle connections on a port, ICE-lite",
+                "MB",
+                Less,
+                Target::None,
+            ),
+            row(
+                "cpu",
+                "10,000 idle connections on a port, ICE-lite",
+                "% of a core",
+                Less,
+                Target::None,
+            ),
+        ],
+        who: &[StackName::Peerline, StackName::Floor],
+        task: Task::Endpoint(endpoint::Mode::Lite),
     },
     Measurement {
         name: "connection-bulk",
@@ -537,7 +558,7 @@ impl Measurement {
             // Nothing but its CPU time differs from one to the next.
             Task::Goodput { .. } => 1,
             // Half a minute of rest.
-            Task::Endpoint => asked.min(1),
+            Task::Endpoint(_) => asked.min(1),
             _ => asked,
         }
     }
@@ -545,7 +566,7 @@ impl Measurement {
     /// Nobody takes this long: whoever does has stalled.
     pub(crate) fn patience(&self) -> Duration {
         match self.task {
-            Task::Goodput { .. } | Task::Endpoint => Duration::from_secs(300),
+            Task::Goodput { .. } | Task::Endpoint(_) => Duration::from_secs(300),
             _ => Duration::from_secs(60),
         }
     }
@@ -568,7 +589,7 @@ impl Measurement {
                 StackName::Datachannel => self.over_sockets::<crate::stack::Datachannel>(effort).await,
                 _ => Err(NOT_HERE.into()),
             },
-            Task::Endpoint => endpoint::measure(effort).await,
+            Task::Endpoint(mode) => endpoint::measure(effort, mode).await,
             Task::Connections { .. } | Task::ConnectionSetup => match stack {
                 StackName::Peerline => self.in_memory::<crate::connection::Peerline>(effort),
                 #[cfg(feature = "peers")]
@@ -663,6 +684,7 @@ impl Measurement {
             Task::Latency => floor::round_trips(effort).await,
             Task::Setup => floor::handshakes(effort),
             Task::Connections { .. } => floor::records(effort),
+            Task::Endpoint(mode) => endpoint::measure_floor(effort, mode).await,
             Task::ConnectionSetup => floor::handshakes(effort),
             Task::Packets { protection, pace } => floor::packets(protection, pace, effort).await,
             Task::Rtp { protection } => floor::packet(protection, effort),
