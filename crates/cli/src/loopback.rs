@@ -220,7 +220,8 @@ async fn attend(
                     | PeerEvent::TrackUnmuted(_)
                     | PeerEvent::TrackEnded(_)
                     | PeerEvent::DtmfTone { .. }
-                    | PeerEvent::BandwidthEstimate(_)),
+                    | PeerEvent::BandwidthEstimate(_)
+                    | PeerEvent::IceCandidateError(_)),
                 ) => trace.line(name, &format!("{event:?}")),
             },
             Some(candidate) = remote_candidates.recv() => {
