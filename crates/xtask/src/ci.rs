@@ -30,7 +30,7 @@ pub(crate) fn run() -> Result<(), String> {
             if !report.success {
                 failures.push("tests failed".to_owned());
             }
-            report.summary.to_string()
+            report.to_string()
         }
         Err(error) => {
             failures.push(error);

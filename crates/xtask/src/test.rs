@@ -2,6 +2,7 @@
 
 use crate::summary::Summary;
 use crate::{network, shell, tools};
+use std::fmt;
 
 /// Every package but the comparison with other stacks, which has no tests and takes longest to build. (Clippy reads it.)
 const TESTED: [&str; 3] = ["--workspace", "--exclude", "peerline-versus"];
@@ -9,16 +10,37 @@ const TESTED: [&str; 3] = ["--workspace", "--exclude", "peerline-versus"];
 /// The records of DTLS once more, protected by the other provider of AEADs.
 const OTHER_AEADS: [&str; 4] = ["--package", "peerline-dtls", "--features", "aws-lc-rs"];
 
+/// GStreamer as a client of the program: much to install, for one test.
+const WITH_GSTREAMER: [&str; 6] = [
+    "--package",
+    "peerline-cli",
+    "--features",
+    "gstreamer",
+    "--test",
+    "gstreamer",
+];
+
 /// What the tests said: their counts, and whether every runner was content.
 pub(crate) struct Report {
     pub(crate) summary: Summary,
     pub(crate) success: bool,
+    /// What could not be tried here, and what that would take.
+    left_out: Option<String>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(left_out) = &self.left_out {
+            writeln!(f, "{left_out}")?;
+        }
+        write!(f, "{}", self.summary)
+    }
 }
 
 /// Runs the tests and prints the closing line last: an error is empty, since the output has said it all.
 pub(crate) fn run_and_report() -> Result<(), String> {
     let report = run()?;
-    println!("\n{}", report.summary);
+    println!("\n{report}");
     if report.success { Ok(()) } else { Err(String::new()) }
 }
 
@@ -31,17 +53,32 @@ pub(crate) fn run() -> Result<Report, String> {
     let mut report = Report {
         summary: Summary::default(),
         success: true,
+        left_out: None,
     };
+    let missing = tools::missing_for_gstreamer();
+    if !missing.is_empty() {
+        let packages = missing.join(" ");
+        report.left_out = Some(format!(
+            "Not run: GStreamer as a WHIP client. It takes: apt-get install {packages}"
+        ));
+    }
+    let with_gstreamer = missing.is_empty();
     let doctests = [&["test", "--doc", "--no-fail-fast"][..], &TESTED].concat();
     if shell::succeeds("cargo", &["nextest", "--version"]) {
         // Its configuration says that one failure does not end the run.
         report.build_and_run(&[&["nextest", "run"][..], &TESTED].concat())?;
         report.build_and_run(&[&["nextest", "run"][..], &OTHER_AEADS].concat())?;
+        if with_gstreamer {
+            report.build_and_run(&[&["nextest", "run"][..], &WITH_GSTREAMER].concat())?;
+        }
         // nextest leaves these out.
         report.add(&doctests)?;
     } else {
         report.build_and_run(&[&["test", "--no-fail-fast"][..], &TESTED].concat())?;
         report.build_and_run(&[&["test", "--no-fail-fast"][..], &OTHER_AEADS].concat())?;
+        if with_gstreamer {
+            report.build_and_run(&[&["test", "--no-fail-fast"][..], &WITH_GSTREAMER].concat())?;
+        }
     }
     Ok(report)
 }

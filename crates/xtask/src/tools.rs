@@ -93,6 +93,26 @@ const DATACHANNEL_TOOLS: [Tool; 4] = [
     },
 ];
 
+/// GStreamer with WebRTC, from Python.
+const GSTREAMER_TOOLS: [Tool; 7] = [
+    gstreamer("python3-gst-1.0"),
+    gstreamer("gir1.2-gst-plugins-base-1.0"),
+    gstreamer("gir1.2-gst-plugins-bad-1.0"),
+    gstreamer("gstreamer1.0-nice"),
+    gstreamer("gstreamer1.0-plugins-base"),
+    gstreamer("gstreamer1.0-plugins-good"),
+    gstreamer("gstreamer1.0-plugins-bad"),
+];
+
+/// Each of its packages is there if all of it works.
+const fn gstreamer(package: &'static str) -> Tool {
+    Tool {
+        purpose: "GStreamer as a WHIP client",
+        package,
+        present: gstreamer_works,
+    }
+}
+
 /// Makes sure that everything is there that the tests use; see [`ensure`].
 pub(crate) fn ensure_for_tests() -> Result<(), String> {
     ensure(&TEST_TOOLS)
@@ -101,6 +121,11 @@ pub(crate) fn ensure_for_tests() -> Result<(), String> {
 /// Makes sure that fuzz targets can be built; see [`ensure`].
 pub(crate) fn ensure_for_fuzzing() -> Result<(), String> {
     ensure(&FUZZ_TOOLS)
+}
+
+/// The packages without which GStreamer cannot be a client; first installs them if it may.
+pub(crate) fn missing_for_gstreamer() -> Vec<String> {
+    still_missing(&GSTREAMER_TOOLS)
 }
 
 /// The packages without which OpenSSL cannot be compared with; first installs them if it may.
@@ -187,6 +212,19 @@ fn libclang() -> bool {
         "ls /usr/lib/llvm*/lib/libclang*.so* /usr/lib*/libclang*.so* /usr/lib/*-linux-gnu/libclang*.so* 2>/dev/null";
     let listed = Command::new("sh").args(["-c", list]).output();
     std::env::var_os("LIBCLANG_PATH").is_some() || listed.is_ok_and(|output| !output.stdout.is_empty())
+}
+
+fn gstreamer_works() -> bool {
+    const SCRIPT: &str = "
+import gi
+for name in ('Gst', 'GstSdp', 'GstWebRTC'): gi.require_version(name, '1.0')
+from gi.repository import Gst, GstSdp, GstWebRTC
+Gst.init(None)
+for name in ('webrtcbin', 'nicesrc', 'dtlsenc', 'srtpenc', 'vp8enc', 'rtpvp8pay', 'opusenc', 'rtpopuspay'):
+    assert Gst.ElementFactory.find(name), name
+";
+    let python = Command::new("/usr/bin/python3").args(["-c", SCRIPT]).output();
+    python.is_ok_and(|output| output.status.success())
 }
 
 fn any_font() -> bool {

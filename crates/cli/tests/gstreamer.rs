@@ -1,0 +1,112 @@
+//! GStreamer publishes by WHIP, and viewers of ours see it. Needs its plugins, and its bindings for the system's Python: `cargo xtask test`
+//! installs them, and says so where it cannot.
+
+mod common;
+
+use std::io::Read as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use common::{SDP, Server, complete_offer, peer, soon};
+use peerline::{
+    MediaKind, PeerConnection, RtpReceiver, SessionDescription, StatsKind, TransceiverDirection, TransceiverInit,
+};
+
+struct Publisher(Child);
+
+impl Publisher {
+    fn start(endpoint: &str) -> Self {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gstreamer.py");
+        let mut python = Command::new("/usr/bin/python3");
+        python
+            .arg(script)
+            .arg(endpoint)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        Self(
+            python
+                .spawn()
+                .expect("Debian's Python: apt-get install python3-gst-1.0"),
+        )
+    }
+
+    /// Ends its session; what it said.
+    fn end(mut self) -> String {
+        drop(self.0.stdin.take());
+        let mut said = String::new();
+        let mut stdout = self.0.stdout.take().expect("it is piped");
+        stdout.read_to_string(&mut said).expect("text");
+        assert!(self.0.wait().expect("it ends").success(), "{said}");
+        said
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A viewer, once there is a publisher; its sound and pictures.
+async fn view(server: &Server) -> (PeerConnection, [RtpReceiver; 2]) {
+    let pc = peer().await;
+    let receivers = [MediaKind::Audio, MediaKind::Video].map(|kind| {
+        let init = TransceiverInit {
+            direction: TransceiverDirection::RecvOnly,
+            ..TransceiverInit::default()
+        };
+        pc.add_transceiver(kind, init).expect("a transceiver").receiver()
+    });
+    let offer = complete_offer(&pc).await;
+    let reply = soon("GStreamer", async {
+        loop {
+            let reply = server.request("POST", "/whep/gst", &[("Content-Type", SDP)], &offer);
+            let reply = reply.await;
+            if reply.status != 409 {
+                return reply;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    assert_eq!(reply.status, 201, "{reply:?}");
+    pc.set_remote_description(SessionDescription::answer(reply.body))
+        .expect("an answer");
+    (pc, receivers)
+}
+
+#[tokio::test]
+async fn gstreamer_publishes_and_viewers_see_it() {
+    let server = Server::start();
+    let publisher = Publisher::start(&format!("http://{}/whip/gst", server.address));
+    // The second one comes late: GStreamer makes a keyframe when it is asked for one, and hardly any else.
+    let mut viewers = Vec::new();
+    for _ in 0..2 {
+        let (pc, [audio, video]) = view(&server).await;
+        for (receiver, clock_rate) in [(audio, 48_000), (video, 90_000)] {
+            let mut last: Option<u32> = None;
+            for number in 0..60 {
+                let frame = soon("frames", receiver.recv_frame()).await.expect("the track goes on");
+                assert!(number > 0 || frame.keyframe, "decoding can begin");
+                assert!(number == 0 || !frame.follows_gap, "frame {number}: nothing is missing");
+                let step = last.map_or(1, |last| frame.timestamp.wrapping_sub(last));
+                assert!((1..clock_rate).contains(&step), "frame {number}: {step} ticks");
+                last = Some(frame.timestamp);
+            }
+        }
+        viewers.push(pc);
+    }
+    // Reports come both ways: the sound and the pictures of a viewer have the publisher's time.
+    for pc in &viewers {
+        let report = pc.stats();
+        let lost = report.stats.iter().filter_map(|stats| match &stats.kind {
+            StatsKind::InboundRtp(inbound) => Some(inbound.packets_lost),
+            _ => None,
+        });
+        assert_eq!(lost.sum::<i64>(), 0);
+    }
+    let said = publisher.end();
+    assert!(said.contains("connected\n") && said.ends_with("ended: 200\n"), "{said}");
+}
