@@ -33,7 +33,7 @@ const FLAGS: [&str; 17] = [
 /// With the permission to use a microphone, Chromium offers real addresses, and with the second flag loopback ones.
 const OPEN_ADDRESSES: [&str; 3] = [
     "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream=device-count=2",
+    "--use-fake-device-for-media-stream",
     "--allow-loopback-in-peer-connection",
 ];
 

@@ -1,5 +1,6 @@
 //! The program itself, `peerline serve`: its page as a visitor uses it, and its interfaces as a page of another origin does.
 
+mod controls;
 mod files;
 mod streams;
 
@@ -171,6 +172,11 @@ fn build() -> String {
     ]);
     if !cfg!(debug_assertions) {
         build.arg("--release");
+    }
+    // What cargo tells of this package is not to be taken for news of others: some build scripts would run again.
+    let ours = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in env::vars().filter(|(name, _)| ours(name)) {
+        build.env_remove(name);
     }
     let output = build
         .current_dir(env!("CARGO_MANIFEST_DIR"))
