@@ -85,37 +85,54 @@ impl Direction {
     }
 }
 
-/// A codec that all stacks have.
+/// A codec that several stacks have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "their names say all")]
 pub enum Codec {
     Opus,
+    Pcmu,
+    Pcma,
+    G722,
     Vp8,
     Vp9,
     H264,
+    H265,
+    Av1,
 }
 
 impl Codec {
+    /// Those of sound.
+    pub const AUDIO: [Self; 4] = [Self::Opus, Self::Pcmu, Self::Pcma, Self::G722];
     /// Those of pictures.
-    pub const VIDEO: [Self; 3] = [Self::Vp8, Self::Vp9, Self::H264];
+    pub const VIDEO: [Self; 5] = [Self::Vp8, Self::Vp9, Self::H264, Self::Av1, Self::H265];
+
+    /// Whether it is one of sound.
+    #[must_use]
+    pub fn is_audio(self) -> bool {
+        Self::AUDIO.contains(&self)
+    }
 
     /// Such as `video/VP8`.
     #[must_use]
     pub fn mime_type(self) -> &'static str {
         match self {
             Self::Opus => "audio/opus",
+            Self::Pcmu => "audio/PCMU",
+            Self::Pcma => "audio/PCMA",
+            Self::G722 => "audio/G722",
             Self::Vp8 => "video/VP8",
             Self::Vp9 => "video/VP9",
             Self::H264 => "video/H264",
+            Self::H265 => "video/H265",
+            Self::Av1 => "video/AV1",
         }
     }
 
     /// The one with this MIME type.
     #[must_use]
     pub fn from_mime_type(mime_type: &str) -> Option<Self> {
-        [Self::Opus, Self::Vp8, Self::Vp9, Self::H264]
-            .into_iter()
-            .find(|codec| codec.mime_type().eq_ignore_ascii_case(mime_type))
+        let mut all = Self::AUDIO.into_iter().chain(Self::VIDEO);
+        all.find(|codec| codec.mime_type().eq_ignore_ascii_case(mime_type))
     }
 
     /// Ticks of RTP timestamps a second.
@@ -123,7 +140,9 @@ impl Codec {
     pub fn clock_rate(self) -> u32 {
         match self {
             Self::Opus => 48_000,
-            Self::Vp8 | Self::Vp9 | Self::H264 => 90_000,
+            // G.722 samples at twice that (RFC 3551 §4.5.2).
+            Self::Pcmu | Self::Pcma | Self::G722 => 8_000,
+            Self::Vp8 | Self::Vp9 | Self::H264 | Self::H265 | Self::Av1 => 90_000,
         }
     }
 
@@ -132,8 +151,10 @@ impl Codec {
     pub fn fmtp(self) -> &'static str {
         match self {
             Self::Opus => "minptime=10;useinbandfec=1",
-            Self::Vp8 => "",
+            Self::Pcmu | Self::Pcma | Self::G722 | Self::Vp8 => "",
             Self::Vp9 => "profile-id=0",
+            Self::H265 => "level-id=93;profile-id=1;tier-flag=0;tx-mode=SRST",
+            Self::Av1 => "profile=0",
             Self::H264 => "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
         }
     }
@@ -143,7 +164,8 @@ impl Codec {
     pub fn ticks(self) -> u32 {
         match self {
             Self::Opus => 960,
-            Self::Vp8 | Self::Vp9 | Self::H264 => 3000,
+            Self::Pcmu | Self::Pcma | Self::G722 => 160,
+            Self::Vp8 | Self::Vp9 | Self::H264 | Self::H265 | Self::Av1 => 3000,
         }
     }
 }
@@ -191,11 +213,16 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        const FORMATS: [Format; 4] = [
+        const FORMATS: [Format; 9] = [
             Format::new(Codec::Opus, 111, None),
+            Format::new(Codec::Pcmu, 0, None),
+            Format::new(Codec::Pcma, 8, None),
+            Format::new(Codec::G722, 9, None),
             Format::new(Codec::Vp8, 96, Some(97)),
             Format::new(Codec::Vp9, 98, Some(99)),
             Format::new(Codec::H264, 106, Some(107)),
+            Format::new(Codec::Av1, 45, Some(46)),
+            Format::new(Codec::H265, 102, Some(103)),
         ];
         Self {
             formats: &FORMATS,
@@ -208,8 +235,13 @@ impl Settings {
     /// Another order, and numbers that elsewhere stand for other codecs.
     #[must_use]
     pub fn renumbered() -> Self {
-        const FORMATS: [Format; 4] = [
+        const FORMATS: [Format; 9] = [
+            Format::new(Codec::G722, 9, None),
             Format::new(Codec::Opus, 96, None),
+            Format::new(Codec::Pcma, 8, None),
+            Format::new(Codec::Pcmu, 0, None),
+            Format::new(Codec::Av1, 102, Some(45)),
+            Format::new(Codec::H265, 46, Some(103)),
             Format::new(Codec::H264, 98, Some(111)),
             Format::new(Codec::Vp9, 107, Some(106)),
             Format::new(Codec::Vp8, 121, Some(122)),
@@ -230,7 +262,7 @@ pub struct Frame {
     pub rid: Option<String>,
     /// When it was sampled, in ticks.
     pub timestamp: u32,
-    /// Its bytes: H.264 as Annex B, with start codes of four bytes.
+    /// Its bytes: H.264 and H.265 as Annex B, with start codes of four bytes; AV1 as OBUs with sizes.
     pub data: Vec<u8>,
 }
 
@@ -256,6 +288,7 @@ impl Frame {
         let data = match codec {
             // TOC: 20 ms of CELT, fullband, mono (RFC 6716 §3.1).
             Codec::Opus => with_body(vec![0xf8], number, len.min(160)),
+            Codec::Pcmu | Codec::Pcma | Codec::G722 => with_body(vec![], number, 160),
             Codec::Vp8 if is_key => with_body(vec![0x10, 0, 0, 0x9d, 0x01, 0x2a, 64, 0, 64, 0], number, len),
             Codec::Vp8 => with_body(vec![0x11, 0, 0], number, len),
             // VP9 bitstream specification §6.2: the frame marker, profile 0, then for a keyframe the sync code, the color
@@ -267,6 +300,8 @@ impl Frame {
             ),
             Codec::Vp9 => with_body(vec![0x86, 0, 0], number, len),
             Codec::H264 => h264(is_key, number, len),
+            Codec::H265 => h265(is_key, number, len),
+            Codec::Av1 => av1(is_key, number, len),
         };
         Self {
             codec,
@@ -293,7 +328,6 @@ fn with_body(mut start: Vec<u8>, number: u32, len: usize) -> Vec<u8> {
 }
 
 fn h264(is_key: bool, number: u32, len: usize) -> Vec<u8> {
-    const START: [u8; 4] = [0, 0, 0, 1];
     let units: &[&[u8]] = if is_key {
         // SPS and PPS, as from an encoder of 64 times 64 pixels.
         &[
@@ -304,12 +338,41 @@ fn h264(is_key: bool, number: u32, len: usize) -> Vec<u8> {
     } else {
         &[&[0x41]]
     };
-    let mut data = units
-        .iter()
-        .flat_map(|unit| [&START[..], unit].concat())
-        .collect::<Vec<_>>();
-    let number = number | 0x8080_8080;
-    data = with_body(data, number, len);
+    annex_b(units, number, len)
+}
+
+fn h265(is_key: bool, number: u32, len: usize) -> Vec<u8> {
+    let units: &[&[u8]] = if is_key {
+        // VPS, SPS and PPS in name, and the beginning of an IDR picture (ITU-T H.265, table 7-1).
+        &[
+            &[0x40, 0x01, 0x0c, 0x01, 0xff],
+            &[0x42, 0x01, 0x01, 0x01, 0x60],
+            &[0x44, 0x01, 0xc1, 0x72],
+            &[0x26, 0x01],
+        ]
+    } else {
+        &[&[0x02, 0x01]]
+    };
+    annex_b(units, number, len)
+}
+
+/// NAL units behind start codes; the last goes on to `len` bytes in all.
+fn annex_b(units: &[&[u8]], number: u32, len: usize) -> Vec<u8> {
+    const START: [u8; 4] = [0, 0, 0, 1];
+    let data = units.iter().flat_map(|unit| [&START[..], unit].concat()).collect();
+    with_body(data, number | 0x8080_8080, len)
+}
+
+fn av1(is_key: bool, number: u32, len: usize) -> Vec<u8> {
+    // A sequence header in name, then a frame (AV1 bitstream specification, §6.2.2), each with its size in front.
+    let mut data = if is_key {
+        vec![0x0a, 4, 0x08, 0x19, 0x51, 0x7f]
+    } else {
+        vec![]
+    };
+    let body = with_body(vec![if is_key { 0x10 } else { 0x30 }], number, len.max(128));
+    data.extend([0x32, body.len() as u8 | 0x80, (body.len() >> 7) as u8]);
+    data.extend(body);
     data
 }
 

@@ -149,6 +149,13 @@ fn to_support(format: &Format) -> CodecSupport {
     } = *format;
     match codec {
         Codec::Opus => CodecSupport::new(codec.mime_type(), 48_000, Some(2), codec.fmtp(), payload_type),
+        codec if codec.is_audio() => CodecSupport::new(
+            codec.mime_type(),
+            codec.clock_rate(),
+            Some(1),
+            codec.fmtp(),
+            payload_type,
+        ),
         _ => CodecSupport::video(codec.mime_type(), codec.fmtp(), payload_type, rtx),
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use crate::media::{Frame, Media, SrtpProfile};
+use crate::media::{Codec, Frame, Media, SrtpProfile};
 
 /// One end of a connection in virtual time. It is driven as our machines are: it is told the time and the datagrams, and asked
 /// for what it has to send and to say. It has one UDP address, known from the start.
@@ -56,6 +56,8 @@ pub struct Quirks {
     pub no_news_of_closing: bool,
     /// It can send only what a track was added with.
     pub one_codec_a_track: bool,
+    /// It does not put frames of H.265 together.
+    pub no_h265: bool,
     /// A section that either side has stopped goes on in its offers and answers.
     pub ignores_stops: bool,
     /// Its statistics have no round trip.
@@ -67,6 +69,13 @@ pub struct Quirks {
 }
 
 impl Quirks {
+    /// The codecs for pictures that it has.
+    #[must_use]
+    pub fn video_codecs(&self) -> Vec<Codec> {
+        let has = |codec: &Codec| *codec != Codec::H265 || !self.no_h265;
+        Codec::VIDEO.into_iter().filter(has).collect()
+    }
+
     /// The profiles of SRTP that it has.
     #[must_use]
     pub fn srtp_profiles(&self) -> Vec<SrtpProfile> {

@@ -255,6 +255,7 @@ macro_rules! scenarios {
             much_on_a_lossy_path: $crate::scenarios::bulk_with_losses,
             the_connection_closes_from_either_side: $crate::scenarios::closing_the_connection,
             calls_with_sound_and_pictures: $crate::calls::both_ways,
+            sound_of_every_codec: $crate::calls::sounds,
             calls_one_way: $crate::calls::one_way,
             a_codec_order_and_numbers_of_its_own: $crate::calls::other_numbers,
             every_profile_of_srtp: $crate::calls::srtp_profiles,

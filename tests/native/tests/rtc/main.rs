@@ -252,6 +252,8 @@ impl Peer for Rtc {
             forgets_reliability: true,
             reuses_ids_early: true,
             one_codec_a_track: true,
+            // Its depacketizer tells what is in each packet, and leaves it at that.
+            no_h265: true,
             ignores_stops: true,
             measures_no_round_trip: true,
             no_news_of_closing: true,

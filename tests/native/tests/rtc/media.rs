@@ -20,7 +20,7 @@ use rtc::rtcp::receiver_report::ReceiverReport;
 use rtc::rtcp::reception_report::ReceptionReport;
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
-use rtc::rtp::codec::{h264, opus, vp8, vp9};
+use rtc::rtp::codec::{av1, h264, h265, opus, vp8, vp9};
 use rtc::rtp::packetizer::{Depacketizer, Payloader};
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters,
@@ -118,10 +118,13 @@ struct AnyDepacketizer(Box<dyn Depacketizer>);
 impl AnyDepacketizer {
     fn new(codec: Codec) -> Self {
         let inner: Box<dyn Depacketizer> = match codec {
-            Codec::Opus => Box::new(opus::OpusPacket),
+            // Their payloads are frames as they are; rtc has a depacketizer for one of them.
+            Codec::Opus | Codec::Pcmu | Codec::Pcma | Codec::G722 => Box::new(opus::OpusPacket),
             Codec::Vp8 => Box::new(vp8::Vp8Packet::default()),
             Codec::Vp9 => Box::new(vp9::Vp9Packet::default()),
             Codec::H264 => Box::new(h264::H264Packet::default()),
+            Codec::H265 => Box::new(h265::H265Packet::default()),
+            Codec::Av1 => Box::new(av1::Av1Depacketizer::default()),
         };
         Self(inner)
     }
@@ -144,7 +147,7 @@ impl Depacketizer for AnyDepacketizer {
 pub(crate) fn engine(formats: &[Format]) -> (MediaEngine, Registry) {
     let mut engine = MediaEngine::default();
     for format in formats {
-        let kind = kind(format.codec != Codec::Opus);
+        let kind = kind(!format.codec.is_audio());
         let register = |engine: &mut MediaEngine, rtp_codec, payload_type| {
             let parameters = RTCRtpCodecParameters {
                 rtp_codec,
@@ -188,10 +191,13 @@ fn codec(codec: Codec) -> RTCRtpCodec {
     RTCRtpCodec {
         mime_type: codec.mime_type().to_owned(),
         clock_rate: codec.clock_rate(),
-        channels: if codec == Codec::Opus { 2 } else { 0 },
+        channels: match codec {
+            Codec::Opus => 2,
+            codec => u16::from(codec.is_audio()),
+        },
         sdp_fmtp_line: codec.fmtp().to_owned(),
         rtcp_feedback: match codec {
-            Codec::Opus => vec![],
+            codec if codec.is_audio() => vec![],
             _ => vec![
                 feedback("goog-remb", ""),
                 feedback("ccm", "fir"),
@@ -257,7 +263,7 @@ impl Rtc {
         };
         let builder = self.media.receivers.entry((ssrc, codec)).or_insert_with(|| {
             SampleBuilder::new(
-                if codec == Codec::Opus { 10 } else { 200 },
+                if codec.is_audio() { 10 } else { 200 },
                 AnyDepacketizer::new(codec),
                 codec.clock_rate(),
             )
@@ -439,7 +445,7 @@ impl Media for Rtc {
             let mut packet = rtc::rtp::Packet {
                 header: rtc::rtp::Header {
                     version: 2,
-                    marker: frame.codec != Codec::Opus && index + 1 == count,
+                    marker: !frame.codec.is_audio() && index + 1 == count,
                     payload_type: codec.payload_type,
                     sequence_number: stream.next,
                     timestamp: frame.timestamp,

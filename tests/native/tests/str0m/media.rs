@@ -49,9 +49,14 @@ pub(crate) fn configure(mut config: RtcConfig, formats: &[Format]) -> RtcConfig 
     for format in formats {
         let (codec, channels) = match format.codec {
             Codec::Opus => (TheirCodec::Opus, Some(2)),
+            Codec::Pcmu => (TheirCodec::PCMU, None),
+            Codec::Pcma => (TheirCodec::PCMA, None),
+            Codec::G722 => (TheirCodec::G722, None),
             Codec::Vp8 => (TheirCodec::Vp8, None),
             Codec::Vp9 => (TheirCodec::Vp9, None),
             Codec::H264 => (TheirCodec::H264, None),
+            Codec::H265 => (TheirCodec::H265, None),
+            Codec::Av1 => (TheirCodec::Av1, None),
         };
         config.codec_config().add_config(
             format.payload_type.into(),
@@ -72,9 +77,14 @@ fn frequency(codec: Codec) -> Frequency {
 fn from_theirs(codec: TheirCodec) -> Codec {
     match codec {
         TheirCodec::Opus => Codec::Opus,
+        TheirCodec::PCMU => Codec::Pcmu,
+        TheirCodec::PCMA => Codec::Pcma,
+        TheirCodec::G722 => Codec::G722,
         TheirCodec::Vp8 => Codec::Vp8,
         TheirCodec::Vp9 => Codec::Vp9,
         TheirCodec::H264 => Codec::H264,
+        TheirCodec::H265 => Codec::H265,
+        TheirCodec::Av1 => Codec::Av1,
         other => panic!("{other:?} was not negotiated"),
     }
 }
