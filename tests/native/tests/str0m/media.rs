@@ -62,7 +62,7 @@ pub(crate) fn configure(mut config: RtcConfig, formats: &[Format]) -> RtcConfig 
             format.payload_type.into(),
             format.rtx.map(Into::into),
             codec,
-            frequency(format.codec),
+            sampling(format.codec),
             channels,
             FormatParams::parse_line(format.codec.fmtp()),
         );
@@ -72,6 +72,14 @@ pub(crate) fn configure(mut config: RtcConfig, formats: &[Format]) -> RtcConfig 
 
 fn frequency(codec: Codec) -> Frequency {
     Frequency::from_nonzero(NonZeroU32::new(codec.clock_rate()).expect("not zero"))
+}
+
+/// G.722 is sampled at 16 kHz, though its RTP clock is slower (RFC 3551 §4.5.2): that is the frequency str0m wants to be told.
+fn sampling(codec: Codec) -> Frequency {
+    match codec {
+        Codec::G722 => Frequency::SIXTEEN_KHZ,
+        other => frequency(other),
+    }
 }
 
 fn from_theirs(codec: TheirCodec) -> Codec {
@@ -112,10 +120,11 @@ impl Str0m {
                 }
             }
             Event::MediaData(data) => {
+                let codec = from_theirs(data.params.spec().codec);
                 let frame = Frame {
-                    codec: from_theirs(data.params.spec().codec),
+                    codec,
                     rid: data.rid.map(|rid| rid.to_string()),
-                    timestamp: data.time.numer() as u32,
+                    timestamp: data.time.rebase(frequency(codec)).numer() as u32,
                     data: data.data.to_vec(),
                 };
                 self.news.push_back(News::Frame(data.mid.to_string(), frame));
