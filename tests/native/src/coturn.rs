@@ -43,15 +43,31 @@ impl Turnserver {
         Self::start(&[&["--use-auth-secret", "--static-auth-secret", SECRET], arguments].concat())
     }
 
-    fn start(arguments: &[&str]) -> Self {
+    /// One that knows [`USER`] and [`PASSWORD`], and speaks TLS at this port of the same address, with a certificate and its key
+    /// in PEM.
+    pub fn with_tls(port: u16, certificate: &str, key: &str) -> Self {
         let folder = Folder::new();
+        let [certificate, key] = [("certificate.pem", certificate), ("key.pem", key)].map(|(name, pem)| {
+            let file = folder.file(name);
+            std::fs::write(&file, pem).expect("a file");
+            file.into_os_string().into_string().expect("a path in UTF-8")
+        });
+        let (user, port) = (format!("{USER}:{PASSWORD}"), port.to_string());
+        let tls = ["--tls-listening-port", &port, "--cert", &certificate, "--pkey", &key];
+        Self::start_in(folder, &[&["--lt-cred-mech", "--user", &user], &tls[..]].concat())
+    }
+
+    fn start(arguments: &[&str]) -> Self {
+        Self::start_in(Folder::new(), &[&["--no-tls"], arguments].concat())
+    }
+
+    fn start_in(folder: Folder, arguments: &[&str]) -> Self {
         let address = free_address();
         let mut command = Command::new("turnserver");
         command
             .args([
                 "-n",
                 "--no-cli",
-                "--no-tls",
                 "--no-dtls",
                 "--fingerprint",
                 "--log-file",

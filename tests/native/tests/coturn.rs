@@ -1,12 +1,19 @@
-//! TURN with coturn: our client at its server, its client at our server.
+//! TURN with coturn: our client at its server, its client at our server, and peers that meet there.
 
 // A test of another program waits for it.
 #![allow(clippy::disallowed_methods)]
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use peerline::{
+    AddressFilter, Configuration, DataChannelInit, IceServer, IceTransportPolicy, Message, PeerConnection, PeerEvent,
+    TlsConfig,
+};
 use peerline_native::coturn::{Echo, PASSWORD, REALM, SECRET, Turnserver, USER, uclient};
 use peerline_native::turn::{TurnClient, TurnServer};
 use peerline_stun::attribute::{ErrorCode, RequestedTransport};
@@ -287,4 +294,84 @@ fn two_of_coturns_clients_are_connected_by_our_server() {
 #[test]
 fn two_of_coturns_clients_meet_at_our_server() {
     serve_uclient(&["-y", "-c", "-n", "40", "-m", "2", "-z", "5"]);
+}
+
+/// A certificate for `localhost` and its key, in PEM, and whom to trust for it.
+fn certificate() -> (String, String, Arc<TlsConfig>) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let pem = |label: &str, der: &[u8]| {
+        let text = STANDARD.encode(der);
+        let lines = text.as_bytes().chunks(64).map(String::from_utf8_lossy);
+        let body: String = lines.map(|line| format!("{line}\n")).collect();
+        format!("-----BEGIN {label}-----\n{body}-----END {label}-----\n")
+    };
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).expect("a root");
+    let builder = TlsConfig::builder_with_provider(peerline_dtls::default_provider());
+    let builder = builder.with_safe_default_protocol_versions().expect("versions");
+    let tls = Arc::new(builder.with_root_certificates(roots).with_no_client_auth());
+    let certificate = pem("CERTIFICATE", made.cert.der());
+    (certificate, pem("PRIVATE KEY", &made.signing_key.serialize_der()), tls)
+}
+
+/// Two peers that may use nothing but the server connect, and a large message goes through.
+async fn meet(url: &str, tls: &Arc<TlsConfig>) {
+    let configuration = || Configuration {
+        ice_servers: vec![IceServer::turn(url, USER, PASSWORD)],
+        ice_transport_policy: IceTransportPolicy::Relay,
+        turn_tls: Some(Arc::clone(tls)),
+        loopback: true,
+        address_filter: Some(AddressFilter::only(["127.0.0.1".parse().expect("an address")])),
+        ..Configuration::default()
+    };
+    let alice = PeerConnection::new(configuration()).await.expect("a connection");
+    let bob = PeerConnection::new(configuration()).await.expect("a connection");
+    let channel = alice
+        .create_data_channel("", DataChannelInit::default())
+        .expect("a channel");
+    alice
+        .set_local_description(alice.create_offer().expect("an offer"))
+        .expect("it is set");
+    alice.gathering_complete().await;
+    let offer = alice.local_description().expect("an offer");
+    assert!(offer.sdp.contains(" typ relay "), "{url}: {}", offer.sdp);
+    bob.set_remote_description(offer).expect("it is taken");
+    bob.set_local_description(bob.create_answer().expect("an answer"))
+        .expect("it is set");
+    bob.gathering_complete().await;
+    alice
+        .set_remote_description(bob.local_description().expect("an answer"))
+        .expect("it is taken");
+    channel.opened().await.expect("it opens");
+    let message: Vec<u8> = (0..200_000_u32).map(|index| index as u8).collect();
+    channel.send(message.clone()).await.expect("it is sent");
+    let received = loop {
+        if let PeerEvent::DataChannel(channel) = bob.next_event().await.expect("news") {
+            break channel.recv().await.expect("a message");
+        }
+    };
+    assert!(matches!(received, Message::Binary(bytes) if bytes == message), "{url}");
+    let pair = alice
+        .sctp()
+        .and_then(|sctp| sctp.transport().ice_transport().selected_candidate_pair());
+    let pair = pair.expect("a pair");
+    assert!(pair.local.candidate.contains(" typ relay "), "{url}: {pair:?}");
+}
+
+#[tokio::test]
+async fn peers_meet_through_coturn_by_udp_tcp_and_tls() {
+    let (certificate, key, tls) = certificate();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let tls_port = listener.local_addr().expect("an address").port();
+    drop(listener);
+    let server = Turnserver::with_tls(tls_port, &certificate, &key);
+    let address = server.address;
+    for url in [
+        format!("turn:{address}"),
+        format!("turn:{address}?transport=tcp"),
+        format!("turns:localhost:{tls_port}"),
+    ] {
+        let met = tokio::time::timeout(Duration::from_secs(30), meet(&url, &tls)).await;
+        assert!(met.is_ok(), "{url}: too long\n{}", server.output());
+    }
 }
