@@ -12,7 +12,7 @@ mod webrtc;
 
 #[cfg(feature = "datachannel")]
 pub(crate) use self::datachannel::Datachannel;
-pub(crate) use self::peerline::Peerline;
+pub(crate) use self::peerline::{Peerline, PeerlineDtls12};
 #[cfg(feature = "peers")]
 pub(crate) use self::{
     rustrtc::Rustrtc, str0m::Str0m, str0m::install_provider as install_provider_of_str0m, webrtc::Webrtc,

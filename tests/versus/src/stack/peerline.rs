@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use peerline::{
     AddressFilter, Configuration, ConnectionState, DataChannel, DataChannelInit, IncomingPacket, MediaKind, Message,
-    OutgoingPacket, PeerConnection, PeerEvent, ReceiveMode, RtpReceiver, RtpSender, SessionDescription, SrtpProfile,
-    TransceiverDirection, TransceiverInit,
+    OutgoingPacket, PeerConnection, PeerEvent, ProtocolVersion, ReceiveMode, RtpReceiver, RtpSender,
+    SessionDescription, SrtpProfile, TransceiverDirection, TransceiverInit,
 };
 
 use super::{Channel, MediaStack, PacketReceiver, PacketSender, Pair, Stack};
@@ -21,12 +21,30 @@ pub(crate) struct End {
     channel: DataChannel,
 }
 
+/// The same with DTLS 1.2, as the others have it.
+pub(crate) struct PeerlineDtls12;
+
 impl Stack for Peerline {
     type Channel = End;
 
     async fn connect(send_buffer: usize) -> Result<Pair<End>> {
+        End::connect(send_buffer, ProtocolVersion::DTLS_1_3).await
+    }
+}
+
+impl Stack for PeerlineDtls12 {
+    type Channel = End;
+
+    async fn connect(send_buffer: usize) -> Result<Pair<End>> {
+        End::connect(send_buffer, ProtocolVersion::DTLS_1_2).await
+    }
+}
+
+impl End {
+    async fn connect(send_buffer: usize, max_dtls_version: ProtocolVersion) -> Result<Pair<Self>> {
         let configuration = Configuration {
             buffered_amount_high_water_mark: send_buffer,
+            max_dtls_version,
             ..on_loopback()
         };
         let offerer = PeerConnection::new(configuration.clone()).await?;
