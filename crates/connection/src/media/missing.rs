@@ -127,10 +127,10 @@ mod tests {
         assert_eq!(missing.on_packet(at(0), 65_535), Arrival::Next);
         assert_eq!(missing.on_packet(at(0), 65_539), Arrival::AfterGap);
         assert_eq!(missing.poll_timeout(), Some(at(5)));
-        assert_eq!(due(&mut missing, at(4)), []);
+        assert!(due(&mut missing, at(4)).is_empty());
         assert_eq!(missing.on_packet(at(4), 65_537), Arrival::Late);
         assert_eq!(due(&mut missing, at(5)), [0, 2]);
-        assert_eq!(due(&mut missing, at(54)), []);
+        assert!(due(&mut missing, at(54)).is_empty());
         missing.give_up_before(65_537);
         assert_eq!(due(&mut missing, at(55)), [2]);
         missing.on_packet(at(60), 65_538);
