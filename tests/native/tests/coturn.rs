@@ -315,7 +315,7 @@ fn certificate() -> (String, String, Arc<TlsConfig>) {
 }
 
 /// Two peers that may use nothing but the server connect, and a large message goes through.
-async fn meet(url: &str, tls: &Arc<TlsConfig>) {
+async fn meet_through(url: &str, tls: &Arc<TlsConfig>) {
     let configuration = || Configuration {
         ice_servers: vec![IceServer::turn(url, USER, PASSWORD)],
         ice_transport_policy: IceTransportPolicy::Relay,
@@ -371,7 +371,7 @@ async fn peers_meet_through_coturn_by_udp_tcp_and_tls() {
         format!("turn:{address}?transport=tcp"),
         format!("turns:localhost:{tls_port}"),
     ] {
-        let met = tokio::time::timeout(Duration::from_secs(30), meet(&url, &tls)).await;
+        let met = tokio::time::timeout(Duration::from_secs(30), meet_through(&url, &tls)).await;
         assert!(met.is_ok(), "{url}: too long\n{}", server.output());
     }
 }
