@@ -130,6 +130,12 @@ impl Flight {
         self.rewind();
     }
 
+    /// Nobody listens any more for an answer: what has not left yet leaves once.
+    pub(crate) fn expect_no_answer(&mut self) {
+        self.answer = Answer::None;
+        self.deadline = None;
+    }
+
     /// True if some of the flight has not been sent yet, or is to be sent again.
     pub(crate) fn has_more(&self) -> bool {
         self.next < self.parts.len()

@@ -165,3 +165,31 @@ fn every_choice_of_up_to_two_lost_datagrams() {
         }
     }
 }
+
+/// The client is connected as soon as its last flight has left, which a server that has gone never acknowledges.
+#[test]
+fn a_last_flight_that_nobody_acknowledges_ends_the_connection_once() {
+    for close_early in [false, true] {
+        let mut pair = pair(of_13(configs()));
+        assert!(pair.run_until(LIMIT, |pair| pair.a.is_connected()));
+        let (mut now, client) = (pair.now(), &mut pair.a);
+        let mut reasons = Vec::new();
+        if close_early {
+            client.close(now);
+        }
+        loop {
+            while client.poll_transmit(now, &mut Vec::new()).is_some() {}
+            reasons.extend(std::iter::from_fn(|| client.poll_event()).filter(|event| *event != Event::Connected));
+            let Some(next) = client.poll_timeout() else { break };
+            assert!(next > now, "it spins");
+            now = next;
+            client.handle_timeout(now);
+        }
+        let reason = if close_early {
+            CloseReason::Local
+        } else {
+            CloseReason::Timeout
+        };
+        assert_eq!(reasons, [Event::Closed(reason)]);
+    }
+}

@@ -74,7 +74,9 @@ impl Connection {
     /// Ends the connection, freeing everything but what is still to be sent and read.
     pub(super) fn end(&mut self, reason: CloseReason, alert: Option<Alert>) {
         // A last flight that is still on its way leaves before the alert: the peer needs it to read the alert.
-        if !self.is_connected() {
+        if self.is_connected() {
+            self.cx.flight.expect_no_answer();
+        } else {
             self.cx.flight.finish();
         }
         self.state = State::Closed;
