@@ -7,6 +7,7 @@
 use crate::{shell, tools};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Coverage as libFuzzer reads it: a counter per edge, their addresses, and the operands of comparisons.
@@ -19,7 +20,7 @@ const MAX_LEN: usize = 4096;
 const MEMORY_LIMIT_MIB: usize = 2048;
 const SECONDS_PER_INPUT: u64 = 10;
 
-/// Fuzzes `target`, or each target in turn, for `time` each.
+/// Fuzzes `target`, or all of them, for `time` each.
 pub(crate) fn run(target: Option<&str>, time: Duration) -> Result<(), String> {
     tools::ensure_for_fuzzing()?;
     let folder = shell::root().join("fuzz");
@@ -30,15 +31,29 @@ pub(crate) fn run(target: Option<&str>, time: Duration) -> Result<(), String> {
         None => all,
     };
     let programs = build(&folder, target)?;
-    let failures: Vec<String> = chosen
-        .iter()
-        .filter_map(|target| fuzz(&folder, &programs, target, time).err())
-        .collect();
+    let failures = on_every_core(&chosen, |target| fuzz(&folder, &programs, target, time).err());
     if failures.is_empty() {
         Ok(())
     } else {
         Err(failures.join("\n"))
     }
+}
+
+/// What `work` has to say of each item, as many at a time as there are cores: a fuzzer uses one.
+fn on_every_core<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Option<R> + Sync) -> Vec<R> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicUsize::new(0);
+    let worker = || -> Vec<R> {
+        let taken = std::iter::from_fn(|| items.get(next.fetch_add(1, Ordering::Relaxed)));
+        taken.filter_map(&work).collect()
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(worker)).collect();
+        let results = workers
+            .into_iter()
+            .map(|worker| worker.join().expect("no worker panics"));
+        results.flatten().collect()
+    })
 }
 
 /// The names of the files in `fuzz_targets`, sorted.
@@ -128,4 +143,17 @@ fn fuzz(folder: &Path, programs: &Path, target: &str, time: Duration) -> Result<
         .find(|line| line.starts_with("Done") || line.starts_with('#'));
     eprintln!("{target}: {}", last.map_or("", String::as_str));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_item_is_worked_on_once() {
+        let items: Vec<u32> = (0..100).collect();
+        let mut odd = on_every_core(&items, |item| (item % 2 == 1).then_some(*item));
+        odd.sort_unstable();
+        assert_eq!(odd, (1..100).step_by(2).collect::<Vec<_>>());
+    }
 }
