@@ -30,8 +30,33 @@ pub(crate) fn isolated(command: Command) -> Command {
         .args(["--net", "--", "sh", "-c", SET_UP, "sh"])
         .arg(command.get_program())
         .args(command.get_args())
-        .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))))
         .env("CARGO_NET_OFFLINE", "true")
         .current_dir(command.get_current_dir().unwrap_or(Path::new(".")));
+    keep_environment(&command, &mut isolated);
     isolated
+}
+
+/// What `from` adds to its environment or takes away from it is added to that of `to`, or taken away.
+fn keep_environment(from: &Command, to: &mut Command) {
+    for (name, value) in from.get_envs() {
+        match value {
+            Some(value) => to.env(name, value),
+            None => to.env_remove(name),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_command_takes_from_its_environment_stays_away() {
+        let mut command = Command::new("cargo");
+        command.env("ADDED", "1").env_remove("CARGO_PKG_NAME");
+        let mut wrapped = Command::new("sh");
+        keep_environment(&command, &mut wrapped);
+        assert!(wrapped.get_envs().eq(command.get_envs()));
+        assert_eq!(wrapped.get_envs().count(), 2);
+    }
 }
