@@ -28,7 +28,7 @@ use peerline_wire::{Datagram, Ecn, FiveTuple, Transmit};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-pub use config::{Bandwidth, Config, Families, Limits, Strangers, Timings};
+pub use config::{Bandwidth, Config, Families, Limits, NatDiscovery, Redirect, Strangers, Timings};
 pub use event::{Event, Log, OpenRelay, RefusalReason, RelayPort, ReleaseReason, Traffic};
 pub use stats::Stats;
 pub use users::{StaticUsers, TimeLimitedUsers, Users};
@@ -57,7 +57,7 @@ use slab::{Slab, Slot};
 ///   [`peer_connect_failed`](Self::peer_connect_failed), [`peer_accepted`](Self::peer_accepted),
 ///   [`connection_closed`](Self::connection_closed).
 /// - Shutting down: [`refuse_new`](Self::refuse_new), [`shut_down`](Self::shut_down).
-/// - Getters: [`stats`](Self::stats).
+/// - Getters: [`stats`](Self::stats), [`has_allocation`](Self::has_allocation).
 pub struct Server {
     config: Config,
     users: Box<dyn Users>,
@@ -317,6 +317,12 @@ impl Server {
             allocations: self.allocations.len() as u64,
             ..self.stats
         }
+    }
+
+    /// Whether this client has an allocation, or one in the making: without one, a driver need not keep its connection for long.
+    #[must_use]
+    pub fn has_allocation(&self, client: &FiveTuple) -> bool {
+        self.by_client.contains_key(client)
     }
 
     fn advance(&mut self, now: Instant) -> Instant {

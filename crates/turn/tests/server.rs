@@ -10,9 +10,9 @@ use common::*;
 use peerline_sim::{Machine, epoch};
 use peerline_stun::attribute::{AddressFamily, DontFragment};
 use peerline_stun::attribute::{
-    ChangeRequest, Data, ErrorCode, EvenPort, Icmp, Lifetime, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm,
-    RequestedAddressFamily, RequestedTransport, Software, UnknownAttributes, Username, XorMappedAddress,
-    XorPeerAddress, XorRelayedAddress,
+    AlternateDomain, AlternateServer, ChangeRequest, Data, ErrorCode, EvenPort, Icmp, Lifetime, Nonce,
+    PasswordAlgorithm, PasswordAlgorithms, Realm, RequestedAddressFamily, RequestedTransport, Software,
+    UnknownAttributes, Username, XorMappedAddress, XorPeerAddress, XorRelayedAddress,
 };
 use peerline_stun::{
     Attribute, AttributeType, ChannelData, ChannelNumber, Class, Integrity, Key, Message, MessageBuilder, Method,
@@ -291,6 +291,38 @@ fn requests_without_all_of_a_credential_are_told_what_is_missing() {
         assert!(!message.contains(AttributeType::SOFTWARE) && !message.contains(AttributeType::MESSAGE_INTEGRITY));
     }
     assert_eq!(lab.end.server.stats().allocations, 0);
+}
+
+#[test]
+fn clients_beyond_the_first_are_sent_to_another_server() {
+    let elsewhere = addr("192.0.2.2:3478");
+    let redirect = server::Redirect {
+        to: vec![elsewhere, addr("[2001:db8::2]:3478")],
+        domain: Some("other.example.org".to_owned()),
+        from_allocations: 1,
+    };
+    let mut lab = Lab::new(server::Config {
+        redirect: Some(redirect),
+        ..server_config(1)
+    });
+    let (first, second) = (lab.client(5000), lab.client(5001));
+    assert!(lab.allocate(&first).is_ok());
+    let request = lab.request(&second, Method::ALLOCATE, |request| {
+        request.attribute(RequestedTransport::UDP);
+    });
+    let answer = lab.answer(second.path, &request).expect("an answer");
+    let message = Message::parse(&answer).unwrap();
+    assert_eq!(outcome(&answer), Err(ErrorCode::TRY_ALTERNATE));
+    assert!(message.verify(&second.key).is_ok());
+    assert_eq!(message.get(), Ok(Some(AlternateServer(elsewhere))));
+    assert_eq!(
+        message.get_all::<AlternateServer>().count(),
+        1,
+        "of its own family alone"
+    );
+    assert_eq!(message.get(), Ok(Some(AlternateDomain("other.example.org"))));
+    // Who is here stays.
+    assert!(lab.permit(&first, "9.9.9.9:7").is_ok());
 }
 
 #[test]

@@ -51,6 +51,9 @@ impl Server {
             return self.on_allocate_again(now, slot, identity, message);
         }
         let wish = self.wish(client, message)?;
+        if self.redirects(client) {
+            return Err(Refused::new(ErrorCode::TRY_ALTERNATE, RefusalReason::Redirected));
+        }
         if self.refuses_new {
             return Err(Refused::new(
                 ErrorCode::INSUFFICIENT_CAPACITY,
@@ -78,6 +81,16 @@ impl Server {
         }
         self.allocate(now, client, identity, message, &wish);
         Ok(())
+    }
+
+    /// "At any point, the server MAY choose to reject the request with a 300 (Try Alternate) error if it wishes to redirect the client
+    /// to a different server." (RFC 8656 §7.2)
+    fn redirects(&self, client: FiveTuple) -> bool {
+        let Some(redirect) = &self.config.redirect else {
+            return false;
+        };
+        let has_no_place = self.refuses_new || self.allocations.len() >= redirect.from_allocations;
+        has_no_place && redirect.to.iter().any(|to| to.is_ipv4() == client.remote.is_ipv4())
     }
 
     /// "The server checks if the 5-tuple is currently in use by an existing allocation. If yes, the server rejects the request

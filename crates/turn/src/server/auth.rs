@@ -1,9 +1,11 @@
 //! Who asks (RFC 8489 §9.2.4), and how they are answered.
 
+use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
 use peerline_stun::attribute::{
-    ErrorAttribute, ErrorCode, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, Software, Username,
+    AlternateDomain, AlternateServer, ErrorAttribute, ErrorCode, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm,
+    Software, Username,
 };
 use peerline_stun::{Algorithm, AttributeType, Class, Integrity, Key, Message, MessageBuilder};
 use peerline_wire::{FiveTuple, Transport};
@@ -288,9 +290,20 @@ impl Server {
             return;
         }
         let software = self.config.software.as_deref();
+        let redirect = self.config.redirect.as_ref();
+        let redirect = redirect.filter(|_| code == ErrorCode::TRY_ALTERNATE);
         self.outbox.respond(client, |out| {
             let mut response = MessageBuilder::new(out, Class::ErrorResponse, request.method, request.transaction_id);
             response.attribute(ErrorAttribute::new(code));
+            if let Some(redirect) = redirect {
+                let same_family = |to: &&SocketAddr| to.is_ipv4() == client.remote.is_ipv4();
+                for &to in redirect.to.iter().filter(same_family) {
+                    response.attribute(AlternateServer(to));
+                }
+                if let Some(domain) = &redirect.domain {
+                    response.attribute(AlternateDomain(domain));
+                }
+            }
             seal(&mut response, software, identity);
         });
     }

@@ -1,5 +1,6 @@
 //! [`Config`]: what a server offers, to whom and how much.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::PeerFilter;
@@ -28,6 +29,10 @@ pub struct Config {
     pub rfc5766_channels: bool,
     /// What an allocation may relay, each way. Without limit by default.
     pub bandwidth: Option<Bandwidth>,
+    /// Where clients are sent that this server has no place for. Nowhere by default.
+    pub redirect: Option<Redirect>,
+    /// The addresses by which clients find out how their NAT behaves (RFC 5780). None by default.
+    pub nat_discovery: Option<NatDiscovery>,
     /// What all randomness comes from: the key of nonces, tokens. It has to be unpredictable outside of tests. Zeros by
     /// default.
     pub rng_seed: [u8; 32],
@@ -53,6 +58,8 @@ impl Config {
             sha256: true,
             rfc5766_channels: true,
             bandwidth: None,
+            redirect: None,
+            nat_discovery: None,
             rng_seed: [0; 32],
             wall_clock,
             limits: Limits::default(),
@@ -76,6 +83,55 @@ impl Default for Families {
             ipv4: true,
             ipv6: false,
         }
+    }
+}
+
+/// Another server for those who want to allocate: a 300 with ALTERNATE-SERVER (RFC 8489 §10).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Redirect {
+    /// Where it is: "The address family MUST be identical to that of the source IP address of the request" (RFC 8489 §14.15), so
+    /// clients of another family are not sent anywhere.
+    pub to: Vec<SocketAddr>,
+    /// The name in its certificate, for clients by TLS (ALTERNATE-DOMAIN, RFC 8489 §14.16): theirs if `None`, the default.
+    pub domain: Option<String>,
+    /// How many allocations this server takes before: 0 sends everybody away, and is the default. Who comes while it is shut down
+    /// is sent there, too.
+    pub from_allocations: usize,
+}
+
+/// Two addresses, with two ports, of this server for discovering how NATs behave (RFC 5780 §6). The driver receives and sends UDP
+/// on all four combinations of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NatDiscovery {
+    /// One address and port.
+    pub primary: SocketAddr,
+    /// Another address of the same family, and another port.
+    pub alternate: SocketAddr,
+}
+
+impl NatDiscovery {
+    /// Where the driver listens: the combinations of two addresses and two ports.
+    #[must_use]
+    pub fn addresses(&self) -> [SocketAddr; 4] {
+        let Self { primary, alternate } = *self;
+        let with_port = |address: SocketAddr, port| SocketAddr::new(address.ip(), port);
+        [
+            primary,
+            with_port(primary, alternate.port()),
+            with_port(alternate, primary.port()),
+            alternate,
+        ]
+    }
+
+    /// The address where the request came to, with what the request wants to be changed; `None` if it came to none of the four.
+    pub(super) fn change(&self, local: SocketAddr, change_ip: bool, change_port: bool) -> Option<SocketAddr> {
+        if !self.addresses().contains(&local) {
+            return None;
+        }
+        let at_primary_ip = (local.ip() == self.primary.ip()) != change_ip;
+        let at_primary_port = (local.port() == self.primary.port()) != change_port;
+        let of = |is_primary| if is_primary { self.primary } else { self.alternate };
+        Some(SocketAddr::new(of(at_primary_ip).ip(), of(at_primary_port).port()))
     }
 }
 

@@ -133,6 +133,8 @@ pub enum RefusalReason {
     Full,
     /// The server is being shut down.
     ShuttingDown,
+    /// There is another server for it.
+    Redirected,
     /// The request makes no sense, or asks for what there is not.
     Malformed,
 }
@@ -146,7 +148,20 @@ impl std::fmt::Display for RefusalReason {
             Self::UserQuota => "the user has as many allocations as one may",
             Self::Full => "a limit of the server is reached",
             Self::ShuttingDown => "the server is being shut down",
+            Self::Redirected => "there is another server for it",
             Self::Malformed => "the request makes no sense, or asks for what there is not",
+        })
+    }
+}
+
+impl std::fmt::Display for ReleaseReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Deleted => "the client ended it",
+            Self::Expired => "it was not refreshed",
+            Self::Disconnected => "the connection of the client was closed",
+            Self::Failed => "no socket could be opened",
+            Self::Shutdown => "the server is shut down",
         })
     }
 }
