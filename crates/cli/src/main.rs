@@ -1,5 +1,6 @@
 //! The `peerline` program: see WebRTC in Rust work, in a browser or in a terminal.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ mod loopback;
 mod progress;
 mod recording;
 mod serve;
+mod turn;
 mod whip;
 
 /// WebRTC in Rust, to be seen working: every protocol written from scratch.
@@ -69,6 +71,14 @@ enum Command {
         #[command(flatten)]
         options: serve::Options,
     },
+    /// Run a STUN and TURN server, by UDP and TCP on one port, and by TLS.
+    Turn {
+        #[command(flatten)]
+        options: Box<turn::Options>,
+        /// A file in TOML with the same names; what the command line says comes first.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
     /// Connect two peers in this process over real UDP sockets, with a trace of each step.
     Loopback {
         /// How long to measure throughput, in seconds.
@@ -82,6 +92,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
     let arguments = Arguments::parse();
@@ -122,6 +133,7 @@ fn main() -> ExitCode {
                     None => serve::record(options, archive).await,
                 }
             }
+            Command::Turn { options, config } => turn::run(*options, config.as_deref()).await,
             Command::Loopback { seconds } => loopback::run(seconds).await,
         }
     });

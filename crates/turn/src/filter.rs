@@ -243,6 +243,14 @@ impl fmt::Display for CidrError {
 
 impl std::error::Error for CidrError {}
 
+/// The block of one address.
+impl From<IpAddr> for Cidr {
+    fn from(address: IpAddr) -> Self {
+        let prefix_len = if address.is_ipv4() { 32 } else { 128 };
+        Self { address, prefix_len }
+    }
+}
+
 impl FromStr for Cidr {
     type Err = CidrError;
 

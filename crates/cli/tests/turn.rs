@@ -1,0 +1,361 @@
+//! `peerline turn`: coturn's client and our peers are served, on all transports; what a user gets wrong is said.
+
+mod common;
+
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use common::{Folder, Run, soon, until};
+use peerline::{
+    AddressFilter, Configuration, DataChannelInit, IceServer, IceTransportPolicy, Message, PeerConnection, PeerEvent,
+    TlsConfig, default_provider,
+};
+
+const REALM: &str = "example.org";
+
+/// A running `peerline turn`. Dropping it ends it.
+struct Turn {
+    process: Child,
+    output: Arc<Mutex<String>>,
+    _folder: Folder,
+    trusted: Arc<TlsConfig>,
+}
+
+impl Turn {
+    /// With a user, TLS, and these arguments; `name` is that of the test.
+    fn start(name: &str, arguments: &[&str]) -> Self {
+        let folder = Folder::new(name);
+        std::fs::create_dir_all(&folder.0).expect("a folder");
+        let (certificate, key, trusted) = certificate(&folder);
+        let given = [
+            "--realm",
+            REALM,
+            "--user",
+            "alice:wonderland",
+            "--tls-cert",
+            &certificate,
+            "--tls-key",
+            &key,
+        ];
+        let listen = ["--listen", "127.0.0.1:0", "--listen-tls", "127.0.0.1:0"];
+        Self::run(folder, trusted, &[&given[..], &listen, arguments].concat())
+    }
+
+    fn run(folder: Folder, trusted: Arc<TlsConfig>, arguments: &[&str]) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_peerline"))
+            .arg("turn")
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let output = Arc::new(Mutex::new(String::new()));
+        let streams: [Box<dyn Read + Send>; 2] = [
+            Box::new(process.stdout.take().expect("piped")),
+            Box::new(process.stderr.take().expect("piped")),
+        ];
+        for stream in streams {
+            let output = Arc::clone(&output);
+            std::thread::spawn(move || {
+                for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                    *output.lock().expect("the output") += &(line + "\n");
+                }
+            });
+        }
+        Self {
+            process,
+            output,
+            _folder: folder,
+            trusted,
+        }
+    }
+
+    fn output(&self) -> String {
+        self.output.lock().expect("the output").clone()
+    }
+
+    /// What follows this in its output, up to white space, a comma or a query.
+    async fn says(&self, text: &str) -> String {
+        let mut found = String::new();
+        until(text, || {
+            let output = self.output();
+            let rest = output.split_once(text).map(|(_, rest)| rest.to_owned());
+            let end = |c: char| c.is_whitespace() || c == ',' || c == '?';
+            let said = rest.as_deref().and_then(|rest| rest.split_once(end));
+            found = said.map(|(said, _)| said.to_owned()).ok_or(output)?;
+            Ok(())
+        })
+        .await;
+        found
+    }
+
+    fn interrupt(&self, name: &str) {
+        let id = self.process.id().to_string();
+        let status = Command::new("kill").args([format!("-{name}"), id]).status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    async fn address(&self, scheme: &str) -> SocketAddr {
+        self.says(scheme).await.parse().expect("an address")
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The files of a certificate for `localhost` and its key, and whom to trust for it.
+fn certificate(folder: &Folder) -> (String, String, Arc<TlsConfig>) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let write = |name: &str, text: String| {
+        let file = folder.0.join(name);
+        std::fs::write(&file, text).expect("a file");
+        file.to_str().expect("UTF-8").to_owned()
+    };
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).expect("a root");
+    let tls = TlsConfig::builder_with_provider(default_provider());
+    let tls = tls.with_safe_default_protocol_versions().expect("versions");
+    let tls = Arc::new(tls.with_root_certificates(roots).with_no_client_auth());
+    let certificate = write("certificate.pem", pem("CERTIFICATE", made.cert.der()));
+    let key = write("key.pem", pem("PRIVATE KEY", &made.signing_key.serialize_der()));
+    (certificate, key, tls)
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines = text.as_bytes().chunks(64).map(String::from_utf8_lossy);
+    let body: String = lines.map(|line| format!("{line}\n")).collect();
+    format!("-----BEGIN {label}-----\n{body}-----END {label}-----\n")
+}
+
+/// A peer that sends everything back, on a port and the next.
+fn echo() -> u16 {
+    loop {
+        let first = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        let port = first.local_addr().expect("an address").port();
+        let Some(Ok(second)) = port.checked_add(1).map(|next| UdpSocket::bind(("127.0.0.1", next))) else {
+            continue;
+        };
+        for socket in [first, second] {
+            std::thread::spawn(move || {
+                let mut buffer = [0; 2048];
+                while let Ok((len, from)) = socket.recv_from(&mut buffer) {
+                    let _ = socket.send_to(&buffer[..len], from);
+                }
+            });
+        }
+        return port;
+    }
+}
+
+#[tokio::test]
+async fn coturns_client_is_served_by_udp_tcp_and_tls_and_has_tcp_to_peers() {
+    let metrics = ["--metrics", "127.0.0.1:0"];
+    let turn = Turn::start(
+        "uclient",
+        &[&["--allow-peer", "127.0.0.0/8", "--tcp-relays"], &metrics[..]].concat(),
+    );
+    let (address, tls, echo) = (
+        turn.address("turn:").await,
+        turn.address("turns:").await,
+        echo().to_string(),
+    );
+    let runs = [
+        (address, &["-c"][..]),
+        (address, &["-s"]),
+        (address, &["-t", "-c"]),
+        (address, &["-T"]),
+        (tls, &["-t", "-S", "-c"]),
+    ];
+    // Side by side: each mostly waits.
+    let clients = runs.map(|(address, arguments)| {
+        Command::new("turnutils_uclient")
+            .args(["-v", "-u", "alice", "-w", "wonderland", "-e", "127.0.0.1", "-r", &echo])
+            .args([
+                "-n",
+                "20",
+                "-m",
+                "2",
+                "-z",
+                "5",
+                "-l",
+                "170",
+                "-p",
+                &address.port().to_string(),
+            ])
+            .args(arguments)
+            .arg(address.ip().to_string())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("turnutils_uclient, of coturn, has to be installed for this test")
+    });
+    for ((_, arguments), client) in runs.iter().zip(clients) {
+        let (success, printed) = soon("coturn's client", Run(client).ended()).await;
+        let lost = printed.lines().rfind(|line| line.contains("Total lost packets"));
+        assert!(
+            success && lost.is_some_and(|line| line.contains("Total lost packets 0 ")),
+            "{arguments:?}: {printed}\n{}",
+            turn.output()
+        );
+    }
+    let url = turn.says("http://").await;
+    let text = ureq::get(format!("http://{url}"))
+        .call()
+        .expect("an answer")
+        .body_mut()
+        .read_to_string()
+        .expect("text");
+    for line in [
+        "# TYPE peerline_turn_allocations gauge",
+        "peerline_turn_wrong_credentials_total 0",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    let made = text
+        .lines()
+        .find_map(|line| line.strip_prefix("peerline_turn_allocations_total "));
+    assert!(
+        made.is_some_and(|made| made.parse::<u32>().is_ok_and(|made| made >= 10)),
+        "{text}"
+    );
+}
+
+/// Two peers that may use nothing but the server.
+async fn meet_through(url: &str, trusted: &Arc<TlsConfig>) {
+    let configuration = || Configuration {
+        ice_servers: vec![IceServer::turn(url, "alice", "wonderland")],
+        ice_transport_policy: IceTransportPolicy::Relay,
+        turn_tls: Some(Arc::clone(trusted)),
+        loopback: true,
+        address_filter: Some(AddressFilter::only(["127.0.0.1".parse().expect("an address")])),
+        ..Configuration::default()
+    };
+    let alice = PeerConnection::new(configuration()).await.expect("a connection");
+    let bob = PeerConnection::new(configuration()).await.expect("a connection");
+    let channel = alice
+        .create_data_channel("", DataChannelInit::default())
+        .expect("a channel");
+    alice
+        .set_local_description(alice.create_offer().expect("an offer"))
+        .expect("it is set");
+    alice.gathering_complete().await;
+    bob.set_remote_description(alice.local_description().expect("an offer"))
+        .expect("it is taken");
+    bob.set_local_description(bob.create_answer().expect("an answer"))
+        .expect("it is set");
+    bob.gathering_complete().await;
+    alice
+        .set_remote_description(bob.local_description().expect("an answer"))
+        .expect("it is taken");
+    channel.opened().await.expect("it opens");
+    let message: Vec<u8> = (0..200_000_u32).map(|index| index as u8).collect();
+    channel.send(message.clone()).await.expect("it is sent");
+    let received = loop {
+        if let PeerEvent::DataChannel(channel) = bob.next_event().await.expect("news") {
+            break channel.recv().await.expect("a message");
+        }
+    };
+    assert!(matches!(received, Message::Binary(bytes) if bytes == message), "{url}");
+    let sctp = alice.sctp();
+    let pair = sctp.and_then(|sctp| sctp.transport().ice_transport().selected_candidate_pair());
+    assert!(
+        pair.is_some_and(|pair| pair.local.candidate.contains(" typ relay ")),
+        "{url}"
+    );
+}
+
+/// Their relayed addresses are on the loopback interface: the filter lets them reach each other, and nothing else there.
+#[tokio::test]
+async fn our_peers_meet_by_udp_tcp_and_tls() {
+    let turn = Turn::start("meet", &[]);
+    let (address, tls) = (turn.address("turn:").await, turn.address("turns:").await);
+    for url in [
+        format!("turn:{address}"),
+        format!("turn:{address}?transport=tcp"),
+        format!("turns:localhost:{}", tls.port()),
+    ] {
+        soon(&url, meet_through(&url, &turn.trusted)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_file_says_what_the_command_line_does_not_and_signals_end_it() {
+    let folder = Folder::new("turn-file");
+    std::fs::create_dir_all(&folder.0).expect("a folder");
+    let file = folder.0.join("turn.toml");
+    let text =
+        "listen = [\"127.0.0.1:0\"]\nrealm = \"example.org\"\nuser = \"alice:wonderland\"\nuser-quota = 1\ngrace = 0\n";
+    std::fs::write(&file, text).expect("a file");
+    let path = file.to_str().expect("UTF-8").to_owned();
+    let (_, _, trusted) = certificate(&folder);
+    let mut turn = Turn::run(folder, trusted, &["--config", &path, "--realm", "other.example"]);
+    let address = turn.address("turn:").await;
+    // The realm of the command line, told to whoever asks; the port is open by TCP, too.
+    let mut request = b"\x00\x03\x00\x08\x21\x12\xa4\x42".to_vec();
+    request.extend_from_slice(&[7; 12]);
+    request.extend_from_slice(b"\x00\x19\x00\x04\x11\0\0\0");
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    stream.write_all(&request).expect("an open stream");
+    let mut answer = [0; 100];
+    stream.read_exact(&mut answer).expect("a challenge");
+    assert!(answer.windows(13).any(|part| part == b"other.example"), "{answer:?}");
+    turn.interrupt("TERM");
+    let mut status = None;
+    until("the program ends", || {
+        status = turn.process.try_wait().expect("it was started");
+        status.map(|_| ()).ok_or_else(|| turn.output())
+    })
+    .await;
+    assert!(status.is_some_and(|status| status.success()), "{}", turn.output());
+
+    std::fs::write(&file, "relm = \"example.org\"\n").expect("a file");
+    let (success, printed) = soon("the error", Run::start(&["turn", "--config", &path]).ended()).await;
+    assert!(
+        !success && printed.contains("relm") && printed.contains("realm"),
+        "{printed}"
+    );
+}
+
+#[tokio::test]
+async fn what_a_user_gets_wrong_is_said_with_what_to_do() {
+    let occupied = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = occupied.local_addr().expect("an address").to_string();
+    let full = |more: &[&'static str]| [&["--realm", "r", "--user", "a:b"], more].concat();
+    for (arguments, expected) in [
+        (vec!["--user", "a:b"], "--realm"),
+        (vec!["--realm", "r"], "--user NAME:SECRET"),
+        (vec!["--realm", "r", "--user", "ab"], "NAME:SECRET"),
+        (full(&["--allow-peer", "10.0.0.0/33"]), "192.0.2.0/24"),
+        (full(&["--tls-cert", "nowhere.pem"]), "--tls-key"),
+        (
+            full(&["--tls-cert", "/nowhere.pem", "--tls-key", "/nowhere.pem"]),
+            "/nowhere.pem cannot be read",
+        ),
+        (full(&["--listen", "198.51.100.77:3478"]), "ip address"),
+        (full(&["--relay-ports", "5-3"]), "FIRST-LAST"),
+        (
+            full(&["--listen-tls", "127.0.0.1:0", "--listen", "127.0.0.1:0"]),
+            "--tls-cert",
+        ),
+        (full(&["--config", "/nowhere.toml"]), "/nowhere.toml cannot be read"),
+    ] {
+        let (success, printed) = soon("the error", Run::start(&[&["turn"], &arguments[..]].concat()).ended()).await;
+        assert!(!success && printed.contains(expected), "{arguments:?}: {printed}");
+        assert!(!printed.contains("panicked"), "{printed}");
+    }
+    let listen = ["turn", "--realm", "r", "--user", "a:b", "--listen", &address];
+    let (success, printed) = soon("the error", Run::start(&listen).ended()).await;
+    assert!(
+        !success && printed.contains("end it, or choose another port"),
+        "{printed}"
+    );
+}

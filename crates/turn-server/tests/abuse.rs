@@ -1,0 +1,328 @@
+//! Who does the server harm, over real sockets: others are served, and nothing grows.
+
+// Sockets live in real time.
+#![allow(clippy::disallowed_methods)]
+
+mod common;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::*;
+use peerline_stun::attribute::{ErrorCode, RequestedTransport, XorMappedAddress};
+use peerline_stun::{Message, MessageBuilder, Method, TransactionId};
+use peerline_turn::client::{CloseReason, Event};
+use peerline_turn::server::{Log, RefusalReason};
+use peerline_turn::{Credentials, Refusal};
+use peerline_turn_server::{Stats, TlsConfig, TurnServer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls;
+
+fn request(method: Method, number: u32) -> Vec<u8> {
+    let mut id = [0; 12];
+    id[..4].copy_from_slice(&number.to_be_bytes());
+    let mut out = Vec::new();
+    let mut request = MessageBuilder::request(&mut out, method, TransactionId(id));
+    if method == Method::ALLOCATE {
+        request.attribute(RequestedTransport::UDP);
+    }
+    out
+}
+
+async fn stats(server: &TurnServer) -> Stats {
+    server.stats().await.expect("it runs")
+}
+
+/// Until the server has counted what is expected.
+async fn counted(server: &TurnServer, what: impl Fn(&Stats) -> bool) {
+    let counting = async {
+        while !what(&stats(server).await) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let done = timeout(PATIENCE, counting).await;
+    assert!(done.is_ok(), "{:?}", stats(server).await);
+}
+
+/// The resident memory of this process, in bytes.
+#[cfg(target_os = "linux")]
+fn memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").expect("Linux says");
+    let pages: u64 = text
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse().ok())
+        .expect("a number");
+    pages * 4096
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_strangers_gets_little_more_than_it_sent_and_others_are_served() {
+    let server = server(|_| ());
+    let address = server.addresses()[0];
+    let begun = Instant::now();
+    // Its address is another than that of those who are served.
+    let flood = tokio::task::spawn_blocking(move || {
+        let socket = std::net::UdpSocket::bind("127.0.0.2:0").unwrap();
+        socket.connect(address).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let (mut sent, mut received, mut buffer) = (0, 0, [0; 2048]);
+        for number in 0..20_000 {
+            let request = request(Method::ALLOCATE, number);
+            sent += if socket.send(&request).is_ok() {
+                request.len()
+            } else {
+                0
+            };
+            while let Ok(len) = socket.recv(&mut buffer) {
+                received += len;
+            }
+        }
+        (sent, received)
+    });
+    meet(address).await;
+    let (sent, received) = flood.await.unwrap();
+    let extra = 8_000 + 2_000 * (begun.elapsed().as_secs() as usize + 1);
+    assert!(received <= sent + extra, "{received} for {sent}");
+    let stats = stats(&server).await;
+    assert!(stats.turn.withheld > 0 && stats.turn.challenges > 1_000, "{stats:?}");
+    meet(address).await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_thousand_bindings_are_answered_and_kept_nowhere() {
+    /// Addresses that ask, and how often each.
+    const ADDRESSES: u32 = 250;
+    const TIMES: u32 = 400;
+
+    let server = server(|_| ());
+    let address = server.addresses()[0];
+    let ask = move |times: std::ops::Range<u32>| {
+        let sockets: Vec<_> = (0..ADDRESSES)
+            .map(|index| {
+                let ip = Ipv4Addr::from_bits(Ipv4Addr::new(127, 1, 0, 0).to_bits() + index);
+                let socket = std::net::UdpSocket::bind((ip, 0)).unwrap();
+                socket.connect(address).unwrap();
+                socket.set_read_timeout(Some(PATIENCE)).unwrap();
+                socket
+            })
+            .collect();
+        let mut buffer = [0; 256];
+        for number in times {
+            let request = request(Method::BINDING, number);
+            for socket in &sockets {
+                socket.send(&request).unwrap();
+            }
+            for socket in &sockets {
+                let len = socket.recv(&mut buffer).expect("an answer");
+                let answer = Message::parse(&buffer[..len]).unwrap();
+                assert_eq!(answer.get(), Ok(Some(XorMappedAddress(socket.local_addr().unwrap()))));
+            }
+        }
+    };
+    // Whatever is allocated once is allocated now.
+    tokio::task::spawn_blocking(move || ask(0..10)).await.unwrap();
+    let before = memory();
+    tokio::task::spawn_blocking(move || ask(10..TIMES)).await.unwrap();
+    let grown = memory().saturating_sub(before);
+    assert_eq!(stats(&server).await.turn.bindings, u64::from(ADDRESSES * TIMES));
+    assert!(grown < 4 << 20, "{grown} bytes");
+    meet(address).await;
+}
+
+#[tokio::test]
+async fn forbidden_peers_are_refused_and_the_log_says_why() {
+    let server = server(|_| ());
+    let mut client = TurnClient::by_udp(server.addresses()[0]).await.allocated().await;
+    for peer in ["169.254.169.254", "10.0.0.1", "224.0.0.1", "127.0.0.5"] {
+        let ip: IpAddr = peer.parse().unwrap();
+        client.client.create_permission(Instant::now(), ip).unwrap();
+        let refused = timeout(PATIENCE, async {
+            loop {
+                client.run_until(|_| true).await;
+                tokio::select! {
+                    news = server.next_log() => if let Some(Log::Refused { user, reason: RefusalReason::Peer(peer, why), .. }) = news {
+                        return (user, peer, why);
+                    },
+                    () = client.run_until(|_| false) => {}
+                }
+            }
+        });
+        let (user, refused, why) = refused.await.expect("it is refused");
+        assert_eq!((user.as_deref(), refused), (Some("alice"), ip));
+        assert_ne!(why, Refusal::Denied);
+        assert!(why.to_string().len() > 3);
+    }
+    assert_eq!(stats(&server).await.turn.peers_refused, 4);
+}
+
+/// Relays are on the address of the host: what else listens there is not reached.
+#[tokio::test]
+async fn a_relay_on_the_host_reaches_other_relays_alone() {
+    let server = server(|_| ());
+    let service = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    service.set_nonblocking(true).unwrap();
+    let mut client = TurnClient::by_udp(server.addresses()[0]).await.allocated().await;
+    client.permit(Ipv4Addr::LOCALHOST.into()).await;
+    client.send(service.local_addr().unwrap(), b"let me in").await;
+    counted(&server, |stats| stats.host_refused == 1).await;
+    assert!(service.recv(&mut [0; 99]).is_err());
+    meet(server.addresses()[0]).await;
+}
+
+#[tokio::test]
+async fn allocations_run_out_and_come_back() {
+    let server = server(|config| config.turn.limits.max_allocations = 3);
+    let address = server.addresses()[0];
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        clients.push(TurnClient::by_tcp(address).await.allocated().await);
+    }
+    let late = TurnClient::by_udp(address).await.allocated().await;
+    let is_full = |event: &Event| {
+        let Event::Closed(CloseReason::Refused { code, .. }) = event else {
+            return false;
+        };
+        *code == ErrorCode::INSUFFICIENT_CAPACITY
+    };
+    assert!(late.events.iter().any(is_full), "{:?}", late.events);
+    // A connection that ends takes its allocation with it, and its relay.
+    clients.clear();
+    counted(&server, |stats| stats.turn.allocations == 0 && stats.relays == 0).await;
+    meet(address).await;
+}
+
+#[tokio::test]
+async fn connections_are_limited_and_silent_ones_are_closed() {
+    let server = server(|config| {
+        config.streams.max_connections_per_address = 10;
+        config.streams.idle = Duration::from_millis(400);
+    });
+    let address = server.addresses()[0];
+    let mut busy = TurnClient::by_tcp(address).await.allocated().await;
+    let mut silent = Vec::new();
+    for _ in 0..30 {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    // Some say a part of a message.
+    for stream in silent.iter_mut().take(5) {
+        let _ = stream.write_all(&request(Method::BINDING, 1)[..13]).await;
+    }
+    for stream in &mut silent {
+        let closed = timeout(PATIENCE, stream.read(&mut [0; 9])).await.expect("it is closed");
+        assert!(matches!(closed, Ok(0) | Err(_)));
+    }
+    counted(&server, |stats| {
+        stats.connections == 1 && stats.connections_refused == 21
+    })
+    .await;
+    assert_eq!(stats(&server).await.connections_idle, 9);
+    // Who has an allocation stays, and there is room again.
+    busy.permit("9.9.9.9".parse().unwrap()).await;
+    meet(address).await;
+}
+
+#[tokio::test]
+async fn slow_handshakes_of_tls_end_and_others_are_served() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let chain = vec![made.cert.der().clone()];
+    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let provider = || Arc::new(rustls::crypto::ring::default_provider());
+    let tls = TlsConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let tls = tls.with_no_client_auth().with_single_cert(chain.clone(), key).unwrap();
+    let server = server(|config| {
+        config.listen_tls = vec!["127.0.0.1:0".parse().unwrap()];
+        config.tls = Some(Arc::new(tls));
+        config.streams.handshake = Duration::from_millis(300);
+    });
+    let address: SocketAddr = server.tls_addresses()[0];
+    let mut slow = Vec::new();
+    for _ in 0..50 {
+        slow.push(TcpStream::connect(address).await.unwrap());
+    }
+    // The first bytes of a handshake, and then nothing.
+    for stream in slow.iter_mut().take(10) {
+        stream.write_all(&[22, 3, 1, 2, 0, 1]).await.unwrap();
+    }
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(chain[0].clone()).unwrap();
+    let client = rustls::ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let client = client.with_root_certificates(roots).with_no_client_auth();
+    let connector = TlsConnector::from(Arc::new(client));
+    let tcp = TcpStream::connect(address).await.unwrap();
+    let mut stream = connector
+        .connect("localhost".try_into().unwrap(), tcp)
+        .await
+        .expect("a handshake");
+    stream.write_all(&request(Method::BINDING, 7)).await.unwrap();
+    let mut answer = [0; 32];
+    timeout(PATIENCE, stream.read_exact(&mut answer))
+        .await
+        .expect("in time")
+        .unwrap();
+    assert!(Message::parse(&answer).is_ok());
+    for stream in &mut slow {
+        let mut rest = Vec::new();
+        let closed = timeout(PATIENCE, stream.read_to_end(&mut rest))
+            .await
+            .expect("it is closed");
+        assert!(matches!(closed, Ok(0) | Err(_)));
+    }
+    counted(&server, |stats| stats.handshakes_failed == 50 && stats.connections == 1).await;
+    meet(server.addresses()[0]).await;
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_in_the_log() {
+    let server = server(|_| ());
+    let mut stranger = TurnClient::by_udp(server.addresses()[0]).await;
+    stranger
+        .client
+        .set_credentials(Instant::now(), Credentials::new("alice", "wrong"));
+    let stranger = stranger.allocated().await;
+    assert!(stranger.relayed().is_none());
+    let news = timeout(PATIENCE, server.next_log()).await.expect("news");
+    assert!(
+        matches!(
+            news,
+            Some(Log::Refused {
+                user: None,
+                reason: RefusalReason::WrongCredentials,
+                ..
+            })
+        ),
+        "{news:?}"
+    );
+}
+
+#[tokio::test]
+async fn shutting_down_waits_for_those_who_are_served_and_no_longer() {
+    let server = Arc::new(server(|_| ()));
+    let address = server.addresses()[0];
+    let mut client = TurnClient::by_tcp(address).await.allocated().await;
+    let ending = tokio::spawn({
+        let server = Arc::clone(&server);
+        async move { server.shut_down(Duration::from_secs(60)).await }
+    });
+    // The new are refused, who is here goes on.
+    counted(&server, |_| true).await;
+    let late = TurnClient::by_udp(address).await.allocated().await;
+    assert!(late.relayed().is_none(), "{:?}", late.events);
+    client.permit("9.9.9.9".parse().unwrap()).await;
+    assert!(!ending.is_finished());
+    drop(client);
+    timeout(PATIENCE, ending)
+        .await
+        .expect("it ends when the last has gone")
+        .unwrap();
+    assert_eq!(server.stats().await, None);
+}
