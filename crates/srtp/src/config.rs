@@ -8,8 +8,11 @@ pub struct Config {
     /// retransmitted under its own number is a round trip late. (SRTCP: always 128.)
     pub replay_window: u16,
     /// How many SSRCs may be in use at a time, each a few hundred bytes. Default 4,096. Only packets that authenticate
-    /// add one; see `remove` for those that have ended.
+    /// add one. When another comes, those that were not used for longest are retired.
     pub max_streams: usize,
+    /// How many SSRCs more may have been in use and are now retired (see `retire`), each some thirty bytes. Default 65,536. Beyond,
+    /// new ones are refused: to forget one would let its packets be replayed, or its keystream be used twice.
+    pub max_retired: usize,
     /// [`Outbound`](crate::Outbound) only: a packet of an index that was protected before is protected again, as a
     /// retransmission under its own number needs. Its payload must be the same; its header may differ. Default false.
     /// Without effect with AES-GCM, for which a repeated nonce is fatal (RFC 7714 §8.4): there, keep what was protected.
@@ -26,6 +29,7 @@ impl Default for Config {
         Self {
             replay_window: 1_024,
             max_streams: 4_096,
+            max_retired: 1 << 16,
             allow_repeats: false,
             cryptex: false,
         }

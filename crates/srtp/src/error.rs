@@ -28,7 +28,8 @@ pub enum ProtectError {
     TooOld,
     /// 2^48 SRTP packets or 2^31 SRTCP packets of this SSRC were protected with this key (RFC 3711 §9.2).
     KeyExpired,
-    /// There are as many SSRCs as [`Config::max_streams`](crate::Config::max_streams) allows.
+    /// There are as many SSRCs as [`Config::max_streams`](crate::Config::max_streams) and
+    /// [`Config::max_retired`](crate::Config::max_retired) allow.
     TooManyStreams,
 }
 
@@ -60,7 +61,8 @@ pub enum UnprotectError {
     Forged,
     /// It would be beyond the last packet that a key may protect (RFC 3711 §9.2).
     KeyExpired,
-    /// Its SSRC is new, and there are as many as [`Config::max_streams`](crate::Config::max_streams) allows.
+    /// Its SSRC is new, and there are as many as [`Config::max_streams`](crate::Config::max_streams) and
+    /// [`Config::max_retired`](crate::Config::max_retired) allow.
     TooManyStreams,
 }
 
@@ -84,7 +86,8 @@ impl std::error::Error for UnprotectError {}
 pub enum ResumeError {
     /// A stream never goes back: its packets would be encrypted as others were, or received again.
     Behind,
-    /// There are as many SSRCs as [`Config::max_streams`](crate::Config::max_streams) allows.
+    /// There are as many SSRCs as [`Config::max_streams`](crate::Config::max_streams) and
+    /// [`Config::max_retired`](crate::Config::max_retired) allow.
     TooManyStreams,
 }
 

@@ -43,6 +43,7 @@ impl Ends {
         let config = Config {
             replay_window: 64,
             max_streams: 2,
+            max_retired: 0,
             cryptex: which & 0x80 != 0,
             ..Config::default()
         };

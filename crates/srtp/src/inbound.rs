@@ -14,7 +14,7 @@ use crate::index::{Estimate, PacketIndex};
 use crate::key::MasterKey;
 use crate::packet::{Malformed, RTCP_CLEAR_LEN, RtpHeader, rtcp_ssrc};
 use crate::state::StreamState;
-use crate::streams::{Full, Streams};
+use crate::streams::{Full, Streams, Summary};
 
 /// The receiving direction of an SRTP session: one master key, any number of SSRCs.
 ///
@@ -22,7 +22,8 @@ use crate::streams::{Full, Streams};
 ///
 /// - Per packet: [`unprotect_rtp`](Self::unprotect_rtp), [`unprotect_rtcp`](Self::unprotect_rtcp).
 /// - Getters: [`profile`](Self::profile), [`stream`](Self::stream), [`streams`](Self::streams).
-/// - Commands: [`set_roc`](Self::set_roc), [`resume`](Self::resume), [`remove`](Self::remove).
+/// - Commands: [`set_roc`](Self::set_roc), [`resume`](Self::resume), [`retire`](Self::retire),
+///   [`remove`](Self::remove).
 pub struct Inbound {
     profile: Profile,
     keys: SessionKeys,
@@ -43,7 +44,7 @@ impl Inbound {
         Self {
             profile: key.profile(),
             keys: SessionKeys::derive(key),
-            streams: Streams::new(config.max_streams),
+            streams: Streams::new(config.max_streams, config.max_retired),
             config,
         }
     }
@@ -57,12 +58,12 @@ impl Inbound {
         if packet.len() < header.len + self.profile.rtp_overhead() {
             return Err(UnprotectError::Malformed);
         }
-        let stream = known_or_room(&mut self.streams, header.ssrc)?;
-        let estimate = match &stream {
-            Some(stream) => stream.rtp.estimate(header.sequence_number),
-            // What a new stream would say: the rollover counter is zero.
-            None => Estimate::Fresh(header.sequence_number.into()),
+        let mut newcomer = None;
+        let stream = match self.streams.find(header.ssrc) {
+            Some(stream) => stream,
+            None => newcomer.insert(Stream::newcomer(header.ssrc, &self.streams, &self.config)?),
         };
+        let estimate = stream.rtp.estimate(header.sequence_number);
         let index = match estimate {
             Estimate::Fresh(index) => index,
             Estimate::Seen(_) => return Err(UnprotectError::Replayed),
@@ -78,9 +79,9 @@ impl Inbound {
         if self.config.cryptex {
             cryptex::unmark(&header, packet);
         }
-        match stream {
-            Some(stream) => stream.rtp.accept(index),
-            None => self.authenticated(header.ssrc)?.rtp.accept(index),
+        stream.rtp.accept(index);
+        if let Some(stream) = newcomer {
+            self.streams.find_or_insert(header.ssrc, |_| stream)?;
         }
         packet.truncate(len);
         Ok(())
@@ -97,10 +98,12 @@ impl Inbound {
             return Err(UnprotectError::Malformed);
         }
         let trailer = self.keys.rtcp_trailer(packet).ok_or(UnprotectError::Malformed)?;
-        let stream = known_or_room(&mut self.streams, ssrc)?;
-        if let Some(stream) = &stream
-            && !stream.rtcp.is_fresh(trailer.index.into())
-        {
+        let mut newcomer = None;
+        let stream = match self.streams.find(ssrc) {
+            Some(stream) => stream,
+            None => newcomer.insert(Stream::newcomer(ssrc, &self.streams, &self.config)?),
+        };
+        if !stream.rtcp.is_fresh(trailer.index.into()) {
             let oldest = u64::from(stream.rtcp_newest.unwrap_or(0)).saturating_sub(ReplayWindow::WIDTH - 1);
             return Err(if u64::from(trailer.index) < oldest {
                 UnprotectError::TooOld
@@ -109,9 +112,9 @@ impl Inbound {
             });
         }
         let len = self.keys.open_rtcp(ssrc, trailer, packet)?;
-        match stream {
-            Some(stream) => stream.accept_rtcp(trailer.index),
-            None => self.authenticated(ssrc)?.accept_rtcp(trailer.index),
+        stream.accept_rtcp(trailer.index);
+        if let Some(stream) = newcomer {
+            self.streams.find_or_insert(ssrc, |_| stream)?;
         }
         packet.truncate(len);
         Ok(())
@@ -126,12 +129,12 @@ impl Inbound {
     /// Where this SSRC is, if anything authentic came from it.
     #[must_use]
     pub fn stream(&self, ssrc: u32) -> Option<StreamState> {
-        self.streams.peek(ssrc).map(|stream| stream.state(ssrc))
+        self.streams.peek(ssrc)
     }
 
     /// Where each SSRC is.
     pub fn streams(&self) -> impl Iterator<Item = StreamState> {
-        self.streams.iter().map(|(ssrc, stream)| stream.state(ssrc))
+        self.streams.iter()
     }
 
     /// The next packet of this SSRC has this rollover counter, whatever its sequence number. Nothing changes if it has
@@ -154,55 +157,73 @@ impl Inbound {
     pub fn resume(&mut self, state: StreamState) -> Result<(), ResumeError> {
         let stream = self
             .streams
-            .find_or_insert(state.ssrc, || Stream::new(&self.config))
+            .find_or_insert(state.ssrc, |before| Stream::new(&self.config, before))
             .map_err(|Full| ResumeError::TooManyStreams)?;
-        if state.rtcp_index.is_some_and(|index| stream.rtcp_newest > Some(index)) || !stream.rtp.resume(&state) {
-            return Err(ResumeError::Behind);
+        if stream.resume(&state) {
+            Ok(())
+        } else {
+            Err(ResumeError::Behind)
         }
-        if let Some(index) = state.rtcp_index {
-            let oldest = u64::from(index).saturating_sub(ReplayWindow::WIDTH - 1);
-            (oldest..=index.into()).for_each(|index| stream.rtcp.accept(index));
-            stream.rtcp_newest = Some(index);
-        }
-        Ok(())
+    }
+
+    /// An SSRC is not used at present: of its state only [`StreamState`] is kept. Should it come back, only packets beyond its
+    /// newest are taken, so that none can be replayed.
+    pub fn retire(&mut self, ssrc: u32) {
+        self.streams.retire(ssrc);
     }
 
     /// Forgets an SSRC that has ended, and returns where it was. From then on somebody on the path could replay its
     /// packets; [`resume`](Self::resume) with what this returned, should the SSRC come back.
+    /// [`retire`](Self::retire) has no such danger.
     pub fn remove(&mut self, ssrc: u32) -> Option<StreamState> {
-        self.streams.remove(ssrc).map(|stream| stream.state(ssrc))
-    }
-
-    /// The new state of an SSRC from which an authentic packet came.
-    fn authenticated(&mut self, ssrc: u32) -> Result<&mut Stream, Full> {
-        self.streams.find_or_insert(ssrc, || Stream::new(&self.config))
-    }
-}
-
-/// The state of an SSRC, if there is one; without one, an error if there is no room for it.
-fn known_or_room(streams: &mut Streams<Stream>, ssrc: u32) -> Result<Option<&mut Stream>, Full> {
-    let full = streams.is_full();
-    match streams.find(ssrc) {
-        None if full => Err(Full),
-        stream => Ok(stream),
+        self.streams.remove(ssrc)
     }
 }
 
 impl Stream {
-    fn new(config: &Config) -> Self {
-        Self {
+    /// A stream of which nothing has come, or what was kept of it.
+    fn new(config: &Config, before: Option<StreamState>) -> Self {
+        let mut stream = Self {
             rtp: PacketIndex::new(config.replay_window),
             rtcp: ReplayWindow::new(),
             rtcp_newest: None,
+        };
+        if let Some(before) = before {
+            stream.resume(&before);
         }
+        stream
+    }
+
+    /// What an SSRC that is not in use would begin with; an error if there is no room for it.
+    fn newcomer(ssrc: u32, streams: &Streams<Self>, config: &Config) -> Result<Self, Full> {
+        let before = streams.retired(ssrc);
+        if before.is_none() && !streams.has_room() {
+            return Err(Full);
+        }
+        Ok(Self::new(config, before))
+    }
+
+    /// Goes on as told; `false`, and nothing changed, if it is beyond.
+    fn resume(&mut self, state: &StreamState) -> bool {
+        if state.rtcp_index.is_some_and(|index| self.rtcp_newest > Some(index)) || !self.rtp.resume(state) {
+            return false;
+        }
+        if let Some(index) = state.rtcp_index {
+            let oldest = u64::from(index).saturating_sub(ReplayWindow::WIDTH - 1);
+            (oldest..=index.into()).for_each(|index| self.rtcp.accept(index));
+            self.rtcp_newest = Some(index);
+        }
+        true
     }
 
     fn accept_rtcp(&mut self, index: u32) {
         self.rtcp.accept(index.into());
         self.rtcp_newest = self.rtcp_newest.max(Some(index));
     }
+}
 
-    fn state(&self, ssrc: u32) -> StreamState {
+impl Summary for Stream {
+    fn summary(&self, ssrc: u32) -> StreamState {
         StreamState {
             ssrc,
             roc: self.rtp.roc(),

@@ -11,13 +11,14 @@ use crate::index::{Estimate, PacketIndex};
 use crate::key::MasterKey;
 use crate::packet::{Malformed, RtcpTrailer, RtpHeader, rtcp_ssrc};
 use crate::state::StreamState;
-use crate::streams::{Full, Streams};
+use crate::streams::{Full, Streams, Summary};
 
 /// The sending direction of an SRTP session: one master key, any number of SSRCs.
 ///
 /// - Per packet: [`protect_rtp`](Self::protect_rtp), [`protect_rtcp`](Self::protect_rtcp).
 /// - Getters: [`profile`](Self::profile), [`stream`](Self::stream), [`streams`](Self::streams).
-/// - Commands: [`set_roc`](Self::set_roc), [`resume`](Self::resume), [`remove`](Self::remove).
+/// - Commands: [`set_roc`](Self::set_roc), [`resume`](Self::resume), [`retire`](Self::retire),
+///   [`remove`](Self::remove).
 pub struct Outbound {
     profile: Profile,
     keys: SessionKeys,
@@ -38,7 +39,7 @@ impl Outbound {
         Self {
             profile: key.profile(),
             keys: SessionKeys::derive(key),
-            streams: Streams::new(config.max_streams),
+            streams: Streams::new(config.max_streams, config.max_retired),
             config,
         }
     }
@@ -58,7 +59,9 @@ impl Outbound {
     fn try_protect_rtp(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), ProtectError> {
         let packet = checked_len(&out[start..])?;
         let header = RtpHeader::parse(packet)?;
-        let stream = self.streams.find_or_insert(header.ssrc, || Stream::new(&self.config))?;
+        let stream = self
+            .streams
+            .find_or_insert(header.ssrc, |before| Stream::new(&self.config, before))?;
         let index = match stream.rtp.estimate(header.sequence_number) {
             Estimate::Fresh(index) => index,
             Estimate::Seen(index) if self.config.allow_repeats && !self.profile.is_aead() => index,
@@ -91,7 +94,9 @@ impl Outbound {
     fn try_protect_rtcp(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), ProtectError> {
         let packet = checked_len(&out[start..])?;
         let ssrc = rtcp_ssrc(packet)?;
-        let stream = self.streams.find_or_insert(ssrc, || Stream::new(&self.config))?;
+        let stream = self
+            .streams
+            .find_or_insert(ssrc, |before| Stream::new(&self.config, before))?;
         // RFC 3711 §3.4: "The SRTCP index MUST be set to zero before the first SRTCP packet is sent, and MUST be
         // incremented by one, modulo 2^31, after each SRTCP packet is sent" - but not over the life of the key (§9.2).
         if stream.rtcp_next > RtcpTrailer::MAX_INDEX {
@@ -115,12 +120,12 @@ impl Outbound {
     /// Where this SSRC is, if it has sent.
     #[must_use]
     pub fn stream(&self, ssrc: u32) -> Option<StreamState> {
-        self.streams.peek(ssrc).map(|stream| stream.state(ssrc))
+        self.streams.peek(ssrc)
     }
 
     /// Where each SSRC is.
     pub fn streams(&self) -> impl Iterator<Item = StreamState> {
-        self.streams.iter().map(|(ssrc, stream)| stream.state(ssrc))
+        self.streams.iter()
     }
 
     /// The next packet of this SSRC has this rollover counter, whatever its sequence number. Nothing changes if it has
@@ -144,32 +149,54 @@ impl Outbound {
     pub fn resume(&mut self, state: StreamState) -> Result<(), ResumeError> {
         let stream = self
             .streams
-            .find_or_insert(state.ssrc, || Stream::new(&self.config))
+            .find_or_insert(state.ssrc, |before| Stream::new(&self.config, before))
             .map_err(|Full| ResumeError::TooManyStreams)?;
-        let rtcp_next = state.rtcp_index.map_or(0, |index| index.saturating_add(1));
-        if state.rtcp_index.is_some() && rtcp_next < stream.rtcp_next || !stream.rtp.resume(&state) {
-            return Err(ResumeError::Behind);
+        if stream.resume(&state) {
+            Ok(())
+        } else {
+            Err(ResumeError::Behind)
         }
-        stream.rtcp_next = stream.rtcp_next.max(rtcp_next);
-        Ok(())
+    }
+
+    /// An SSRC is not used at present: of its state only [`StreamState`] is kept. Should it come back, only packets beyond its
+    /// newest are protected, so that none is encrypted as another was.
+    pub fn retire(&mut self, ssrc: u32) {
+        self.streams.retire(ssrc);
     }
 
     /// Forgets an SSRC that will never be used again with this key: its packets would be encrypted as others were.
-    /// Returns where it was.
+    /// Returns where it was. [`retire`](Self::retire) has no such danger.
     pub fn remove(&mut self, ssrc: u32) -> Option<StreamState> {
-        self.streams.remove(ssrc).map(|stream| stream.state(ssrc))
+        self.streams.remove(ssrc)
     }
 }
 
 impl Stream {
-    fn new(config: &Config) -> Self {
-        Self {
+    /// A stream that has sent nothing, or what was kept of it.
+    fn new(config: &Config, before: Option<StreamState>) -> Self {
+        let mut stream = Self {
             rtp: PacketIndex::new(config.replay_window),
             rtcp_next: 0,
+        };
+        if let Some(before) = before {
+            stream.resume(&before);
         }
+        stream
     }
 
-    fn state(&self, ssrc: u32) -> StreamState {
+    /// Goes on as told; `false`, and nothing changed, if it is beyond.
+    fn resume(&mut self, state: &StreamState) -> bool {
+        let rtcp_next = state.rtcp_index.map_or(0, |index| index.saturating_add(1));
+        if state.rtcp_index.is_some() && rtcp_next < self.rtcp_next || !self.rtp.resume(state) {
+            return false;
+        }
+        self.rtcp_next = self.rtcp_next.max(rtcp_next);
+        true
+    }
+}
+
+impl Summary for Stream {
+    fn summary(&self, ssrc: u32) -> StreamState {
         StreamState {
             ssrc,
             roc: self.rtp.roc(),

@@ -268,6 +268,7 @@ fn ssrcs_are_bounded() {
             profile,
             &Config {
                 max_streams: 3,
+                max_retired: 0,
                 ..Config::default()
             },
         );
@@ -287,6 +288,78 @@ fn ssrcs_are_bounded() {
         ends.inbound.remove(2);
         assert_eq!(ends.receive(&fourth), Ok(()));
         assert_eq!(ends.receive_rtcp(&fourth_rtcp), Ok(()));
+    }
+}
+
+/// RFC 3711 §3.3.2 and §9.1: what has ended is neither replayed nor encrypted alike, and goes on if it comes back.
+#[test]
+fn what_is_retired_goes_on_where_it_was() {
+    each_profile(|mut ends| {
+        let sent: Vec<_> = [65_000, 65_534, 1, 5, 4]
+            .map(|number| ends.protect(SSRC, number))
+            .into();
+        let reports: Vec<_> = (0..3).map(|_| ends.protect_rtcp(SSRC)).collect();
+        for packet in [&sent[0], &sent[1], &sent[3]] {
+            ends.receive(packet).unwrap();
+        }
+        ends.receive_rtcp(&reports[0]).unwrap();
+        ends.receive_rtcp(&reports[2]).unwrap();
+        let before = ends.states();
+        ends.inbound.retire(SSRC);
+        ends.outbound.retire(SSRC);
+        assert_eq!(
+            (ends.states(), ends.inbound.stream(SSRC)),
+            (before.clone(), Some(before[0]))
+        );
+
+        // Also what was missing counts as received.
+        for packet in &sent {
+            assert_eq!(ends.receive(packet), Err(UnprotectError::Replayed));
+        }
+        for report in &reports {
+            assert_eq!(ends.receive_rtcp(report), Err(UnprotectError::Replayed));
+        }
+        for number in [4, 3, 65_535] {
+            let result = ends.outbound.protect_rtp(&mut rtp(SSRC, number), 0);
+            assert_eq!(result, Err(ProtectError::Repeated));
+        }
+        assert_eq!(ends.states(), before);
+        // It goes on in its round, though nothing is told.
+        for number in [6, 30_000, 60_000, 2] {
+            let packet = ends.protect(SSRC, number);
+            assert_eq!(ends.receive(&packet), Ok(()));
+            ends.inbound.retire(SSRC);
+            ends.outbound.retire(SSRC);
+        }
+        let report = ends.protect_rtcp(SSRC);
+        assert_eq!(ends.receive_rtcp(&report), Ok(()));
+        assert_eq!((ends.states()[0].roc, ends.states()[0].rtcp_index), (2, Some(3)));
+    });
+}
+
+#[test]
+fn ssrcs_come_and_go_for_long() {
+    let config = Config {
+        max_streams: 4,
+        max_retired: 1_000,
+        ..Config::default()
+    };
+    for profile in Profile::ALL {
+        let mut ends = Ends::new(profile, &config);
+        let first = ends.protect(0, 7);
+        ends.receive(&first).unwrap();
+        for ssrc in 1..1_004 {
+            let packet = ends.protect(ssrc, 7);
+            ends.receive(&packet).unwrap();
+        }
+        assert_eq!(ends.receive(&first), Err(UnprotectError::Replayed));
+        let next = ends.protect(0, 8);
+        assert_eq!(ends.receive(&next), Ok(()));
+        assert_eq!(ends.states().len(), 1_004);
+        assert_eq!(
+            ends.outbound.protect_rtp(&mut rtp(1_004, 7), 0),
+            Err(ProtectError::TooManyStreams)
+        );
     }
 }
 

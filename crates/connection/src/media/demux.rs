@@ -79,12 +79,21 @@ impl Media {
         };
         let receiver = &self.sections[section].as_ref()?.receiver;
         let is_rtx = matches!(receiver.codecs.get(payload_type)?.purpose, Purpose::Rtx(_));
-        self.routes.learn(ssrc, section, is_rtx);
+        let sections = &self.sections;
+        let is_live = |section: usize, ssrc| {
+            let section = sections.get(section).and_then(Option::as_ref);
+            section.is_some_and(|section| {
+                section.receiver.find(ssrc).is_some() || section.receiver.find_repeated(ssrc).is_some()
+            })
+        };
+        self.routes.learn(ssrc, section, is_rtx, is_live);
         Some((section, is_rtx))
     }
 
     fn on_media(&mut self, now: Instant, index: usize, packet: &Packet<&[u8]>, bytes: &Bytes) {
-        let Self { sections, routes, .. } = self;
+        let Self {
+            sections, routes, srtp, ..
+        } = self;
         let Some(section) = sections.get_mut(index).and_then(Option::as_mut) else {
             return;
         };
@@ -100,8 +109,12 @@ impl Media {
             let rid = ExtensionIds::read_name(packet, routes.ids.rid).map(Arc::from);
             let rid = rid.or(before_rid);
             if let Some(ended) = receiver.begin_stream(now, ssrc, rid) {
-                routes.forget(ended.ssrc);
-                ended.rtx_ssrc.into_iter().for_each(|rtx| routes.forget(rtx));
+                for ssrc in [Some(ended.ssrc), ended.rtx_ssrc].into_iter().flatten() {
+                    routes.forget(ssrc);
+                    if let Some(srtp) = srtp {
+                        srtp.inbound.retire(ssrc);
+                    }
+                }
             }
             let stream = receiver.streams.len() - 1;
             receiver.streams[stream].rtx_ssrc = named_rtx(receiver, ssrc).or(before_rtx);

@@ -218,6 +218,8 @@ impl Media {
         let ended = receivers.find_map(|receiver| receiver.end_stream(ssrc.0));
         let (rid, rtx_ssrc) = ended.map_or((None, None), |ended| (ended.rid, ended.rtx_ssrc));
         self.routes.end(ssrc.0, rid, rtx_ssrc);
+        self.retire_inbound(&[ssrc.0]);
+        self.retire_inbound(rtx_ssrc.as_slice());
     }
 
     /// The same, if it is to send: what asks for more of one that has stopped came late.

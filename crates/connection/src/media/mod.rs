@@ -185,7 +185,8 @@ impl Media {
                 ended.extend(section.sender.ssrcs());
                 self.queue.retain(|queued| queued.section != index);
                 // Another section may take its place.
-                self.routes.forget_section(index);
+                let theirs = self.routes.forget_section(index);
+                self.retire_inbound(&theirs);
             }
         }
         for agreed in agreed {
@@ -193,6 +194,7 @@ impl Media {
         }
         self.queued = self.queue.iter().map(Queued::len).sum();
         self.routes.configure(&self.sections);
+        self.retire_outbound(&ended);
         if self.srtp.is_some() && !ended.is_empty() {
             self.say_goodbye(&ended);
         }
@@ -279,6 +281,22 @@ impl Media {
         let ended: Vec<_> = sent.map(|stream| stream.encoding.ssrc).collect();
         if self.srtp.is_some() {
             self.say_goodbye(&ended);
+        }
+    }
+
+    /// Streams of the peer's have ended, though they may come back: SRTP keeps what makes replays of them fail (RFC 3711 §3.3.2), and
+    /// no more.
+    fn retire_inbound(&mut self, ended: &[u32]) {
+        if let Some(srtp) = &mut self.srtp {
+            ended.iter().for_each(|ssrc| srtp.inbound.retire(*ssrc));
+        }
+    }
+
+    /// Streams of ours have ended, though they may come back: SRTP keeps what makes each index serve once (RFC 3711 §9.1), and no
+    /// more.
+    fn retire_outbound(&mut self, ended: &[u32]) {
+        if let Some(srtp) = &mut self.srtp {
+            ended.iter().for_each(|ssrc| srtp.outbound.retire(*ssrc));
         }
     }
 

@@ -13,6 +13,8 @@ use super::extensions::ExtensionIds;
 #[derive(Debug, Default)]
 pub(super) struct Routes {
     by_ssrc: HashMap<u32, Route>,
+    /// The SSRCs of packets that said where they go, those looked at last at the end.
+    learned: VecDeque<u32>,
     /// Streams that have said goodbye, the latest last.
     ended: VecDeque<Ended>,
     pub(super) ids: ExtensionIds,
@@ -39,8 +41,12 @@ struct Ended {
     rtx_ssrc: Option<u32>,
 }
 
-/// SSRCs that are known at a time; packets of others are dropped then.
+/// SSRCs that are known at a time. Then those that no stream has any more give way; packets of an SSRC that is not known go where
+/// they say themselves.
 const MAX_SSRCS: usize = 2048;
+
+/// So many are looked at to find one that gives way.
+const MAX_TRIES: usize = 4;
 
 /// Streams that have ended and are still known.
 const MAX_ENDED: usize = 64;
@@ -86,26 +92,46 @@ impl Routes {
         self.by_ssrc.get(&ssrc).copied()
     }
 
-    /// A packet has said where the packets of its SSRC go.
-    pub(super) fn learn(&mut self, ssrc: u32, section: usize, is_rtx: bool) {
+    /// A packet has said where the packets of its SSRC go. `is_live` tells those that a stream has.
+    pub(super) fn learn(&mut self, ssrc: u32, section: usize, is_rtx: bool, is_live: impl Fn(usize, u32) -> bool) {
         let route = Route {
             section,
             is_rtx,
             is_named: false,
         };
-        self.insert(ssrc, route);
-    }
-
-    fn insert(&mut self, ssrc: u32, route: Route) {
-        if self.by_ssrc.len() < MAX_SSRCS || self.by_ssrc.contains_key(&ssrc) {
-            self.by_ssrc.insert(ssrc, route);
+        for _ in 0..MAX_TRIES {
+            if self.by_ssrc.len() < MAX_SSRCS && self.learned.len() < MAX_SSRCS {
+                break;
+            }
+            let Some(oldest) = self.learned.pop_front() else { break };
+            match self.of(oldest) {
+                Some(known) if !known.is_named && is_live(known.section, oldest) => self.learned.push_back(oldest),
+                Some(known) if !known.is_named => {
+                    self.by_ssrc.remove(&oldest);
+                }
+                // It is forgotten already, or the description names it by now.
+                Some(_) | None => {}
+            }
+        }
+        if self.learned.len() < MAX_SSRCS && self.insert(ssrc, route) {
+            self.learned.push_back(ssrc);
         }
     }
 
-    /// The section at this index has ended.
-    pub(super) fn forget_section(&mut self, section: usize) {
-        self.by_ssrc.retain(|_, route| route.section != section);
+    /// False if there is no room for it.
+    fn insert(&mut self, ssrc: u32, route: Route) -> bool {
+        let has_room = self.by_ssrc.len() < MAX_SSRCS || self.by_ssrc.contains_key(&ssrc);
+        if has_room {
+            self.by_ssrc.insert(ssrc, route);
+        }
+        has_room
+    }
+
+    /// The section at this index has ended; the SSRCs whose packets went there.
+    pub(super) fn forget_section(&mut self, section: usize) -> Vec<u32> {
         self.ended.retain(|ended| ended.section != section);
+        let ended = self.by_ssrc.extract_if(|_, route| route.section == section);
+        ended.map(|(ssrc, _)| ssrc).collect()
     }
 
     /// A stream has given way to others.

@@ -235,7 +235,7 @@ fn streams_that_have_ended_are_not_known_for_ever() {
     path.play(1);
     let routes = &mut path.ends[1].routes;
     for ssrc in 1000..3000 {
-        routes.learn(ssrc, 0, false);
+        routes.learn(ssrc, 0, false, |_, _| false);
         routes.end(ssrc, None, None);
     }
     assert!(routes.of(1000).is_none() && routes.of(2999).is_some() && routes.of(100).is_some());

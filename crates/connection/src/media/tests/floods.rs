@@ -136,16 +136,79 @@ fn keyframes_are_asked_for_ten_times_a_second_at_most() {
 
 #[test]
 fn streams_without_end_give_way_to_each_other() {
+    const COUNT: u32 = 6000;
     let mut path = path();
-    // SRTP itself knows no more than 4,096.
-    for ssrc in 5000..7000_u32 {
+    // One of many goes on, and is silent now and then.
+    let faithful = 77;
+    let mut first = packet(96, 1, 5000, 0, &picture(0)[..100]);
+    let srtp = path.ends[1].srtp.as_mut().unwrap();
+    srtp.outbound.protect_rtp(&mut first, 0).unwrap();
+    path.ends[0].handle_rtp(path.now, first.as_slice().into());
+    for ssrc in 5001..5001 + COUNT {
+        path.now += Duration::from_millis(1);
         media(&mut path, packet(96, 1, ssrc, 0, &picture(0)[..100]));
         media(&mut path, packet(97, 1, ssrc + 100_000, 0, &[0, 1, 0x10]));
+        if ssrc % 8 == 1 {
+            let number = ((ssrc - 5001) / 8) as u16;
+            media(&mut path, packet(96, number, faithful, 0, &picture(0)[..100]));
+        }
     }
     let receiver = &alices_pictures(&mut path).receiver;
     assert_eq!(receiver.streams.len(), super::super::receiver::MAX_STREAMS);
     let latest = receiver.streams.iter().map(|stream| stream.ssrc).max();
-    assert_eq!(latest, Some(6999));
+    assert_eq!(latest, Some(5000 + COUNT));
+    let kept = receiver.streams.iter().find(|stream| stream.ssrc == faithful).unwrap();
+    assert_eq!(kept.reception.extended_highest(), (COUNT - 1) / 8);
+    let alice = &mut path.ends[0];
+    // All are known to SRTP, so that nothing of theirs can be replayed.
+    let inbound = &alice.srtp.as_ref().unwrap().inbound;
+    assert_eq!(inbound.streams().count(), 2 + 2 * COUNT as usize);
+    assert_eq!(alice.counters.unprotect_failures, 0);
+    alice.handle_rtp(path.now, first.as_slice().into());
+    assert_eq!(alice.counters.unprotect_failures, 1);
+    // Their packets know where to go, though they do not say it.
+    assert!(
+        [faithful, 5000 + COUNT, 105_000 + COUNT]
+            .iter()
+            .all(|ssrc| alice.routes.of(*ssrc).is_some())
+    );
+    assert!(alice.routes.of(5000).is_none() && alice.routes.of(105_001).is_none());
+}
+
+#[test]
+fn a_stream_that_said_goodbye_is_not_replayed() {
+    let mut path = path();
+    let mut early = packet(96, 10, 300, 0, &picture(0)[..100]);
+    let srtp = path.ends[1].srtp.as_mut().unwrap();
+    srtp.outbound.protect_rtp(&mut early, 0).unwrap();
+    path.ends[0].handle_rtp(path.now, early.as_slice().into());
+    let mut bye = Vec::new();
+    Bye::write(&mut bye, &[Ssrc(300)], None);
+    control(&mut path, &bye);
+    path.ends[0].handle_rtp(path.now, early.as_slice().into());
+    assert_eq!(path.ends[0].counters.unprotect_failures, 1);
+    assert!(alices_pictures(&mut path).receiver.streams.is_empty());
+    // It goes on: with what is new.
+    media(&mut path, packet(96, 11, 300, 0, &picture(0)[..100]));
+    assert_eq!(alices_pictures(&mut path).receiver.streams.len(), 1);
+}
+
+/// What we sent under an SSRC goes on when that is sent again (RFC 3711 §9.1).
+#[test]
+fn a_stream_of_ours_that_ended_goes_on_under_its_numbers() {
+    let mut path = path();
+    path.play(5);
+    let state = |path: &Path| path.ends[0].srtp.as_ref().unwrap().outbound.stream(PICTURES.0).unwrap();
+    let before = state(&path);
+    let mut without = video(PICTURES.0, false);
+    without.send.as_mut().unwrap().encodings.clear();
+    path.ends[0].configure(vec![without]);
+    path.run(Duration::from_millis(100));
+    assert_eq!(state(&path).sequence_number, before.sequence_number);
+    path.ends[0].configure(vec![video(PICTURES.0, false)]);
+    path.play(5);
+    assert!(state(&path).sequence_number > before.sequence_number);
+    assert_eq!(path.frames.len(), 10);
 }
 
 #[test]
