@@ -77,6 +77,11 @@ fn check_section(
         "{name}"
     );
     assert_eq!(
+        offer.has_attribute("extmap-allow-mixed"),
+        answer.has_attribute("extmap-allow-mixed"),
+        "{name}"
+    );
+    assert_eq!(
         answered.intersection(offered.reversed()),
         answered,
         "{name}: no more than was offered"
@@ -180,6 +185,11 @@ fn the_answer_to_every_offer_keeps_to_it() {
             let answer = peer.create_answer().expect("an answer");
             peer.set_local_description(now, answer.clone()).expect("it is ours");
             let (offer, answer) = (parse(&text), parse(&answer.sdp));
+            if answer.media.iter().any(|media| media.is_rtp() && !media.is_rejected()) {
+                let allows =
+                    |description: &peerline_sdp::SessionDescription| description.has_attribute("extmap-allow-mixed");
+                assert_eq!(allows(&offer), allows(&answer), "{name}");
+            }
             for (theirs, ours) in offer.media.iter().zip(&answer.media) {
                 assert_eq!(theirs.is_rejected(), ours.is_rejected(), "{name}");
                 if theirs.is_rtp() && !theirs.is_rejected() {

@@ -83,6 +83,9 @@ impl Connection {
             our_extensions: extmap::read(local.description, local.media),
             their_codecs: remote.map(|remote| codecs::read(remote.media, kind)),
             their_extensions: remote.map(|remote| extmap::read(remote.description, remote.media)),
+            mixed_extensions: [Some(local), remote]
+                .into_iter()
+                .all(|said| said.is_some_and(|said| extmap::allow_mixed(said.description, said.media))),
             our_layers: simulcast::read(local.media, usize::MAX),
             their_layers: remote.map(|remote| simulcast::read(remote.media, usize::MAX)),
             max_bitrate: remote.and_then(|remote| max_bitrate(remote.media)),
@@ -142,6 +145,7 @@ impl Connection {
                 .collect(),
             codecs,
             extensions,
+            mixed_extensions: sides.mixed_extensions,
             cname: self.transceivers.cname().to_owned(),
             max_bitrate: sides.max_bitrate,
         }
@@ -187,6 +191,7 @@ struct Sides {
     our_extensions: Vec<extmap::Extension>,
     their_codecs: Option<Vec<crate::media::parameters::RtpCodecParameters>>,
     their_extensions: Option<Vec<extmap::Extension>>,
+    mixed_extensions: bool,
     our_layers: simulcast::Layers,
     their_layers: Option<simulcast::Layers>,
     max_bitrate: Option<u64>,

@@ -162,6 +162,9 @@ impl Connection {
             direction,
             codecs,
             extensions,
+            // "If … present in the SDP offer, the answerer that supports this mode … SHALL include the … attribute in the
+            // answer" (RFC 8285 §6): where it was.
+            allow_mixed: section.has::<ExtMapAllowMixed>(),
             layers,
             sender: self
                 .negotiation

@@ -1,7 +1,7 @@
 //! The header extensions of a media section (RFC 8285 §5 and §6).
 
 use peerline_sdp as sdp;
-use peerline_sdp::attribute::{Direction, ExtMap};
+use peerline_sdp::attribute::{Direction, ExtMap, ExtMapAllowMixed};
 use peerline_sdp::{MediaDescription, Section as _};
 
 use super::numbers::Numbers;
@@ -35,6 +35,12 @@ pub(super) fn read(description: &sdp::SessionDescription, media: &MediaDescripti
         }
     }
     extensions
+}
+
+/// True if headers of one byte and of two may be mixed in the streams of a section: "This attribute can be used at the session
+/// level or the media level" (RFC 8285 §6).
+pub(super) fn allow_mixed(description: &sdp::SessionDescription, media: &MediaDescription) -> bool {
+    media.has::<ExtMapAllowMixed>() || description.has::<ExtMapAllowMixed>()
 }
 
 pub(super) fn write(media: &mut MediaDescription, extensions: &[Extension]) {

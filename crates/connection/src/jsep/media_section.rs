@@ -1,7 +1,9 @@
 //! A section of audio or video: what ours say, and what is read from the peer's.
 
 use peerline_sdp as sdp;
-use peerline_sdp::attribute::{Direction, Msid, Rtcp, RtcpMux, RtcpMuxOnly, RtcpRsize, Setup, Ssrc, SsrcGroup};
+use peerline_sdp::attribute::{
+    Direction, ExtMapAllowMixed, Msid, Rtcp, RtcpMux, RtcpMuxOnly, RtcpRsize, Setup, Ssrc, SsrcGroup,
+};
 use peerline_sdp::{Bandwidth, MediaDescription, MediaLine, Section as _, protocol};
 
 use super::Negotiation;
@@ -20,6 +22,8 @@ pub(super) struct Content<'a> {
     pub(super) direction: Direction,
     pub(super) codecs: Vec<RtpCodecParameters>,
     pub(super) extensions: Vec<Extension>,
+    /// The section itself says that headers of one byte and of two may be mixed, as the offer's does.
+    pub(super) allow_mixed: bool,
     pub(super) layers: Layers,
     /// The sender, if the transceiver is to send, or has been.
     pub(super) sender: Option<&'a Sender>,
@@ -43,6 +47,9 @@ impl Negotiation {
             media.push(&Rtcp::new(9, std::net::Ipv4Addr::UNSPECIFIED.into()));
         }
         self.fill_transport(&mut media, content.mid, credentials, setup);
+        if content.allow_mixed {
+            media.push(&ExtMapAllowMixed);
+        }
         extmap::write(&mut media, &content.extensions);
         media.push(&content.direction);
         if let Some(sender) = content.sender {

@@ -174,6 +174,8 @@ impl Draft<'_> {
             direction,
             codecs,
             extensions,
+            // The session's level says it for all.
+            allow_mixed: false,
             layers: Layers {
                 send: offered_layers(&transceiver.sender, direction),
                 receive: negotiation.received_layers(transceiver, direction, config.max_simulcast_layers),

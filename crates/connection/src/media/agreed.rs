@@ -24,6 +24,8 @@ pub(crate) struct Sending {
     /// The preferred first. `rtx`, `red` and `telephone-event` are among them, each bound by its own parameters.
     pub(crate) codecs: Vec<RtpCodecParameters>,
     pub(crate) extensions: Vec<RtpHeaderExtensionParameters>,
+    /// Both descriptions allow headers of one byte and of two in one stream (RFC 8285 §6).
+    pub(crate) mixed_extensions: bool,
     /// One, or one for each layer of simulcast that the peer takes.
     pub(crate) encodings: Vec<SendEncoding>,
     pub(crate) cname: String,

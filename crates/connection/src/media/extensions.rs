@@ -126,6 +126,7 @@ pub(super) struct ExtensionIds {
     pub(super) abs_send_time: Option<ExtensionId>,
     pub(super) transport_number: Option<ExtensionId>,
     pub(super) media: Vec<(ExtensionKind, ExtensionId)>,
+    /// How they are written.
     pub(super) form: Form,
 }
 
@@ -141,11 +142,22 @@ pub(crate) const ABS_SEND_TIME: &str = "http://www.webrtc.org/experiments/rtp-hd
 pub(crate) const TRANSPORT_NUMBER: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
 impl ExtensionIds {
-    pub(super) fn new(agreed: &[RtpHeaderExtensionParameters]) -> Self {
+    /// The numbers to send with. "In the cases where the attribute has been excluded, both clients SHALL NOT use mixed one-byte
+    /// and two-byte extensions in the same RTP stream but MAY use the one-byte or two-byte form exclusively" (RFC 8285 §6): the
+    /// latter where a number asks for it.
+    pub(super) fn to_send(agreed: &[RtpHeaderExtensionParameters], allow_mixed: bool) -> Self {
         let mut ids = Self::default();
         for parameters in agreed {
             ids.add(parameters);
         }
+        let is_large = |parameters: &RtpHeaderExtensionParameters| {
+            ExtensionId::new(parameters.id).is_some_and(|id| !id.fits_one_byte())
+        };
+        ids.form = match allow_mixed {
+            true => Form::Mixed,
+            false if agreed.iter().any(is_large) => Form::TwoByte,
+            false => Form::OneByte,
+        };
         ids
     }
 
@@ -154,10 +166,6 @@ impl ExtensionIds {
         let Some(id) = ExtensionId::new(parameters.id) else {
             return;
         };
-        if !id.fits_one_byte() {
-            // Larger numbers are negotiated only where forms may be mixed.
-            self.form = Form::Mixed;
-        }
         match parameters.uri.as_str() {
             MID => self.mid = Some(id),
             RID => self.rid = Some(id),
@@ -190,10 +198,11 @@ mod tests {
 
     #[test]
     fn a_packet_has_one_value_of_a_kind() {
-        let ids = ExtensionIds::new(&[RtpHeaderExtensionParameters {
+        let parameters = RtpHeaderExtensionParameters {
             uri: ExtensionKind::AudioLevel.uri().into(),
             id: 4,
-        }]);
+        };
+        let ids = ExtensionIds::to_send(&[parameters], false);
         // 100 elements of no length (RFC 8285 §4.3).
         let mut bytes = vec![0x90, 96, 0, 1, 0, 0, 0, 0, 0, 0, 0, 7, 0x10, 0, 0, 50];
         bytes.extend([4, 0].repeat(100));

@@ -118,3 +118,78 @@ pub(super) fn add(writer: &mut Writer<'_>, id: Option<ExtensionId>, write: impl 
         writer.add_with(id, write);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::extensions::{ExtensionKind, MID};
+    use crate::media::parameters::RtpHeaderExtensionParameters;
+
+    /// The profile of a packet's header extension, and whether it has the level and the descriptor.
+    fn written(ids: [u8; 3], allow_mixed: bool, descriptor: usize) -> (u16, bool, bool) {
+        let uris = [
+            MID,
+            ExtensionKind::AudioLevel.uri(),
+            ExtensionKind::DependencyDescriptor.uri(),
+        ];
+        let parameters: Vec<_> = uris
+            .iter()
+            .zip(ids)
+            .map(|(uri, id)| RtpHeaderExtensionParameters { uri: (*uri).into(), id })
+            .collect();
+        let ids = ExtensionIds::to_send(&parameters, allow_mixed);
+        let mut extensions = Extensions::new();
+        extensions.set(ExtensionKind::AudioLevel, &[7_u8][..]);
+        extensions.set(ExtensionKind::DependencyDescriptor, vec![1; descriptor]);
+        let names = Names { mid: "0", rid: None };
+        let most = header_len(&ids, names, &extensions);
+        let packet = Outgoing {
+            payload_type: 96,
+            sequence_number: Serial16(1),
+            timestamp: 0,
+            payload: Payload::new(&[], vec![0; 10].into()),
+            extensions,
+        };
+        let hop = Hop {
+            named: true,
+            abs_send_time: 0,
+            transport_number: 0,
+        };
+        let mut out = Vec::new();
+        packet.write(&mut out, 1, &ids, names, hop);
+        assert!(out.len() <= most + 10);
+        let parsed = peerline_rtp::Packet::parse(&*out).unwrap();
+        assert_eq!(ExtensionIds::read_name(&parsed, ids.mid), Some("0"));
+        let has = |kind| {
+            let (_, id) = ids.media.iter().find(|(own, _)| *own == kind).unwrap();
+            parsed.extension(*id).is_some()
+        };
+        let profile = u16::from_be_bytes([out[12], out[13]]);
+        (
+            profile,
+            has(ExtensionKind::AudioLevel),
+            has(ExtensionKind::DependencyDescriptor),
+        )
+    }
+
+    /// RFC 8285 §6: forms are mixed where both allow it, and never else.
+    #[test]
+    fn extensions_have_the_form_that_was_agreed_on() {
+        const ONE_BYTE: u16 = 0xbede;
+        const TWO_BYTE: u16 = 0x1000;
+        for descriptor in [1, 16] {
+            assert_eq!(written([1, 2, 14], false, descriptor), (ONE_BYTE, true, true));
+            assert_eq!(written([1, 2, 14], true, descriptor), (ONE_BYTE, true, true));
+        }
+        assert_eq!(written([1, 2, 14], true, 17), (TWO_BYTE, true, true));
+        assert_eq!(
+            written([1, 2, 14], false, 17),
+            (ONE_BYTE, true, false),
+            "it has no place"
+        );
+        for allow_mixed in [false, true] {
+            assert_eq!(written([1, 2, 16], allow_mixed, 3), (TWO_BYTE, true, true));
+            assert_eq!(written([1, 255, 3], allow_mixed, 17), (TWO_BYTE, true, true));
+        }
+    }
+}

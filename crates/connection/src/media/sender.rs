@@ -59,7 +59,7 @@ impl Sender {
     pub(super) fn configure(&mut self, sending: &Sending, rng: &mut StdRng) -> Vec<u32> {
         self.cname.clone_from(&sending.cname);
         self.codecs = Codecs::new(&sending.codecs);
-        self.ids = ExtensionIds::new(&sending.extensions);
+        self.ids = ExtensionIds::to_send(&sending.extensions, sending.mixed_extensions);
         let mut before = std::mem::take(&mut self.streams);
         for encoding in &sending.encodings {
             let take = |streams: &mut Vec<SendStream>| {

@@ -58,6 +58,7 @@ fn video(ssrc: u32, rtx: bool) -> Agreed {
         send: Some(Sending {
             codecs: codecs.clone(),
             extensions: extensions(),
+            mixed_extensions: false,
             encodings: vec![SendEncoding {
                 rid: None,
                 ssrc,
