@@ -8,7 +8,7 @@ use bytes::Bytes;
 use common::Lab;
 use peerline_connection::{
     Connection, ConnectionState, Event, IncomingFrame, MediaKind, OfferOptions, OutgoingFrame, OutgoingPacket,
-    ReceiveMode, RtpEncodingParameters, StatsKind, Track, TransceiverId, TransceiverInit,
+    ReceiveMode, RtpEncodingParameters, SendMediaError, StatsKind, Track, TransceiverId, TransceiverInit,
 };
 use peerline_sim::Link;
 
@@ -304,8 +304,15 @@ fn packets_are_forwarded_as_they_came() {
                 payload_type,
                 sequence_number: Some(number),
                 timestamp: 1234,
+                csrcs: (0..u32::from(number)).collect(),
                 ..OutgoingPacket::default()
             };
+            let crowd = OutgoingPacket {
+                csrcs: vec![1; 16],
+                ..packet.clone()
+            };
+            let refused = peer.send_packet(now, camera, crowd);
+            assert_eq!(refused, Err(SendMediaError::TooManySources));
             peer.send_packet(now, camera, packet.clone()).expect("it is sent");
             peer.send_packet(now, camera, packet).expect_err("not twice");
         });
@@ -314,11 +321,9 @@ fn packets_are_forwarded_as_they_came() {
     let packets: Vec<_> = lab.with_peer(1, |peer, _| std::iter::from_fn(|| peer.recv_packet(receiver)).collect());
     let numbers: Vec<_> = packets.iter().map(|packet| packet.sequence_number as u16).collect();
     assert_eq!(numbers, [7, 8, 10, 9]);
-    assert!(
-        packets
-            .iter()
-            .all(|packet| packet.timestamp == 1234 && packet.payload[0] == 0x10)
-    );
+    assert!(packets.iter().all(|packet| packet.timestamp == 1234
+        && packet.payload[0] == 0x10
+        && packet.csrcs.len() == usize::from(packet.payload[1])));
 }
 
 #[test]

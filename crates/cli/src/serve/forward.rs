@@ -278,6 +278,7 @@ impl Outlet {
             payload_type: route.payload_type,
             sequence_number: Some(numbers.sequence_number.0),
             timestamp: numbers.timestamp,
+            csrcs: packet.csrcs.clone(),
             rid: None,
             extensions: packet.extensions.clone(),
         });

@@ -12,6 +12,8 @@ pub(super) struct Outgoing {
     pub(super) payload_type: u8,
     pub(super) sequence_number: Serial16,
     pub(super) timestamp: u32,
+    /// The contributing sources.
+    pub(super) csrcs: Vec<u32>,
     pub(super) payload: Payload,
     /// What belongs to the media.
     pub(super) extensions: Extensions,
@@ -97,6 +99,7 @@ impl Outgoing {
     fn header(&self, payload_type: PayloadType, sequence_number: Serial16, ssrc: Ssrc) -> Header {
         Header {
             marker: self.payload.marker(),
+            csrcs: self.csrcs.iter().copied().map(Ssrc).collect(),
             ..Header::new(payload_type, sequence_number, self.timestamp, ssrc)
         }
     }
@@ -147,6 +150,7 @@ mod tests {
             payload_type: 96,
             sequence_number: Serial16(1),
             timestamp: 0,
+            csrcs: Vec::new(),
             payload: Payload::new(&[], vec![0; 10].into()),
             extensions,
         };

@@ -64,6 +64,8 @@ pub struct OutgoingPacket {
     pub sequence_number: Option<u16>,
     /// The timestamp, as it is to be sent.
     pub timestamp: u32,
+    /// Who was mixed to make it (RFC 3550 §5.1), 15 at most: of a packet that is forwarded, those that it had.
+    pub csrcs: Vec<u32>,
     /// Which layer of simulcast it is of; `None` for the only encoding, or the first.
     pub rid: Option<Arc<str>>,
     /// Header extensions for the packet.
@@ -123,6 +125,8 @@ pub enum SendMediaError {
     NotAFrame,
     /// The packet does not fit into a datagram.
     TooLarge,
+    /// "Only 15 can be identified" of those that were mixed (RFC 3550 §5.1).
+    TooManySources,
     /// A packet with this sequence number was sent before, or could have been: it is too old to know.
     RepeatedSequenceNumber,
     /// So much waits to be sent already that this is dropped.
@@ -140,6 +144,7 @@ impl std::fmt::Display for SendMediaError {
             Self::UnknownPayloadType => "the payload type was not negotiated; take one of `send_parameters().codecs`",
             Self::NotAFrame => "the payload is no frame of the codec",
             Self::TooLarge => "the packet does not fit into a datagram; send frames, or smaller packets",
+            Self::TooManySources => "a packet names 15 contributing sources at most; leave out the quietest",
             Self::RepeatedSequenceNumber => "a packet with this sequence number was sent before",
             Self::QueueFull => "too much waits to be sent",
         })

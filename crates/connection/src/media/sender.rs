@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use peerline_rtp::Csrcs;
 use peerline_rtp::payload::{Packetizer as _, Payload};
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -184,6 +185,7 @@ impl Sender {
                     payload_type: codec.payload_type,
                     sequence_number,
                     timestamp,
+                    csrcs: Vec::new(),
                     payload,
                     extensions: extensions.take_if(|_| is_last).unwrap_or_default(),
                 },
@@ -207,7 +209,11 @@ impl Sender {
             mid: room.mid,
             rid: stream.encoding.rid.as_deref(),
         };
-        if header_len(&self.ids, names, &packet.extensions) + packet.payload.len() + MAX_TRAILER > room.datagram {
+        if packet.csrcs.len() > Csrcs::MAX {
+            return Err(SendMediaError::TooManySources);
+        }
+        let header = header_len(&self.ids, names, &packet.extensions) + 4 * packet.csrcs.len();
+        if header + packet.payload.len() + MAX_TRAILER > room.datagram {
             return Err(SendMediaError::TooLarge);
         }
         let sequence_number = stream
@@ -233,6 +239,7 @@ impl Sender {
                 payload_type: packet.payload_type,
                 sequence_number,
                 timestamp: packet.timestamp,
+                csrcs: packet.csrcs,
                 payload: Payload::new(&[], packet.payload).with_marker(packet.marker),
                 extensions: packet.extensions,
             },
@@ -293,6 +300,7 @@ impl Sender {
                     payload_type: dtmf.payload_type,
                     sequence_number,
                     timestamp: packet.timestamp,
+                    csrcs: Vec::new(),
                     payload: packet.payload,
                     extensions: Extensions::new(),
                 });
