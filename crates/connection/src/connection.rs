@@ -21,6 +21,7 @@ use crate::jsep::Negotiation;
 use crate::media::agreed::Agreed;
 use crate::state::{ConnectionState, DtlsTransportState, IceConnectionState, IceGatheringState};
 use crate::transceiver::Transceivers;
+use crate::transports::Told;
 use crate::upper::Upper;
 
 /// One peer: `RTCPeerConnection` without I/O.
@@ -49,6 +50,7 @@ pub struct Connection {
     /// DTLS that came before its role was known: the answer is on its way, and the peer already has ours or sent its own.
     early: VecDeque<BytesMut>,
     dtls_state: DtlsTransportState,
+    pub(crate) told: Told,
     ice_connection_state: IceConnectionState,
     connection_state: ConnectionState,
     closing: Closing,
@@ -148,6 +150,7 @@ impl Connection {
             open_channels: BTreeSet::new(),
             early: VecDeque::new(),
             dtls_state: DtlsTransportState::New,
+            told: Told::NOTHING,
             ice_connection_state: IceConnectionState::New,
             connection_state: ConnectionState::New,
             closing: Closing::Open,
@@ -452,7 +455,13 @@ impl Connection {
             | ice::Event::GatheringStateChange(_)
             | ice::Event::StateChange(_)
             | ice::Event::RoleChange(_) => {}
-            ice::Event::SelectedPairChange(_) => self.counters.selected_pair_changes += 1,
+            ice::Event::SelectedPairChange(_) => {
+                self.counters.selected_pair_changes += 1;
+                // Of those that were not read, one says it.
+                if !self.is_closed() && self.events.back() != Some(&Event::SelectedCandidatePairChange) {
+                    self.events.push_back(Event::SelectedCandidatePairChange);
+                }
+            }
             ice::Event::CandidateError(error) => self.events.push_back(Event::IceCandidateError(error)),
             ice::Event::ResolveName(name) => self.events.push_back(Event::ResolveName(name)),
             // A kind of news that this version does not know changes nothing here.
@@ -516,7 +525,10 @@ impl Connection {
                 self.end();
             }
             dtls::CloseReason::Local => self.dtls_state = DtlsTransportState::Closed,
-            _ => self.dtls_state = DtlsTransportState::Failed,
+            _ => {
+                self.dtls_state = DtlsTransportState::Failed;
+                self.events.push_back(Event::DtlsTransportError(*reason));
+            }
         }
     }
 
@@ -533,6 +545,7 @@ impl Connection {
         self.ice_connection_state = IceConnectionState::Closed;
         self.connection_state = ConnectionState::Closed;
         self.early.clear();
+        self.tell_transports();
         self.events
             .push_back(Event::ConnectionStateChange(ConnectionState::Closed));
     }
@@ -565,6 +578,7 @@ impl Connection {
         {
             self.dtls_state = DtlsTransportState::Connecting;
         }
+        self.tell_transports();
         let ice = match self.ice.state() {
             ice::State::New => IceConnectionState::New,
             ice::State::Checking => IceConnectionState::Checking,

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use peerline_dtls::CloseReason;
 use peerline_ice::CandidateError;
 
 use crate::channels::ChannelId;
 use crate::description::IceCandidate;
 use crate::media::dtmf::DtmfTone;
-use crate::state::{ConnectionState, IceConnectionState, IceGatheringState, SignalingState};
+use crate::state::{
+    ConnectionState, DtlsTransportState, IceConnectionState, IceGatheringState, SctpTransportState, SignalingState,
+};
 use crate::transceiver::TransceiverId;
 
 /// News from a [`Connection`](crate::Connection), in the order in which it happened.
@@ -23,6 +26,16 @@ pub enum Event {
     IceConnectionStateChange(IceConnectionState),
     /// The connection state changed.
     ConnectionStateChange(ConnectionState),
+    /// Another path is in use, or none: [`selected_ice_candidate_pair`](crate::Connection::selected_ice_candidate_pair)
+    /// (`selectedcandidatepairchange`).
+    SelectedCandidatePairChange,
+    /// The state of the DTLS transport changed (`statechange` of `RTCDtlsTransport`).
+    DtlsTransportStateChange(DtlsTransportState),
+    /// DTLS has failed (`error` of `RTCDtlsTransport`): why, with the alerts that were sent and received.
+    DtlsTransportError(CloseReason),
+    /// The state of the SCTP transport changed (`statechange` of `RTCSctpTransport`). Once it is connected,
+    /// [`sctp_max_channels`](crate::Connection::sctp_max_channels) is known.
+    SctpTransportStateChange(SctpTransportState),
     /// A local candidate to be signalled; `None` after the last one.
     IceCandidate(Option<IceCandidate>),
     /// A server has not given a candidate (`icecandidateerror`).

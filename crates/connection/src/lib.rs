@@ -80,7 +80,7 @@ pub use stats::{
 pub use transceiver::{Track, TrackOrKind, Transceiver, TransceiverId, TransceiverInit};
 pub use transports::{IceCandidatePair, IceParameters};
 
-pub use peerline_dtls::{Certificate, CryptoProvider, default_provider};
+pub use peerline_dtls::{Certificate, CloseReason as DtlsCloseReason, CryptoProvider, default_provider};
 pub use peerline_ice::{CandidateError, Server as ResolvedServer, TransportPolicy, TurnCredentials};
 pub use peerline_sctp::CongestionControl;
 pub use peerline_srtp::Profile as SrtpProfile;

@@ -7,6 +7,7 @@ use peerline_ice as ice;
 
 use crate::Connection;
 use crate::description::IceCandidate;
+use crate::event::Event;
 use crate::state::{DtlsTransportState, IceRole, SctpTransportState};
 
 /// The name and the key of one side in ICE's checks (`RTCIceParameters`).
@@ -27,7 +28,38 @@ pub struct IceCandidatePair {
     pub remote: IceCandidate,
 }
 
+/// The states that were told last.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told {
+    dtls: DtlsTransportState,
+    sctp: Option<SctpTransportState>,
+}
+
+impl Told {
+    pub(crate) const NOTHING: Self = Self {
+        dtls: DtlsTransportState::New,
+        sctp: None,
+    };
+}
+
 impl Connection {
+    /// Tells of states that have changed. A transport that begins to be there says nothing (webrtc-pc §4.4.1.5).
+    pub(crate) fn tell_transports(&mut self) {
+        let now = Told {
+            dtls: self.dtls_transport_state(),
+            sctp: self.sctp_transport_state(),
+        };
+        let before = std::mem::replace(&mut self.told, now);
+        if now.dtls != before.dtls {
+            self.events.push_back(Event::DtlsTransportStateChange(now.dtls));
+        }
+        if let (Some(_), Some(state)) = (before.sctp, now.sctp)
+            && now.sctp != before.sctp
+        {
+            self.events.push_back(Event::SctpTransportStateChange(state));
+        }
+    }
+
     /// `RTCIceTransport.role`: who chooses the path; none before it is known.
     #[must_use]
     pub fn ice_role(&self) -> Option<IceRole> {

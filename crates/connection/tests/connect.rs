@@ -8,7 +8,7 @@ use bytes::Bytes;
 use common::{Lab, config};
 use peerline_connection::{
     ConnectionState, DataChannelInit, DataChannelState, DtlsTransportState, Error, Event, IceConnectionState,
-    IceGatheringState, Message, OfferOptions, SdpType, SessionDescription, SignalingState,
+    IceGatheringState, Message, OfferOptions, SctpTransportState, SdpType, SessionDescription, SignalingState,
 };
 use peerline_sim::{Link, every_loss, for_each_seed};
 
@@ -52,10 +52,14 @@ fn states_and_events_come_in_the_w3c_order() {
             Event::SignalingStateChange(SignalingState::Stable),
             Event::IceConnectionStateChange(IceConnectionState::Checking),
             Event::ConnectionStateChange(ConnectionState::Connecting),
+            Event::SelectedCandidatePairChange,
+            Event::DtlsTransportStateChange(DtlsTransportState::Connecting),
             Event::IceConnectionStateChange(IceConnectionState::Connected),
             Event::IceConnectionStateChange(IceConnectionState::Completed),
+            Event::DtlsTransportStateChange(DtlsTransportState::Connected),
             Event::ConnectionStateChange(ConnectionState::Connected),
             Event::ChannelOpen(id),
+            Event::SctpTransportStateChange(SctpTransportState::Connected),
         ]
     );
 }
@@ -331,6 +335,19 @@ fn a_certificate_that_was_not_announced_is_refused() {
     lab.expect_event(1, &Event::ConnectionStateChange(ConnectionState::Failed));
     assert_eq!(lab.peer(1).dtls_transport_state(), DtlsTransportState::Failed);
     lab.expect_event(0, &Event::ConnectionStateChange(ConnectionState::Failed));
+    // The alert that one sent is the other's.
+    let alerts = |events: &[Event]| {
+        let mut reasons = events.iter().filter_map(|event| match event {
+            Event::DtlsTransportError(reason) => Some(*reason),
+            _ => None,
+        });
+        let reason = reasons.next().expect("an error");
+        assert_eq!(reasons.next(), None);
+        assert!(events.contains(&Event::DtlsTransportStateChange(DtlsTransportState::Failed)));
+        (reason.sent_alert(), reason.received_alert())
+    };
+    let (far, near) = (alerts(&lab.events[1]), alerts(&lab.events[0]));
+    assert!(far.0.is_some() && far.0 == near.1, "{far:?} and {near:?}");
 }
 
 #[test]

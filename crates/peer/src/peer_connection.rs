@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use peerline_connection::{
-    CandidateError, Connection, ConnectionState, DataChannelInit, DtmfTone, IceCandidate, IceConnectionState,
-    IceGatheringState, OfferOptions, SessionDescription, SignalingState, StatsReport,
+    CandidateError, Connection, ConnectionState, DataChannelInit, DtlsCloseReason, DtlsTransportState, DtmfTone,
+    IceCandidate, IceConnectionState, IceGatheringState, OfferOptions, SctpTransportState, SessionDescription,
+    SignalingState, StatsReport,
 };
 
 use crate::configuration::{Configuration, Network};
@@ -44,6 +45,16 @@ pub enum PeerEvent {
     IceConnectionState(IceConnectionState),
     /// The connection state changed.
     ConnectionState(ConnectionState),
+    /// Another path is in use, or none: [`IceTransport::selected_candidate_pair`](crate::IceTransport::selected_candidate_pair)
+    /// (`selectedcandidatepairchange`).
+    SelectedCandidatePair,
+    /// The state of the [`DtlsTransport`](crate::DtlsTransport) changed.
+    DtlsTransportState(DtlsTransportState),
+    /// DTLS has failed: why, with the alerts that were sent and received (`error` of `RTCDtlsTransport`).
+    DtlsTransportError(DtlsCloseReason),
+    /// The state of the [`SctpTransport`](crate::SctpTransport) changed. Once it is connected, its
+    /// [`max_channels`](crate::SctpTransport::max_channels) is known.
+    SctpTransportState(SctpTransportState),
     /// A candidate to be sent to the other peer; `None` after the last one.
     IceCandidate(Option<IceCandidate>),
     /// An ICE server has not given a candidate (`icecandidateerror`): it refused, stayed silent, or was not found.
@@ -212,6 +223,10 @@ impl PeerConnection {
             News::IceGatheringState(state) => PeerEvent::IceGatheringState(state),
             News::IceConnectionState(state) => PeerEvent::IceConnectionState(state),
             News::ConnectionState(state) => PeerEvent::ConnectionState(state),
+            News::SelectedCandidatePair => PeerEvent::SelectedCandidatePair,
+            News::DtlsTransportState(state) => PeerEvent::DtlsTransportState(state),
+            News::DtlsTransportError(reason) => PeerEvent::DtlsTransportError(reason),
+            News::SctpTransportState(state) => PeerEvent::SctpTransportState(state),
             News::IceCandidateError(error) => PeerEvent::IceCandidateError(*error),
             News::IceCandidate(candidate) => PeerEvent::IceCandidate(candidate.map(|candidate| *candidate)),
             News::BandwidthEstimate(estimate) => PeerEvent::BandwidthEstimate(estimate),

@@ -12,8 +12,9 @@ use std::task::Waker;
 use std::time::Instant;
 
 use peerline_connection::{
-    CandidateError, ChannelId, Connection, ConnectionState, DataChannelState, DtmfTone, Event, IceCandidate,
-    IceConnectionState, IceGatheringState, MediaKind, SignalingState, TransceiverId,
+    CandidateError, ChannelId, Connection, ConnectionState, DataChannelState, DtlsCloseReason, DtlsTransportState,
+    DtmfTone, Event, IceCandidate, IceConnectionState, IceGatheringState, MediaKind, SctpTransportState,
+    SignalingState, TransceiverId,
 };
 use tokio::sync::Notify;
 
@@ -96,6 +97,10 @@ pub(crate) enum News {
     IceGatheringState(IceGatheringState),
     IceConnectionState(IceConnectionState),
     ConnectionState(ConnectionState),
+    SelectedCandidatePair,
+    DtlsTransportState(DtlsTransportState),
+    DtlsTransportError(DtlsCloseReason),
+    SctpTransportState(SctpTransportState),
     IceCandidate(Option<Box<IceCandidate>>),
     IceCandidateError(Box<CandidateError>),
     DataChannel(Box<Facts>),
@@ -322,6 +327,10 @@ impl State {
                     self.tell(News::ConnectionState(state), wakes);
                     self.refresh_media(wakes);
                 }
+                Event::SelectedCandidatePairChange => self.tell(News::SelectedCandidatePair, wakes),
+                Event::DtlsTransportStateChange(state) => self.tell(News::DtlsTransportState(state), wakes),
+                Event::DtlsTransportError(reason) => self.tell(News::DtlsTransportError(reason), wakes),
+                Event::SctpTransportStateChange(state) => self.tell(News::SctpTransportState(state), wakes),
                 Event::IceCandidate(candidate) => self.tell(News::IceCandidate(candidate.map(Box::new)), wakes),
                 Event::IceCandidateError(error) => self.tell(News::IceCandidateError(Box::new(error)), wakes),
                 Event::Gather => self.gather = true,
