@@ -209,6 +209,9 @@ async fn attend(
                     }
                     trace.line(name, &format!("connection {state}"));
                 }
+                Some(PeerEvent::DtlsTransportState(state)) => trace.line(name, &format!("DTLS {state}")),
+                Some(PeerEvent::DtlsTransportError(reason)) => trace.line(name, &format!("DTLS: {reason}")),
+                Some(PeerEvent::SctpTransportState(state)) => trace.line(name, &format!("SCTP {state}")),
                 Some(PeerEvent::NegotiationNeeded) => trace.line(name, "negotiation needed"),
                 Some(PeerEvent::Track(track)) => {
                     let mid = track.transceiver.mid().unwrap_or_default();
@@ -221,6 +224,7 @@ async fn attend(
                     | PeerEvent::TrackEnded(_)
                     | PeerEvent::DtmfTone { .. }
                     | PeerEvent::BandwidthEstimate(_)
+                    | PeerEvent::SelectedCandidatePair
                     | PeerEvent::IceCandidateError(_)),
                 ) => trace.line(name, &format!("{event:?}")),
             },
