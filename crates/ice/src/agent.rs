@@ -401,7 +401,7 @@ impl Agent {
             let (index, pair) = triggered.or_else(ordinary)?;
             let session = self.sessions.get_mut(index)?;
             if let Some(transmit) = session.start_check(&mut self.ctx, now, pair, false, out) {
-                self.pacer.on_check_sent(now, self.ctx.timings.ta);
+                self.pacer.on_check_sent(now, self.ctx.timings().ta);
                 return Some(transmit);
             }
             // It cannot be written: never try it again.

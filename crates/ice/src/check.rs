@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use peerline_stun::attribute::{
@@ -176,7 +177,7 @@ impl Session {
         nominate: bool,
         out: &mut Vec<u8>,
     ) -> Option<Transmit> {
-        let rto = self.rto(&ctx.timings);
+        let rto = self.rto(ctx.timings());
         let pair = self.list.get(id)?;
         let (path, valid) = (pair.path, pair.state == PairState::Succeeded);
         let says = Says {
@@ -203,7 +204,7 @@ impl Session {
             due: now,
             cancelled: false,
         };
-        check.due = now + check.wait_after_transmission(&ctx.timings);
+        check.due = now + check.wait_after_transmission(ctx.timings());
         self.transactions.insert(transaction, check);
         Some(Transmit {
             five_tuple: path,
@@ -214,7 +215,7 @@ impl Session {
 
     /// Sends the next retransmission that is due.
     pub(crate) fn retransmit(&mut self, ctx: &Context, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
-        let timings = &ctx.timings;
+        let timings = ctx.timings();
         let id = self.transactions.next_retransmission(now, timings)?;
         let &Check { pair, path, says, .. } = self.transactions.by_id.get(&id)?;
         let written = self
@@ -250,7 +251,7 @@ impl Session {
 
     /// Gives up the checks whose time is over (§7.2.5.2.3).
     pub(crate) fn expire_checks(&mut self, ctx: &Context, now: Instant) {
-        for check in self.transactions.take_expired(now, &ctx.timings) {
+        for check in self.transactions.take_expired(now, ctx.timings()) {
             if check.says.use_candidate && self.is_heard(ctx, now, check.pair) {
                 self.nominate_again(check.pair);
             } else if !check.cancelled {
@@ -314,7 +315,7 @@ impl Session {
         let reflexive = self.discover_local(pair.local, check.says.priority, mapped);
         self.list.untrigger(check.pair);
         self.list.update(check.pair, |pair| {
-            pair.mapped = reflexive;
+            pair.mapped = reflexive.map(Box::new);
             pair.consent_at = Some(now);
             pair.alive_at = Some(now);
         });
@@ -334,7 +335,7 @@ impl Session {
         if self.locals.iter().any(|local| plain(local.address) == plain(mapped)) {
             return None;
         }
-        let revealed = |local: &&Local| {
+        let revealed = |local: &&Arc<Local>| {
             local.address == base.address && local.candidate.socket_addr().map(plain) == Some(plain(mapped))
         };
         if let Some(known) = self.locals.iter().find(revealed) {
@@ -377,7 +378,7 @@ impl Session {
 
     /// Cancels the checks of an In-Progress pair, for a triggered one to take their place (§7.3.1.4).
     pub(crate) fn cancel_checks(&mut self, ctx: &Context, pair: PairId) {
-        self.transactions.cancel(pair, &ctx.timings);
+        self.transactions.cancel(pair, ctx.timings());
     }
 }
 

@@ -58,17 +58,22 @@ pub struct Limits {
     pub max_events: usize,
 }
 
+impl Limits {
+    /// The defaults, which hardly anybody changes.
+    pub(crate) const STANDARD: Self = Self {
+        max_pairs: 100,
+        max_remote_candidates: 200,
+        max_unproved: 16,
+        max_early_checks: 16,
+        max_responses: 32,
+        max_restarts: 3,
+        max_events: 1000,
+    };
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            max_pairs: 100,
-            max_remote_candidates: 200,
-            max_unproved: 16,
-            max_early_checks: 16,
-            max_responses: 32,
-            max_restarts: 3,
-            max_events: 1000,
-        }
+        Self::STANDARD
     }
 }
 
@@ -109,22 +114,27 @@ pub struct Timings {
     pub retirement: Duration,
 }
 
+impl Timings {
+    /// The defaults, which hardly anybody changes.
+    pub(crate) const STANDARD: Self = Self {
+        ta: Duration::from_millis(50),
+        rto: Duration::from_millis(500),
+        max_rto: Duration::from_secs(1),
+        max_transmissions: 7,
+        last_wait: 16,
+        server_patience: Duration::from_millis(9500),
+        server_keepalive: Duration::from_secs(15),
+        patience: Duration::from_millis(39_500),
+        nomination_patience: Duration::from_millis(150),
+        consent_interval: Duration::from_secs(5),
+        consent_expiry: Duration::from_secs(30),
+        disconnected_after: Duration::from_secs(7),
+        retirement: Duration::from_secs(3),
+    };
+}
+
 impl Default for Timings {
     fn default() -> Self {
-        Self {
-            ta: Duration::from_millis(50),
-            rto: Duration::from_millis(500),
-            max_rto: Duration::from_secs(1),
-            max_transmissions: 7,
-            last_wait: 16,
-            server_patience: Duration::from_millis(9500),
-            server_keepalive: Duration::from_secs(15),
-            patience: Duration::from_millis(39_500),
-            nomination_patience: Duration::from_millis(150),
-            consent_interval: Duration::from_secs(5),
-            consent_expiry: Duration::from_secs(30),
-            disconnected_after: Duration::from_secs(7),
-            retirement: Duration::from_secs(3),
-        }
+        Self::STANDARD
     }
 }

@@ -64,16 +64,16 @@ impl Session {
         }
         self.consent.missed = alive_at
             .flatten()
-            .is_some_and(|at| now >= at + ctx.timings.disconnected_after);
+            .is_some_and(|at| now >= at + ctx.timings().disconnected_after);
     }
 
     pub(crate) fn consent_deadline(&self, ctx: &Context) -> Option<Instant> {
         let pair = self.sending()?;
-        let expiry = pair.consent_at.map(|at| at + ctx.timings.consent_expiry);
+        let expiry = pair.consent_at.map(|at| at + ctx.timings().consent_expiry);
         let silence = pair
             .alive_at
             .filter(|_| !self.consent.missed)
-            .map(|at| at + ctx.timings.disconnected_after);
+            .map(|at| at + ctx.timings().disconnected_after);
         [self.consent.next, expiry, silence].into_iter().flatten().min()
     }
 
@@ -158,7 +158,10 @@ impl Session {
 
     /// "Consent expires after 30 seconds" (§5.1).
     pub(crate) fn expire_consent(&mut self, ctx: &Context, now: Instant) {
-        let expired = |pair: &&Pair| pair.consent_at.is_some_and(|at| now >= at + ctx.timings.consent_expiry);
+        let expired = |pair: &&Pair| {
+            pair.consent_at
+                .is_some_and(|at| now >= at + ctx.timings().consent_expiry)
+        };
         while let Some(id) = self.sending().filter(expired).map(|pair| pair.id) {
             self.lose_consent(id);
         }
@@ -182,5 +185,5 @@ impl Session {
 /// "To prevent synchronization of consent checks, each interval MUST be randomized from between 0.8 and 1.2 times the basic
 /// period" (§5.1).
 fn interval(ctx: &mut Context) -> Duration {
-    ctx.timings.consent_interval.mul_f64(ctx.rng().random_range(0.8..1.2))
+    ctx.timings().consent_interval.mul_f64(ctx.rng().random_range(0.8..1.2))
 }

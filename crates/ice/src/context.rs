@@ -16,8 +16,8 @@ use crate::{Config, Event, Limits, Role, Timings, TransportPolicy};
 pub(crate) struct Context {
     pub(crate) lite: bool,
     pub(crate) relay_only: bool,
-    pub(crate) limits: Limits,
-    pub(crate) timings: Timings,
+    /// Limits and timings, unless they are those of everybody else.
+    tuning: Option<Box<(Limits, Timings)>>,
     /// What randomness comes from: see [`rng`](Self::rng).
     seed: [u8; 32],
     pub(crate) role: Role,
@@ -33,8 +33,9 @@ impl Context {
         let mut ctx = Self {
             lite: config.lite,
             relay_only: config.transport_policy == TransportPolicy::Relay,
-            limits: config.limits,
-            timings: config.timings,
+            tuning: Some((config.limits, config.timings))
+                .filter(|tuning| *tuning != (Limits::STANDARD, Timings::STANDARD))
+                .map(Box::new),
             seed: config.rng_seed,
             role: config.role,
             tie_breaker: 0,
@@ -44,6 +45,14 @@ impl Context {
         };
         ctx.tie_breaker = ctx.rng().random();
         ctx
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        self.tuning.as_ref().map_or(&Limits::STANDARD, |tuning| &tuning.0)
+    }
+
+    pub(crate) fn timings(&self) -> &Timings {
+        self.tuning.as_ref().map_or(&Timings::STANDARD, |tuning| &tuning.1)
     }
 
     /// A generator for what is drawn now; the next one is another. What is kept between two is the seed alone: a generator is ten
@@ -68,7 +77,7 @@ impl Context {
     }
 
     pub(crate) fn push(&mut self, event: Event) {
-        if self.events.len() >= self.limits.max_events.max(1) {
+        if self.events.len() >= self.limits().max_events.max(1) {
             let kind = discriminant(&event);
             let oldest = self
                 .events

@@ -3,6 +3,7 @@
 //! `servers` asks; what it is told becomes a candidate here.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use peerline_wire::{FiveTuple, Transport};
 
@@ -20,9 +21,9 @@ const MAX_LEARNED: usize = 64;
 pub(crate) struct Gatherer {
     state: GatheringState,
     /// The host candidates, one for each socket.
-    hosts: Vec<Local>,
+    hosts: Vec<Arc<Local>>,
     /// Candidates that servers have revealed, or given.
-    learned: Vec<Local>,
+    learned: Vec<Arc<Local>>,
     /// True once no more sockets or servers are to be expected.
     finished: bool,
     /// The address of the first: mostly there is no other, and each datagram asks for it.
@@ -34,12 +35,12 @@ impl Gatherer {
         self.state
     }
 
-    pub(crate) fn hosts(&self) -> &[Local] {
+    pub(crate) fn hosts(&self) -> &[Arc<Local>] {
         &self.hosts
     }
 
     /// All candidates, the hosts first.
-    pub(crate) fn candidates(&self) -> impl Iterator<Item = &Local> {
+    pub(crate) fn candidates(&self) -> impl Iterator<Item = &Arc<Local>> {
         self.hosts.iter().chain(&self.learned)
     }
 
@@ -67,11 +68,11 @@ impl Gatherer {
     }
 
     /// Takes a socket. `None` if it is known, of another transport than UDP, or nowhere.
-    pub(crate) fn add(&mut self, address: SocketAddr, transport: Transport) -> Option<Local> {
+    pub(crate) fn add(&mut self, address: SocketAddr, transport: Transport) -> Option<Arc<Local>> {
         if transport != Transport::Udp || !is_sendable(address) || self.socket(address).is_some() {
             return None;
         }
-        let alike = |host: &&Local| {
+        let alike = |host: &&Arc<Local>| {
             host.address.is_ipv4() == address.is_ipv4() && reach(host.address.ip()) == reach(address.ip())
         };
         let preference = local_preference(address.ip(), self.hosts.iter().filter(alike).count());
@@ -87,16 +88,16 @@ impl Gatherer {
             related: None,
             tcp_type: None,
         };
-        let local = Local {
+        let local = Arc::new(Local {
             candidate,
             address,
             preference,
             foundation,
             source: None,
-        };
+        });
         self.first.get_or_insert(address);
         self.hosts.reserve_exact(1);
-        self.hosts.push(local.clone());
+        self.hosts.push(Arc::clone(&local));
         Some(local)
     }
 
@@ -111,9 +112,14 @@ impl Gatherer {
     }
     /// Takes the address that a server has seen a socket at. `None` if it brings nothing new: a candidate is redundant if
     /// its "transport address and base equal those of another candidate" (RFC 8445 §5.1.3).
-    pub(crate) fn add_reflexive(&mut self, base: SocketAddr, server: SocketAddr, mapped: SocketAddr) -> Option<Local> {
+    pub(crate) fn add_reflexive(
+        &mut self,
+        base: SocketAddr,
+        server: SocketAddr,
+        mapped: SocketAddr,
+    ) -> Option<Arc<Local>> {
         let host = self.hosts.iter().find(|host| host.address == base)?;
-        let redundant = |local: &Local| local.address == base && local.candidate.socket_addr() == Some(mapped);
+        let redundant = |local: &Arc<Local>| local.address == base && local.candidate.socket_addr() == Some(mapped);
         if plain(base) == mapped || self.learned.iter().any(redundant) {
             return None;
         }
@@ -128,7 +134,12 @@ impl Gatherer {
     }
 
     /// Takes an address that a server has allocated, and the one that it sees us at. A relayed candidate is its own base.
-    pub(crate) fn add_relayed(&mut self, path: &FiveTuple, relayed: SocketAddr, mapped: SocketAddr) -> Option<Local> {
+    pub(crate) fn add_relayed(
+        &mut self,
+        path: &FiveTuple,
+        relayed: SocketAddr,
+        mapped: SocketAddr,
+    ) -> Option<Arc<Local>> {
         if !is_sendable(relayed) || self.socket(relayed).is_some() {
             return None;
         }
@@ -156,13 +167,13 @@ impl Gatherer {
         base: SocketAddr,
         preference: u16,
         related: SocketAddr,
-    ) -> Option<Local> {
+    ) -> Option<Arc<Local>> {
         if self.learned.len() >= MAX_LEARNED {
             return None;
         }
         // "[...] the same type [...], bases with the same IP address, [...] the same STUN or TURN server, [...] the same
         // transport protocol" (§5.1.1.3). Relayed candidates are told apart by whence they were asked for.
-        let alike = |local: &&Local| local.source.as_ref().is_some_and(|known| known.is_like(&source));
+        let alike = |local: &&Arc<Local>| local.source.as_ref().is_some_and(|known| known.is_like(&source));
         let kin = self.learned.iter().find(alike).map(|kin| kin.foundation);
         let next = || {
             self.learned
@@ -172,7 +183,7 @@ impl Gatherer {
                 .unwrap_or(FIRST_LEARNED)
         };
         let foundation = kin.unwrap_or_else(next);
-        let local = Local {
+        let local = Arc::new(Local {
             candidate: Candidate {
                 foundation: foundation.to_string(),
                 component: COMPONENT,
@@ -187,8 +198,8 @@ impl Gatherer {
             preference,
             foundation,
             source: Some(source),
-        };
-        self.learned.push(local.clone());
+        });
+        self.learned.push(Arc::clone(&local));
         Some(local)
     }
 
@@ -199,7 +210,7 @@ impl Gatherer {
     }
 
     fn relayed(&self) -> impl Iterator<Item = SocketAddr> {
-        let relayed = |local: &&Local| local.candidate.kind == CandidateKind::Relayed;
+        let relayed = |local: &&Arc<Local>| local.candidate.kind == CandidateKind::Relayed;
         self.learned.iter().filter(relayed).map(|local| local.address)
     }
 }

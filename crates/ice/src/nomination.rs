@@ -83,7 +83,7 @@ impl Session {
             return Some(first_valid_at);
         }
         (self.may_nominate(ctx) && self.list.best_valid().is_some())
-            .then(|| first_valid_at + ctx.timings.nomination_patience)
+            .then(|| first_valid_at + ctx.timings().nomination_patience)
     }
 
     /// "[...] it repeats the connectivity check that produced this valid pair [...], this time with the USE-CANDIDATE
@@ -117,7 +117,7 @@ impl Session {
     /// True if the peer has been heard of late on this pair.
     pub(crate) fn is_heard(&self, ctx: &Context, now: Instant, pair: PairId) -> bool {
         let alive_at = self.list.get(pair).and_then(|pair| pair.alive_at);
-        alive_at.is_some_and(|at| now < at + ctx.timings.disconnected_after)
+        alive_at.is_some_and(|at| now < at + ctx.timings().disconnected_after)
     }
 
     /// After a check of a pair has succeeded (§7.2.5.3.4). `nominating` says whether it carried USE-CANDIDATE.
@@ -149,7 +149,10 @@ impl Session {
 
     /// Consent given long ago does not allow data now (RFC 7675 §5.1): an old valid pair has to be checked again.
     fn is_fresh(&self, ctx: &Context, now: Instant, pair: &Pair) -> bool {
-        ctx.lite || pair.consent_at.is_some_and(|at| now < at + ctx.timings.consent_expiry)
+        ctx.lite
+            || pair
+                .consent_at
+                .is_some_and(|at| now < at + ctx.timings().consent_expiry)
     }
 
     /// "If more than one candidate pair is nominated by the controlling agent [...], the agents MUST produce the selected

@@ -84,7 +84,7 @@ pub(crate) struct Pair {
     pub(crate) repeated: u8,
     /// The peer-reflexive local candidate that the latest response revealed. The valid pair of RFC 8445 §7.2.5.3.2 is this
     /// candidate and the remote one; it shares the path, and so its entry, with the pair whose check found it.
-    pub(crate) mapped: Option<Candidate>,
+    pub(crate) mapped: Option<Box<Candidate>>,
     /// The nominated flag (§7.2.5.3.4, §7.3.1.5).
     pub(crate) nominated: bool,
     /// USE-CANDIDATE came before the pair was valid: the success of our own check nominates it (§7.3.1.5).

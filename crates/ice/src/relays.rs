@@ -103,7 +103,7 @@ impl Relays {
         let mut waiting = self.0.iter_mut().filter(|relay| relay.progress == Progress::Waiting);
         let relay = waiting.next()?;
         relay.progress = Progress::Asked {
-            until: now + ctx.timings.server_patience,
+            until: now + ctx.timings().server_patience,
         };
         relay.client.poll_transmit(now, out)
     }

@@ -39,7 +39,7 @@ pub(crate) struct Responses {
 
 impl Responses {
     fn is_full(&self, ctx: &Context) -> bool {
-        self.queue.len() >= ctx.limits.max_responses
+        self.queue.len() >= ctx.limits().max_responses
     }
 
     fn push(&mut self, path: FiveTuple, write: impl FnOnce(&mut Vec<u8>)) {
@@ -252,7 +252,7 @@ impl Session {
                 use_candidate,
                 ..check.clone()
             };
-        } else if self.early.len() < ctx.limits.max_early_checks {
+        } else if self.early.len() < ctx.limits().max_early_checks {
             self.early.push(EarlyCheck {
                 path,
                 check: check.clone(),

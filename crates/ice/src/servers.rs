@@ -173,7 +173,7 @@ impl Servers {
         self.queries.iter_mut().find_map(|query| match &mut query.state {
             State::Asked(request) if request.resend_at <= now => {
                 request.transmissions += 1;
-                request.resend_at = now + request.wait(&ctx.timings);
+                request.resend_at = now + request.wait(ctx.timings());
                 let id = request.id;
                 Some(query.write(id, out))
             }
@@ -242,7 +242,7 @@ impl Servers {
             && let Some(mapped) = mapped_address(response)
         {
             query.state = State::Answered {
-                again_at: now + ctx.timings.server_keepalive,
+                again_at: now + ctx.timings().server_keepalive,
             };
             return Answer::Mapped {
                 base: path.local,
@@ -271,12 +271,12 @@ impl Query {
         let mut request = Request {
             id,
             transmissions: 1,
-            rto: ctx.timings.rto,
+            rto: ctx.timings().rto,
             resend_at: now,
-            give_up_at: now + ctx.timings.server_patience,
+            give_up_at: now + ctx.timings().server_patience,
             is_repeated,
         };
-        request.resend_at = now + request.wait(&ctx.timings);
+        request.resend_at = now + request.wait(ctx.timings());
         self.state = State::Asked(request);
         self.write(id, out)
     }

@@ -2,6 +2,7 @@
 //! nomination, consent.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Instant;
 
 use peerline_stun::{Key, TransactionId};
@@ -30,7 +31,7 @@ pub(crate) struct Session {
     pub(crate) key: Key,
     pub(crate) remote: Option<RemoteSide>,
     pub(crate) remote_lite: bool,
-    pub(crate) locals: Vec<Local>,
+    pub(crate) locals: Vec<Arc<Local>>,
     pub(crate) remotes: Remotes,
     pub(crate) list: Checklist,
     pub(crate) transactions: Transactions,
@@ -93,7 +94,7 @@ impl Session {
             remote_lite: false,
             locals: Vec::new(),
             remotes: Remotes::default(),
-            list: Checklist::new(ctx.role, ctx.limits.max_pairs),
+            list: Checklist::new(ctx.role, ctx.limits().max_pairs),
             transactions: Transactions::default(),
             nomination: Nomination::default(),
             selected: None,
@@ -196,7 +197,7 @@ impl Session {
                 self.list.set_state(id, PairState::Waiting);
             }
         }
-        self.patience_until = Some(now + ctx.timings.patience);
+        self.patience_until = Some(now + ctx.timings().patience);
         self.pair_all(ctx);
         // "Once the answer is received, it MUST proceed with the remaining steps required" (RFC 8445 §7.3).
         for early in std::mem::take(&mut self.early) {
@@ -213,7 +214,7 @@ impl Session {
         self.end_of_candidates = true;
     }
 
-    pub(crate) fn add_local(&mut self, ctx: &mut Context, local: Local) {
+    pub(crate) fn add_local(&mut self, ctx: &mut Context, local: Arc<Local>) {
         // Sockets are few, and come one at a time.
         self.locals.reserve_exact(1);
         self.locals.push(local);
@@ -239,7 +240,7 @@ impl Session {
                 let name = name.clone();
                 if self
                     .remotes
-                    .add_name(ctx.limits.max_remote_candidates, &name, candidate)?
+                    .add_name(ctx.limits().max_remote_candidates, &name, candidate)?
                 {
                     ctx.push(Event::ResolveName(name));
                 }
@@ -262,7 +263,10 @@ impl Session {
         address: SocketAddr,
     ) -> Result<(), AddCandidateError> {
         let priority = candidate.priority;
-        let id = match self.remotes.add(ctx.limits.max_remote_candidates, candidate, address)? {
+        let id = match self
+            .remotes
+            .add(ctx.limits().max_remote_candidates, candidate, address)?
+        {
             Added::Redundant => return Ok(()),
             Added::New(id) => id,
             Added::Better(id) => {
@@ -346,7 +350,7 @@ impl Session {
         // Translators may answer each check from yet another address, and each would be a candidate to check: that has to
         // end, and must not keep what was signalled waiting.
         if peer_checked && self.list.best_valid().is_none() {
-            if self.discovered >= ctx.limits.max_unproved {
+            if self.discovered >= ctx.limits().max_unproved {
                 self.remotes.forget_unpaired(remote);
                 return None;
             }
@@ -477,7 +481,7 @@ impl Session {
     pub(crate) fn describe(&self, pair: &Pair, role: Role) -> Option<CandidatePair> {
         let local = pair
             .mapped
-            .as_ref()
+            .as_deref()
             .or(self.locals.get(pair.local).map(|local| &local.candidate))?;
         Some(CandidatePair {
             id: pair.id,

@@ -53,6 +53,7 @@ mod cookie;
 pub mod datachannel;
 mod error;
 mod event;
+mod few;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handshake;

@@ -5,7 +5,7 @@ use bytes::Buf;
 use peerline_wire::{ReplayWindow, Writer};
 
 use super::cipher::Cipher;
-use super::key_schedule::{Secret, Suite};
+use super::key_schedule::{Keys, Secret, Suite};
 use crate::cipher::TAG_LEN;
 use crate::record_layer::{Discard, Epoch, Opened};
 use crate::wire::ack::RecordNumber;
@@ -17,6 +17,8 @@ pub(crate) struct Epochs {
     suite: Suite,
     write: Vec<WriteKeys>,
     read: Vec<ReadKeys>,
+    /// Those under which a client may repeat its last flight. Hardly any does, and it has four minutes for it.
+    repeats: Option<Box<Repeats>>,
 }
 
 struct WriteKeys {
@@ -30,6 +32,13 @@ struct ReadKeys {
     cipher: Cipher,
     window: ReplayWindow,
     /// How many records did not decrypt.
+    failures: u64,
+}
+
+/// The keys of the handshake to read with once it is over, as small as they can be kept.
+struct Repeats {
+    keys: Keys,
+    window: ReplayWindow,
     failures: u64,
 }
 
@@ -48,12 +57,13 @@ impl Epochs {
             suite,
             write: Vec::new(),
             read: Vec::new(),
+            repeats: None,
         }
     }
 
     /// Installs the keys under which this side will write from now on.
     pub(crate) fn write_with(&mut self, epoch: Epoch, secret: &Secret) -> Option<()> {
-        let cipher = self.suite.cipher(secret)?;
+        let cipher = self.suite.cipher(&self.suite.keys(secret)?)?;
         // Only handshake messages are sent again under older keys, and those of the handshake itself alone.
         self.write
             .retain(|keys| keys.epoch == Epoch::HANDSHAKE && epoch == Epoch::APPLICATION);
@@ -65,10 +75,13 @@ impl Epochs {
     /// Installs keys under which the peer may write from now on. Those before remain, for what is late and until the peer has
     /// heard that it may use the new ones (RFC 9147 §8).
     pub(crate) fn read_with(&mut self, epoch: Epoch, secret: &Secret) -> Option<()> {
-        let cipher = self.suite.cipher(secret)?;
+        let cipher = self.suite.cipher(&self.suite.keys(secret)?)?;
         // Two low bits tell at most four epochs apart: the last two and that of the handshake are enough.
         self.read
             .retain(|keys| keys.epoch.0 + 1 == epoch.0 || keys.epoch == Epoch::HANDSHAKE && epoch.0 < 6);
+        if epoch.0 >= 6 {
+            self.repeats = None;
+        }
         self.read.reserve_exact(1);
         self.read.push(ReadKeys {
             epoch,
@@ -85,10 +98,23 @@ impl Epochs {
         self.write.shrink_to_fit();
     }
 
+    /// The handshake is over, and what the client may repeat of it was protected under this secret: the keys are kept without what
+    /// they are worked with, which is made again if it does.
+    pub(crate) fn expect_repeats(&mut self, secret: &Secret) {
+        let handshake = self.read.iter().position(|keys| keys.epoch == Epoch::HANDSHAKE);
+        let Some((index, keys)) = handshake.zip(self.suite.keys(secret)) else {
+            return;
+        };
+        let ReadKeys { window, failures, .. } = self.read.remove(index);
+        self.read.shrink_to_fit();
+        self.repeats = Some(Box::new(Repeats { keys, window, failures }));
+    }
+
     /// Forgets the keys of the handshake under which the peer wrote: it will not repeat its last flight any more.
     pub(crate) fn retire_handshake_read(&mut self) {
         self.read.retain(|keys| keys.epoch != Epoch::HANDSHAKE);
         self.read.shrink_to_fit();
+        self.repeats = None;
     }
 
     /// The newest epoch under which the peer may write.
@@ -98,7 +124,9 @@ impl Epochs {
 
     /// True if records of some epoch can be opened whose low bits are these.
     pub(crate) fn can_open(&self, epoch_bits: u8) -> bool {
-        self.read.iter().any(|keys| keys.epoch.low_bits() == epoch_bits)
+        let mut readable = self.read.iter().map(|keys| keys.epoch);
+        let repeats = self.repeats.is_some().then_some(Epoch::HANDSHAKE);
+        readable.any(|epoch| epoch.low_bits() == epoch_bits) || repeats.is_some_and(|it| it.low_bits() == epoch_bits)
     }
 
     /// How many records have been protected by the newest keys.
@@ -156,21 +184,46 @@ impl Epochs {
 
     /// Decrypts a record in place, once.
     pub(crate) fn open(&mut self, record: Ciphertext) -> Result<Opened, Discard> {
+        // RFC 9147 §4.2.2: "use the most recent past epoch which has matching bits".
+        let has_bits = |epoch: Epoch| epoch.low_bits() == record.epoch_bits;
+        if let Some(keys) = self.read.iter_mut().rfind(|keys| has_bits(keys.epoch)) {
+            return keys.open(record);
+        }
+        let repeats = self.repeats.as_mut().filter(|_| has_bits(Epoch::HANDSHAKE));
+        let repeats = repeats.ok_or(Discard::Forged)?;
+        let mut keys = ReadKeys {
+            epoch: Epoch::HANDSHAKE,
+            cipher: self.suite.cipher(&repeats.keys).ok_or(Discard::Forged)?,
+            window: std::mem::take(&mut repeats.window),
+            failures: repeats.failures,
+        };
+        let opened = keys.open(record);
+        (repeats.window, repeats.failures) = (keys.window, keys.failures);
+        opened
+    }
+
+    /// True if so many records failed to decrypt that the keys can be trusted no more (RFC 9147 §4.5.3).
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.read
+            .last()
+            .is_some_and(|keys| keys.failures >= Self::INTEGRITY_LIMIT)
+    }
+}
+
+impl ReadKeys {
+    fn open(&mut self, record: Ciphertext) -> Result<Opened, Discard> {
         let Ciphertext {
-            epoch_bits,
             sequence,
             payload,
             mut bytes,
+            ..
         } = record;
-        // RFC 9147 §4.2.2: "use the most recent past epoch which has matching bits".
-        let keys = self.read.iter_mut().rfind(|keys| keys.epoch.low_bits() == epoch_bits);
-        let keys = keys.ok_or(Discard::Forged)?;
-        if keys.failures >= Self::INTEGRITY_LIMIT {
+        if self.failures >= Epochs::INTEGRITY_LIMIT {
             return Err(Discard::Forged);
         }
-        let opened = keys.open(&mut bytes, sequence, payload);
+        let opened = self.decrypt(&mut bytes, sequence, payload);
         let (sequence_number, length) = opened.inspect_err(|error| {
-            keys.failures += u64::from(*error == Discard::Forged);
+            self.failures += u64::from(*error == Discard::Forged);
         })?;
         bytes.advance(payload);
         bytes.truncate(length);
@@ -178,7 +231,7 @@ impl Epochs {
         let content = bytes.iter().rposition(|byte| *byte != 0).ok_or(Discard::Malformed)?;
         let content_type = ContentType(bytes[content]);
         bytes.truncate(content);
-        let epoch = keys.epoch;
+        let epoch = self.epoch;
         let number = RecordNumber {
             epoch: epoch.0,
             sequence_number,
@@ -191,17 +244,8 @@ impl Epochs {
         })
     }
 
-    /// True if so many records failed to decrypt that the keys can be trusted no more (RFC 9147 §4.5.3).
-    pub(crate) fn is_exhausted(&self) -> bool {
-        self.read
-            .last()
-            .is_some_and(|keys| keys.failures >= Self::INTEGRITY_LIMIT)
-    }
-}
-
-impl ReadKeys {
     /// The record's number, and the length of its plaintext.
-    fn open(
+    fn decrypt(
         &mut self,
         record: &mut [u8],
         sequence: std::ops::Range<usize>,
@@ -380,6 +424,28 @@ mod tests {
         assert_eq!(readable(&[2, 3, 4]), [2, 3, 4]);
         assert_eq!(readable(&[2, 3, 4, 5]), [2, 4, 5]);
         assert_eq!(readable(&[2, 3, 4, 5, 6]), [5, 6]);
+    }
+
+    #[test]
+    fn what_the_client_repeats_is_read_once_the_handshake_is_over_and_until_its_keys_go() {
+        for id in SUITES {
+            let (mut a, mut b) = pair(suite(id), &[2, 3]);
+            let (early, late) = (seal(&mut a, 2, b"early"), seal(&mut a, 2, b"late"));
+            assert_eq!(open(&mut b, &early).unwrap(), &b"early"[..]);
+            b.expect_repeats(&Secret::new(&[2; 32]));
+            assert_eq!((b.read.len(), b.can_open(2), b.can_open(1)), (1, true, false));
+            let mut forged = late.clone();
+            forged[12] ^= 1;
+            assert_eq!(open(&mut b, &forged), Err(Discard::Forged));
+            assert_eq!(b.repeats.as_ref().unwrap().failures, 1);
+            assert_eq!(open(&mut b, &early), Err(Discard::Replayed));
+            assert_eq!(open(&mut b, &late).unwrap(), &b"late"[..]);
+            assert_eq!(open(&mut b, &late), Err(Discard::Replayed));
+            let last = seal(&mut a, 2, b"last");
+            b.retire_handshake_read();
+            assert!(!b.can_open(2));
+            assert_eq!(open(&mut b, &last), Err(Discard::Forged));
+        }
     }
 
     #[test]

@@ -55,18 +55,24 @@ impl Suite {
     }
 
     /// The keys that follow from a traffic secret (RFC 8446 §7.3, RFC 9147 §4.2.3).
-    pub(crate) fn cipher(self, secret: &Secret) -> Option<Cipher> {
-        const MAX_KEY_LEN: usize = 32;
+    pub(crate) fn keys(self, secret: &Secret) -> Option<Keys> {
         let expander = self.expander(secret);
-        let mut keys = Zeroizing::new([[0; MAX_KEY_LEN]; 2]);
-        let [key, sn_key] = &mut *keys;
-        let key = key.get_mut(..self.bulk.key_len())?;
-        let sn_key = sn_key.get_mut(..self.bulk.key_len())?;
-        let mut iv = [0; Cipher::IV_LEN];
-        expand_label(&*expander, b"key", &[], key)?;
-        expand_label(&*expander, b"iv", &[], &mut iv)?;
-        expand_label(&*expander, b"sn", &[], sn_key)?;
-        Cipher::new(self.bulk, key, iv, sn_key)
+        let mut keys = Keys {
+            keys: Zeroizing::new([[0; Keys::MAX_LEN]; 2]),
+            iv: [0; Cipher::IV_LEN],
+        };
+        let [key, sn_key] = &mut *keys.keys;
+        expand_label(&*expander, b"key", &[], key.get_mut(..self.bulk.key_len())?)?;
+        expand_label(&*expander, b"iv", &[], &mut keys.iv)?;
+        expand_label(&*expander, b"sn", &[], sn_key.get_mut(..self.bulk.key_len())?)?;
+        Some(keys)
+    }
+
+    /// What works with these keys. It is ten times as large as they are.
+    pub(crate) fn cipher(self, keys: &Keys) -> Option<Cipher> {
+        let [key, sn_key] = &*keys.keys;
+        let len = self.bulk.key_len();
+        Cipher::new(self.bulk, key.get(..len)?, keys.iv, sn_key.get(..len)?)
     }
 
     /// The traffic secret after this one (RFC 8446 §7.2).
@@ -97,6 +103,16 @@ impl Suite {
     fn expander(self, secret: &Secret) -> Box<dyn HkdfExpander> {
         self.tls.hkdf_provider.expander_for_okm(&secret.0)
     }
+}
+
+/// The keys of one direction and one epoch: those for records and for their numbers, and what nonces are made of.
+pub(crate) struct Keys {
+    keys: Zeroizing<[[u8; Self::MAX_LEN]; 2]>,
+    iv: [u8; Cipher::IV_LEN],
+}
+
+impl Keys {
+    const MAX_LEN: usize = 32;
 }
 
 /// A secret as long as the hash. It does not stay in memory when it goes.

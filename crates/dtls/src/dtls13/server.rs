@@ -248,14 +248,15 @@ fn finish_if_trusted(accepted: Box<Accepted>, cx: &mut Context) -> Result<Progre
     }
     let Accepted {
         suite,
+        secrets,
         application,
         srtp_profile,
-        ..
     } = *accepted;
     cx.set_epoch(suite, Role::Server, Epoch::APPLICATION, &application.traffic)?;
     // What is acknowledged is acknowledged under the new keys; what the client repeats comes under the old ones.
     if let Some(epochs) = &mut cx.records.epochs {
         epochs.retire_handshake_write();
+        epochs.expect_repeats(&secrets.traffic.client);
     }
     cx.reassembly.require(Epoch::APPLICATION);
     cx.conclude();

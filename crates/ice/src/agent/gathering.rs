@@ -1,6 +1,7 @@
 //! Gathering (RFC 8445 §5.1.1): sockets and servers, and the candidates that come of them.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Instant;
 
 use peerline_stun::{Class, Message};
@@ -152,7 +153,7 @@ impl Agent {
         }
     }
 
-    fn announce(&mut self, local: Local) {
+    fn announce(&mut self, local: Arc<Local>) {
         if self.ctx.relay_only && local.candidate.kind != CandidateKind::Relayed {
             return;
         }
@@ -204,7 +205,7 @@ impl Agent {
         }
         let new = servers.and_then(|servers| servers.ask(ctx, now, out));
         let transmit = new.or_else(|| relays?.ask(ctx, now, out))?;
-        self.pacer.on_check_sent(now, self.ctx.timings.ta);
+        self.pacer.on_check_sent(now, self.ctx.timings().ta);
         Some(transmit)
     }
 
@@ -219,7 +220,7 @@ impl Agent {
 
     pub(super) fn expire_servers(&mut self, now: Instant) {
         if let Some(servers) = &mut self.servers {
-            while let Some(error) = servers.expire(&self.ctx.timings, now) {
+            while let Some(error) = servers.expire(self.ctx.timings(), now) {
                 self.ctx.push(Event::CandidateError(error));
             }
         }

@@ -20,7 +20,7 @@ impl Agent {
         self.sessions_made = self.sessions_made.wrapping_add(1);
         self.sessions.push(session);
         // Of too many restarts that led nowhere, the oldest that carries nothing is forgotten.
-        if self.sessions.len() > self.ctx.limits.max_restarts + 1 {
+        if self.sessions.len() > self.ctx.limits().max_restarts + 1 {
             self.sessions.remove(usize::from(self.carrier() == Some(0)));
         }
         let gathering = self.gatherer.state();
@@ -51,7 +51,7 @@ impl Agent {
         };
         for session in self.sessions.drain(..selected) {
             if session.sending().is_some() {
-                self.retired = Some(Box::new((session.retire(), now + self.ctx.timings.retirement)));
+                self.retired = Some(Box::new((session.retire(), now + self.ctx.timings().retirement)));
             }
         }
     }

@@ -1,12 +1,13 @@
 //! [`Channels`]: the data channels of one association, and the association itself.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::BytesMut;
 
 use super::streams::{Role, Streams, User};
 use super::{Channel, ChannelId, ChannelInit, Event, Message, OpenError, SendError, State};
+use crate::few::Few;
 use crate::{Association, SendOptions, StreamId};
 
 /// What [`Channels`] are configured with: the association, and limits on what a peer can make us keep.
@@ -71,7 +72,7 @@ pub struct Channels {
     /// The latest time seen. Everything the peer can cause comes after the first.
     pub(super) now: Option<Instant>,
     /// Boxed: a node of the tree has room for eleven, and most connections have one channel.
-    pub(super) channels: BTreeMap<ChannelId, Box<Channel>>,
+    pub(super) channels: Few<ChannelId, Box<Channel>>,
     pub(super) next_channel: u32,
     pub(super) streams: Streams,
     /// Channels without a stream number, in the order of creation: they get one with the role.
@@ -116,7 +117,7 @@ impl Channels {
             connected: false,
             closed: false,
             now: None,
-            channels: BTreeMap::new(),
+            channels: Few::default(),
             next_channel: 0,
             streams: Streams::default(),
             waiting_for_role: VecDeque::new(),

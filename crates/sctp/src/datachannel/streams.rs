@@ -1,8 +1,9 @@
 //! [`Streams`]: which stream numbers are in use, by whom, and how far their closing has come.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::ChannelId;
+use crate::few::Few;
 
 /// Our role in DTLS, which decides whose stream numbers are even (RFC 8832 §4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,7 +64,7 @@ pub(super) enum Outgoing {
 /// All stream numbers in use.
 #[derive(Debug, Default)]
 pub(super) struct Streams {
-    in_use: BTreeMap<u16, Stream>,
+    in_use: Few<u16, Stream>,
     /// Numbers below `next` that were freed.
     free: BTreeSet<u16>,
     /// Where the numbers begin that were never looked at, counted in pairs (an even one and the odd one after it).
@@ -115,7 +116,7 @@ impl Streams {
             successor_waits: false,
         };
         self.in_use.remove(&stream);
-        self.in_use.entry(stream).or_insert(fresh)
+        self.in_use.get_or_insert_with(stream, || fresh)
     }
 
     /// Frees a number; `role` is ours, to know whether we may choose it again.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 
 use super::fragments::{Fragment, Fragments, MessageId, Number, Piece, Place, Violation};
+use crate::few::Few;
 use crate::wire::{SkippedMessages, SkippedStream};
 use crate::{Event, Message, StreamId};
 
@@ -13,7 +14,7 @@ use crate::{Event, Message, StreamId};
 pub(crate) struct Reassembly {
     fragments: Fragments,
     /// Boxed: a node of the tree has room for eleven, and most associations use one or two.
-    streams: BTreeMap<u16, Box<IncomingStream>>,
+    streams: Few<u16, Box<IncomingStream>>,
     /// Bytes allocated for whole messages.
     allocated: usize,
     /// Messages that can be read, on all streams.
@@ -93,7 +94,7 @@ impl Reassembly {
     pub(crate) fn new(max_message: usize) -> Self {
         Self {
             fragments: Fragments::default(),
-            streams: BTreeMap::new(),
+            streams: Few::default(),
             allocated: 0,
             readable: 0,
             reset_behind: BTreeSet::new(),
@@ -124,7 +125,7 @@ impl Reassembly {
         if size > self.max_message {
             return Err(Violation::TooLarge);
         }
-        let stream = self.streams.entry(fragment.stream.0).or_default();
+        let stream = self.streams.get_or_default(fragment.stream.0);
         let message = stream.identify(fragment);
         if fragment.fsn.is_some() && stream.has_had(message) {
             return Ok(0);
@@ -169,7 +170,7 @@ impl Reassembly {
     }
 
     fn put_in_order(&mut self, id: MessageId, whole: Whole, events: &mut VecDeque<Event>) -> u64 {
-        let stream = self.streams.entry(id.stream.0).or_default();
+        let stream = self.streams.get_or_default(id.stream.0);
         if !id.unordered && stream.has_had(id) {
             // A sequence number used before: the peer is confused, and the message of no use.
             return 0;
@@ -209,7 +210,7 @@ impl Reassembly {
             number,
         } in skipped
         {
-            let stream = self.streams.entry(id.0).or_default();
+            let stream = self.streams.get_or_default(id.0);
             let last = MessageId {
                 stream: id,
                 unordered,
@@ -252,7 +253,7 @@ impl Reassembly {
         };
         self.fragments
             .forget_messages(of_stream(false, 0), of_stream(true, u64::MAX));
-        let stream = self.streams.entry(id.0).or_default();
+        let stream = self.streams.get_or_default(id.0);
         // RFC 8260 §2.3.2: "the two counters (one for the ordered messages, one for the unordered messages) used for the
         // MIDs MUST be reset to 0."
         stream.begin_anew();

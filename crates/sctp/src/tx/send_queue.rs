@@ -1,7 +1,7 @@
 //! What waits to be sent for the first time: a queue a stream, and the state of outgoing streams.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use peerline_wire::Serial32;
 use super::admission::{Admission, Ticket};
 use super::scheduler::{Scheduler, Share, Turn};
 use crate::cookie::Agreement;
+use crate::few::Few;
 use crate::{Event, Message, Ppid, Reliability, SendOptions, StreamId};
 
 /// What each message costs beside its payload, in bytes: a bound for the bookkeeping.
@@ -18,7 +19,7 @@ pub(crate) const MESSAGE_OVERHEAD: usize = 96;
 #[derive(Debug, Default)]
 pub(crate) struct SendQueue {
     /// Boxed: a node of the tree has room for eleven, and most associations use one or two.
-    streams: BTreeMap<u16, Box<OutgoingStream>>,
+    streams: Few<u16, Box<OutgoingStream>>,
     scheduler: Scheduler,
     /// Fragments go out as I-DATA (RFC 8260).
     interleaving: bool,
@@ -168,7 +169,7 @@ impl SendQueue {
             Reliability::MaxRetransmits(count) => Limit::Retransmits(count),
             Reliability::MaxLifetime(lifetime) => now.checked_add(lifetime).map_or(Limit::Never, Limit::Time),
         };
-        let state = self.streams.entry(stream.0).or_default();
+        let state = self.streams.get_or_default(stream.0);
         self.messages += 1;
         self.bytes += message.payload.len();
         state.buffered += message.payload.len();
@@ -204,7 +205,7 @@ impl SendQueue {
             self.current = None;
         }
         let mut busy = Vec::new();
-        for (&id, stream) in &mut self.streams {
+        for (&id, stream) in self.streams.iter_mut() {
             stream.share.leave();
             stream.ticket = None;
             if !stream.messages.is_empty() && self.current != Some(id) {
@@ -404,7 +405,7 @@ impl SendQueue {
 
     /// Drops what is queued on streams from `count` on, which the peer does not accept.
     pub(crate) fn truncate_streams(&mut self, count: u16, news: &mut News<'_>) {
-        for (&id, stream) in self.streams.range_mut(count..) {
+        for (&id, stream) in self.streams.iter_mut().filter(|(id, _)| **id >= count) {
             *news.abandoned += stream.messages.len() as u64;
             self.messages -= stream.messages.len();
             self.bytes -= stream.buffered;
@@ -439,7 +440,7 @@ impl SendQueue {
     }
 
     pub(crate) fn want_reset(&mut self, stream: StreamId) {
-        let state = self.streams.entry(stream.0).or_default();
+        let state = self.streams.get_or_default(stream.0);
         if state.reset == Reset::None {
             state.reset = Reset::Wanted;
             if state.messages.is_empty() {
@@ -458,7 +459,7 @@ impl SendQueue {
         let count = limit.min(self.resets_ready.len());
         let taken: Vec<_> = self.resets_ready.drain(..count).collect();
         for stream in &taken {
-            self.streams.entry(stream.0).or_default().reset = Reset::Requested;
+            self.streams.get_or_default(stream.0).reset = Reset::Requested;
         }
         taken
     }
@@ -490,7 +491,7 @@ impl SendQueue {
     // --- what the application asks
 
     pub(crate) fn set_priority(&mut self, stream: StreamId, priority: u16) {
-        self.streams.entry(stream.0).or_default().share.set_weight(priority);
+        self.streams.get_or_default(stream.0).share.set_weight(priority);
     }
 
     pub(crate) fn buffered(&self, stream: StreamId) -> usize {
@@ -498,7 +499,7 @@ impl SendQueue {
     }
 
     pub(crate) fn set_low_threshold(&mut self, stream: StreamId, threshold: usize) {
-        self.streams.entry(stream.0).or_default().low_threshold = threshold;
+        self.streams.get_or_default(stream.0).low_threshold = threshold;
     }
 
     pub(crate) fn low_threshold(&self, stream: StreamId) -> usize {
