@@ -385,7 +385,7 @@ impl Connection {
     pub(crate) fn settle(&mut self, now: Instant) {
         self.stirred = true;
         while let Some(event) = self.ice.poll_event() {
-            self.on_ice_event(event);
+            self.on_ice_event(now, event);
         }
         self.settle_upper(now);
         self.tell_candidates();
@@ -396,7 +396,7 @@ impl Connection {
     fn settle_ice(&mut self, now: Instant) {
         let news = self.ice.poll_event();
         if news.is_some() || !self.upper.rests(now) {
-            news.into_iter().for_each(|event| self.on_ice_event(event));
+            news.into_iter().for_each(|event| self.on_ice_event(now, event));
             self.settle(now);
         }
     }
@@ -449,14 +449,18 @@ impl Connection {
         }
     }
 
-    fn on_ice_event(&mut self, event: ice::Event) {
+    fn on_ice_event(&mut self, now: Instant, event: ice::Event) {
         match event {
             ice::Event::LocalCandidate(_)
             | ice::Event::GatheringStateChange(_)
             | ice::Event::StateChange(_)
             | ice::Event::RoleChange(_) => {}
-            ice::Event::SelectedPairChange(_) => {
+            ice::Event::SelectedPairChange(path) => {
                 self.counters.selected_pair_changes += 1;
+                // What waits for the old path's time-outs need not.
+                if path.is_some() && self.sctp_begun {
+                    self.upper.channels.path_changed(now);
+                }
                 // Of those that were not read, one says it.
                 if !self.is_closed() && self.events.back() != Some(&Event::SelectedCandidatePairChange) {
                     self.events.push_back(Event::SelectedCandidatePairChange);

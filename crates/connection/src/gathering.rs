@@ -27,7 +27,7 @@ pub(crate) struct Generation {
     /// A local description with the agent's credentials is set: candidates may be told.
     pub(crate) announced: bool,
     /// How many of the agent's candidates were told.
-    told: usize,
+    told: u32,
     /// The end of candidates was told.
     end_told: bool,
 }
@@ -58,6 +58,21 @@ impl Connection {
     /// The driver has bound a socket to `address`: a host candidate.
     pub fn add_local_address(&mut self, now: Instant, address: SocketAddr, transport: Transport) {
         self.ice.add_local_address(now, address, transport);
+        self.settle(now);
+    }
+
+    /// The socket at `address` is no more, as when its interface has gone down. What goes on over it moves to another path at once,
+    /// if there is one, or else as soon as there is. A new address may come at any time, too: it is told as a candidate, also after
+    /// the end of candidates.
+    pub fn remove_local_address(&mut self, now: Instant, address: SocketAddr) {
+        self.ice.remove_local_address(now, address);
+        self.settle(now);
+    }
+
+    /// Something about the network has changed, or sending has failed: the peer is asked whether the path in use still works, and
+    /// others are tried if it does not answer.
+    pub fn network_changed(&mut self, now: Instant) {
+        self.ice.network_changed(now);
         self.settle(now);
     }
 
@@ -115,9 +130,11 @@ impl Connection {
         if state == IceGatheringState::Gathering {
             self.set_gathering_state(state);
         }
-        for candidate in self.ice.local_candidates().skip(self.gathering.newest.told) {
-            let told = self.negotiation.candidate_init(candidate, self.ice.local_credentials());
-            self.gathering.newest.told += 1;
+        for (number, candidate) in self.ice.local_candidates_after(self.gathering.newest.told) {
+            let told = self
+                .negotiation
+                .candidate_init(&candidate, self.ice.local_credentials());
+            self.gathering.newest.told = number;
             self.events.push_back(Event::IceCandidate(Some(told)));
         }
         if state == IceGatheringState::Complete {

@@ -29,7 +29,8 @@ use crate::{
 ///   [`role`](Self::role), [`local_credentials`](Self::local_credentials), [`selected_pair`](Self::selected_pair),
 ///   [`accepts`](Self::accepts), [`candidate_pairs`](Self::candidate_pairs) and their like.
 /// - *Commands*: [`gather`](Self::gather), [`add_local_address`](Self::add_local_address),
-///   [`add_server`](Self::add_server), [`finish_gathering`](Self::finish_gathering) for this side; [`set_remote_credentials`](Self::set_remote_credentials),
+///   [`remove_local_address`](Self::remove_local_address), [`add_server`](Self::add_server),
+///   [`finish_gathering`](Self::finish_gathering), [`network_changed`](Self::network_changed) for this side; [`set_remote_credentials`](Self::set_remote_credentials),
 ///   [`add_remote_candidate`](Self::add_remote_candidate), [`end_of_candidates`](Self::end_of_candidates) for the other;
 ///   [`restart`](Self::restart), [`rollback_restart`](Self::rollback_restart), [`close`](Self::close).
 /// - *The five verbs*: [`handle_datagram`](Self::handle_datagram), [`handle_timeout`](Self::handle_timeout),
@@ -163,7 +164,19 @@ impl Agent {
 
     /// The local candidates announced with the credentials in use now.
     pub fn local_candidates(&self) -> impl Iterator<Item = &Candidate> {
-        self.current().locals.iter().map(|local| &local.candidate)
+        let locals = self.current().locals.iter().filter(|local| !local.gone);
+        locals.map(|local| &local.candidate)
+    }
+
+    /// The local candidates that were announced after the first `count` with the credentials in use now, in their order, each with
+    /// how many that makes: for those who tell the peer at times of their own.
+    #[must_use]
+    pub fn local_candidates_after(&self, count: u32) -> Vec<(u32, Candidate)> {
+        let locals = self.current().locals.iter();
+        let new = locals.filter(|local| !local.gone && local.number > count);
+        let mut new: Vec<_> = new.map(|local| (local.number, local.candidate.clone())).collect();
+        new.sort_unstable_by_key(|&(number, _)| number);
+        new
     }
 
     /// The remote candidates known for them, peer-reflexive ones included.
@@ -244,18 +257,27 @@ impl Agent {
         self.settle_now();
     }
 
+    /// Whether both sides have said that they know renomination (`a=ice-options:renomination`,
+    /// draft-thatcher-ice-renomination): the controlling side then moves to better pairs that are found later, and the
+    /// controlled one follows the nomination with the highest number. Without it, another pair is nominated only when the one
+    /// in use does not work any more.
+    pub fn set_renomination(&mut self, renomination: bool) {
+        self.ctx.renomination = renomination;
+        self.settle_now();
+    }
+
     /// Takes a candidate of the peer. Candidates over TCP, of another component or with a domain name are ignored; one
     /// with a `.local` name is asked for with [`Event::ResolveName`].
     ///
     /// # Errors
     /// See [`AddCandidateError`]; the agent goes on as before.
     pub fn add_remote_candidate(&mut self, now: Instant, candidate: Candidate) -> Result<(), AddCandidateError> {
-        self.clock(now);
+        let now = self.clock(now);
         if self.closed {
             return Err(AddCandidateError::Closed);
         }
         let (ctx, session) = self.current_mut();
-        let result = session.add_remote(ctx, candidate);
+        let result = session.add_remote(ctx, now, candidate);
         self.settle_now();
         result
     }
@@ -269,11 +291,11 @@ impl Agent {
 
     /// The answer to [`Event::ResolveName`]: the address, or `None` if the name has none.
     pub fn handle_resolved(&mut self, now: Instant, name: &str, addr: Option<IpAddr>) {
-        self.clock(now);
+        let now = self.clock(now);
         if !self.closed {
             // A restart may have asked for the same name again.
             for session in &mut self.sessions {
-                session.handle_resolved(&mut self.ctx, name, addr);
+                session.handle_resolved(&mut self.ctx, now, name, addr);
             }
         }
         self.settle_now();

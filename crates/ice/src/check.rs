@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use peerline_stun::attribute::{
-    ErrorCode, IceControlled, IceControlling, Priority, UseCandidate, Username, XorMappedAddress,
+    ErrorCode, IceControlled, IceControlling, Nomination, Priority, UseCandidate, Username, XorMappedAddress,
 };
 use peerline_stun::{Class, Message, MessageBuilder, Method, TransactionId};
 use peerline_wire::{FiveTuple, Transmit};
@@ -14,7 +13,7 @@ use peerline_wire::{FiveTuple, Transmit};
 use crate::candidate::{COMPONENT, plain};
 use crate::context::Context;
 use crate::pair::{PairId, PairState};
-use crate::session::{Local, RemoteSide, Session};
+use crate::session::{Announced, RemoteSide, Session};
 use crate::{Candidate, CandidateAddress, CandidateKind, Role, Timings};
 
 /// A Binding request that awaits its response.
@@ -41,6 +40,8 @@ pub(crate) struct Says {
     pub(crate) tie_breaker: u64,
     pub(crate) priority: u32,
     pub(crate) use_candidate: bool,
+    /// The number of the nomination, for a peer that knows such.
+    pub(crate) nomination: Option<u32>,
 }
 
 impl Check {
@@ -180,12 +181,7 @@ impl Session {
         let rto = self.rto(ctx.timings());
         let pair = self.list.get(id)?;
         let (path, valid) = (pair.path, pair.state == PairState::Succeeded);
-        let says = Says {
-            role: ctx.role,
-            tie_breaker: ctx.tie_breaker,
-            priority: self.priority_attribute(pair.local),
-            use_candidate: nominate && ctx.role == Role::Controlling,
-        };
+        let says = self.says(ctx, pair.local, nominate);
         let transaction = ctx.transaction_id();
         let len = write_request(self.remote.as_ref()?, says, transaction, out)?;
 
@@ -211,6 +207,18 @@ impl Session {
             ecn: None,
             len,
         })
+    }
+
+    /// What a request says from this local candidate.
+    pub(crate) fn says(&self, ctx: &Context, local: usize, nominate: bool) -> Says {
+        let use_candidate = nominate && ctx.role == Role::Controlling;
+        Says {
+            role: ctx.role,
+            tie_breaker: ctx.tie_breaker,
+            priority: self.priority_attribute(local),
+            use_candidate,
+            nomination: Some(self.nominations).filter(|_| use_candidate && ctx.renomination),
+        }
     }
 
     /// Sends the next retransmission that is due.
@@ -252,7 +260,7 @@ impl Session {
     /// Gives up the checks whose time is over (§7.2.5.2.3).
     pub(crate) fn expire_checks(&mut self, ctx: &Context, now: Instant) {
         for check in self.transactions.take_expired(now, ctx.timings()) {
-            if check.says.use_candidate && self.is_heard(ctx, now, check.pair) {
+            if check.says.use_candidate && self.is_alive(ctx, now, check.pair) {
                 self.nominate_again(check.pair);
             } else if !check.cancelled {
                 self.fail_check(&check);
@@ -317,7 +325,7 @@ impl Session {
         self.list.update(check.pair, |pair| {
             pair.mapped = reflexive.map(Box::new);
             pair.consent_at = Some(now);
-            pair.alive_at = Some(now);
+            pair.hear(now);
         });
         self.list.set_state(check.pair, PairState::Succeeded);
         // Other checks of the pair have nothing to add, but for one that nominates.
@@ -332,11 +340,13 @@ impl Session {
     /// represents a new candidate: a peer-reflexive candidate" (§7.2.5.3.1). One that a server has revealed is known.
     fn discover_local(&self, base: usize, priority: u32, mapped: SocketAddr) -> Option<Candidate> {
         let base = self.locals.get(base)?;
-        if self.locals.iter().any(|local| plain(local.address) == plain(mapped)) {
+        if self.find_local(mapped).is_some() {
             return None;
         }
-        let revealed = |local: &&Arc<Local>| {
-            local.address == base.address && local.candidate.socket_addr().map(plain) == Some(plain(mapped))
+        let revealed = |local: &&Announced| {
+            !local.gone
+                && local.address == base.address
+                && local.candidate.socket_addr().map(plain) == Some(plain(mapped))
         };
         if let Some(known) = self.locals.iter().find(revealed) {
             return Some(known.candidate.clone());
@@ -416,6 +426,9 @@ pub(crate) fn write_request(remote: &RemoteSide, says: Says, id: TransactionId, 
     };
     if says.use_candidate {
         message.attribute(UseCandidate);
+    }
+    if let Some(nomination) = says.nomination {
+        message.attribute(Nomination(nomination));
     }
     message.integrity(&remote.key).fingerprint().finish()
 }

@@ -211,6 +211,11 @@ impl Checklist {
         self.unresolved.last().is_some_and(|&(best, _)| best > priority)
     }
 
+    /// The valid list, best first.
+    pub(crate) fn valid(&self) -> impl Iterator<Item = &Pair> {
+        self.valid.iter().rev().filter_map(|&(_, id)| self.get(id))
+    }
+
     pub(crate) fn best_valid(&self) -> Option<&Pair> {
         let &(_, id) = self.valid.last()?;
         self.get(id)
@@ -341,9 +346,12 @@ mod tests {
             nominated: false,
             nominate_on_success: false,
             use_candidate_at: None,
+            nomination: 0,
             peer_checked: false,
             consent_at: None,
             alive_at: None,
+            unanswered_since: None,
+            run: 0,
             counters: PairCounters::default(),
         })
     }

@@ -110,6 +110,17 @@ pub struct Timings {
     /// How long the peer has to be silent for the state to become `Disconnected`: 7 s, so that a consent check has gone
     /// unanswered.
     pub disconnected_after: Duration,
+    /// How long the path in use may give no sign of life, while there should be one, before the peer is asked whether it still
+    /// works: 1 s. There should be one if data is sent, or was coming steadily.
+    pub doubt_after: Duration,
+    /// How long the answer to that may take before other paths are tried, with one and a half round trips on top: 300 ms, in
+    /// which it is asked three times.
+    pub doubt_patience: Duration,
+    /// How often all other paths are tried while the one in use gives no answer or is gone: 1 s.
+    pub search_interval: Duration,
+    /// How long after a pair was settled on a candidate is no longer a late one of those times, but tells of a network that has
+    /// changed, and is tried: 10 s.
+    pub late_candidates: Duration,
     /// How long a session goes on answering after a restart has replaced it: 3 s (RFC 8445 §8.3.1).
     pub retirement: Duration,
 }
@@ -129,6 +140,10 @@ impl Timings {
         consent_interval: Duration::from_secs(5),
         consent_expiry: Duration::from_secs(30),
         disconnected_after: Duration::from_secs(7),
+        doubt_after: Duration::from_secs(1),
+        doubt_patience: Duration::from_millis(300),
+        search_interval: Duration::from_secs(1),
+        late_candidates: Duration::from_secs(10),
         retirement: Duration::from_secs(3),
     };
 }

@@ -24,6 +24,17 @@ pub(crate) struct Consent {
     asked: Vec<Asked>,
     /// True while the peer has not been heard for [`disconnected_after`](crate::Timings::disconnected_after).
     missed: bool,
+    /// The path is doubted: the peer is asked out of turn.
+    doubt: Option<Doubt>,
+}
+
+/// Whether the path still works, as long as there is no answer.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    /// Since when nothing has been heard that would dispel it.
+    since: Instant,
+    /// When the first question left, and how many have.
+    asked: Option<(Instant, u32)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -34,9 +45,12 @@ struct Asked {
     says: Says,
 }
 
+/// How often the peer is asked in the time that an answer may take.
+const QUESTIONS: u32 = 3;
+
 impl Consent {
-    /// Requests are 4 s apart at least, and useless after 30 s.
-    const MAX_ASKED: usize = 8;
+    /// Requests are a second apart or more, but for the first of a doubt, and useless after 30 s.
+    const MAX_ASKED: usize = 32;
 
     pub(crate) fn contains(&self, id: TransactionId) -> bool {
         self.asked.iter().any(|asked| asked.id == id)
@@ -45,6 +59,11 @@ impl Consent {
     /// True while the peer is silent.
     pub(crate) fn is_missed(&self) -> bool {
         self.missed
+    }
+
+    /// True while the peer is asked out of turn.
+    pub(crate) fn is_asking(&self) -> bool {
+        self.doubt.is_some()
     }
 }
 
@@ -60,36 +79,81 @@ impl Session {
                 next,
                 asked: Vec::new(),
                 missed: false,
+                doubt: None,
             };
         }
-        self.consent.missed = alive_at
-            .flatten()
-            .is_some_and(|at| now >= at + ctx.timings().disconnected_after);
+        let alive_at = alive_at.flatten().or(self.adrift.map(|adrift| adrift.heard_at));
+        self.consent.missed = alive_at.is_some_and(|at| now >= at + ctx.timings().disconnected_after);
+        if let Some(doubt) = self.consent.doubt
+            && alive_at.is_some_and(|at| at > doubt.since)
+        {
+            self.consent.doubt = None;
+            self.consent.next = Some(now + interval(ctx));
+        }
+    }
+
+    /// Asks the peer at once whether the path in use still works, unless that is being done.
+    pub(crate) fn doubt(&mut self, ctx: &Context, now: Instant) {
+        if ctx.lite || self.consent.doubt.is_some() || self.consent.pair.is_none() {
+            return;
+        }
+        let alive_at = self.sending().and_then(|pair| pair.alive_at);
+        self.consent.doubt = Some(Doubt {
+            // What is heard from now on dispels it.
+            since: alive_at.map_or(now, |at| at.min(now)),
+            asked: None,
+        });
+        self.consent.next = Some(now);
+    }
+
+    /// From when on the path in use counts as one that does not work.
+    pub(crate) fn doubted_from(&self, ctx: &Context) -> Option<Instant> {
+        let pair = self.sending()?;
+        let asked = self.consent.doubt.and_then(|doubt| doubt.asked);
+        let round_trip = pair.counters.current_round_trip_time.unwrap_or_default();
+        let patience = ctx.timings().doubt_patience + round_trip.min(ctx.timings().rto) * 3 / 2;
+        let silent = pair.alive_at.map(|at| at + ctx.timings().disconnected_after);
+        asked.map(|(at, _)| at + patience).into_iter().chain(silent).min()
     }
 
     pub(crate) fn consent_deadline(&self, ctx: &Context) -> Option<Instant> {
-        let pair = self.sending()?;
+        let Some(pair) = self.sending() else {
+            let silence = self.adrift.filter(|_| !self.consent.missed);
+            return silence.map(|adrift| adrift.heard_at + ctx.timings().disconnected_after);
+        };
         let expiry = pair.consent_at.map(|at| at + ctx.timings().consent_expiry);
         let silence = pair
             .alive_at
             .filter(|_| !self.consent.missed)
             .map(|at| at + ctx.timings().disconnected_after);
-        [self.consent.next, expiry, silence].into_iter().flatten().min()
+        [self.consent.next, expiry, silence, self.end_of_flow(ctx)]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// "Each STUN binding request for consent MUST use a new STUN transaction identifier" and "is transmitted once only"
     /// (§5.1).
     pub(crate) fn ask_for_consent(&mut self, ctx: &mut Context, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         self.consent.next.filter(|&at| now >= at)?;
-        self.consent.next = Some(now + interval(ctx));
+        let wait = match &mut self.consent.doubt {
+            None => interval(ctx),
+            Some(doubt) => {
+                let (_, times) = doubt.asked.get_or_insert((now, 0));
+                *times += 1;
+                if *times < QUESTIONS {
+                    ctx.timings().doubt_patience / QUESTIONS
+                } else {
+                    ctx.timings().search_interval
+                }
+            }
+        };
+        self.consent.next = Some(now + wait);
         let pair = self.list.get(self.consent.pair?)?;
         let (id, path, local) = (pair.id, pair.path, pair.local);
-        let says = Says {
-            role: ctx.role,
-            tie_breaker: ctx.tie_breaker,
-            priority: self.priority_attribute(local),
-            use_candidate: false,
-        };
+        // A translator may have given us another address, and the peer not know yet that we use that one.
+        let nominate = self.consent.is_asking() && self.selected == Some(id);
+        let says = self.says(ctx, local, nominate);
         let transaction = ctx.transaction_id();
         let len = write_request(self.remote.as_ref()?, says, transaction, out)?;
         if self.consent.asked.len() >= Consent::MAX_ASKED {
@@ -137,7 +201,7 @@ impl Session {
         let Some(id) = self.consent.pair else { return true };
         let round_trip = now.saturating_duration_since(asked.at);
         self.list.touch(id, |pair| {
-            pair.alive_at = Some(now);
+            pair.hear(now);
             pair.counters.responses_received += 1;
             pair.counters.total_round_trip_time += round_trip;
             pair.counters.current_round_trip_time = Some(round_trip);

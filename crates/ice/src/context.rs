@@ -16,6 +16,8 @@ use crate::{Config, Event, Limits, Role, Timings, TransportPolicy};
 pub(crate) struct Context {
     pub(crate) lite: bool,
     pub(crate) relay_only: bool,
+    /// Both sides know NOMINATION (draft-thatcher-ice-renomination).
+    pub(crate) renomination: bool,
     /// Limits and timings, unless they are those of everybody else.
     tuning: Option<Box<(Limits, Timings)>>,
     /// What randomness comes from: see [`rng`](Self::rng).
@@ -33,6 +35,7 @@ impl Context {
         let mut ctx = Self {
             lite: config.lite,
             relay_only: config.transport_policy == TransportPolicy::Relay,
+            renomination: false,
             tuning: Some((config.limits, config.timings))
                 .filter(|tuning| *tuning != (Limits::STANDARD, Timings::STANDARD))
                 .map(Box::new),

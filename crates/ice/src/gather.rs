@@ -101,6 +101,46 @@ impl Gatherer {
         Some(local)
     }
 
+    /// Forgets a socket, and what servers have revealed or given for it: the bases of what is gone, relayed addresses included.
+    /// Empty if the socket is not known.
+    pub(crate) fn remove(&mut self, address: SocketAddr) -> Vec<SocketAddr> {
+        let Some(index) = self.hosts.iter().position(|host| plain(host.address) == plain(address)) else {
+            return Vec::new();
+        };
+        let host = self.hosts.remove(index);
+        self.first = self.hosts.first().map(|host| host.address);
+        let mut gone = vec![host.address];
+        // A stream to a server has a port of its own.
+        let ip_is_gone = !self.hosts.iter().any(|other| other.address.ip() == host.address.ip());
+        self.learned.retain(|local| {
+            let base = local.source.as_ref().map(|source| source.base);
+            let lost =
+                base == Some(host.address) || ip_is_gone && base.map(|base| base.ip()) == Some(host.address.ip());
+            if lost {
+                gone.push(local.address);
+            }
+            !lost
+        });
+        gone
+    }
+
+    /// Forgets the relayed addresses that this path has brought, and tells them.
+    pub(crate) fn remove_relayed(&mut self, path: &FiveTuple) -> Vec<SocketAddr> {
+        let mut gone = Vec::new();
+        self.learned.retain(|local| {
+            let from_there = |source: &Source| {
+                source.kind == CandidateKind::Relayed
+                    && (source.base, source.server, source.transport) == (path.local, path.remote, path.transport)
+            };
+            let lost = local.source.as_ref().is_some_and(from_there);
+            if lost {
+                gone.push(local.address);
+            }
+            !lost
+        });
+        gone
+    }
+
     /// Host candidates have the same foundation if their "bases have the same IP address" (RFC 8445 §5.1.1.3).
     fn foundation(&self, ip: IpAddr) -> u32 {
         let same = self

@@ -52,7 +52,8 @@
 //! | `check`, `pacer` | connectivity checks: the client's side, and its pace |
 //! | `server` | connectivity checks: the server's side; role conflicts |
 //! | `nomination` | which valid pair is used |
-//! | `consent` | whether the peer still wants it |
+//! | `consent` | whether the peer still wants it, and whether the path still works |
+//! | `roaming` | another path in place of one that does not work any more |
 //! | `sorted` | tables of few entries |
 
 mod agent;
@@ -71,6 +72,7 @@ mod pacer;
 mod pair;
 mod relays;
 mod remote;
+mod roaming;
 mod server;
 mod servers;
 mod session;

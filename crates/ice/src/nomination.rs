@@ -53,11 +53,15 @@ impl Session {
             && let Some(pair) = self.list.best_valid()
             && (self.is_unbeatable(ctx, pair) || self.nomination_deadline(ctx).is_some_and(|deadline| now >= deadline))
         {
-            self.nomination.choice = Some(Choice {
-                pair: pair.id,
-                sent: false,
-            });
+            let id = pair.id;
+            self.choose(id);
         }
+    }
+
+    /// Nominates this pair with the next datagram.
+    pub(crate) fn choose(&mut self, pair: PairId) {
+        self.nominations = self.nominations.wrapping_add(1).max(1);
+        self.nomination.choice = Some(Choice { pair, sent: false });
     }
 
     fn may_nominate(&self, ctx: &Context) -> bool {
@@ -101,17 +105,29 @@ impl Session {
     /// "If the request fails [...], the agent MUST remove the candidate pair from the valid list, set the candidate pair
     /// state to Failed, and set the checklist state to Failed" (§7.2.5.3.4).
     pub(crate) fn fail_nomination(&mut self, pair: PairId) {
-        if self.nomination.pair() == Some(pair) && self.selected.is_none() {
-            self.lose();
+        if self.nomination.pair() != Some(pair) {
+            return;
         }
+        if self.selected.is_some() || self.adrift.is_some() {
+            // There was another before, or there may be another yet.
+            self.nomination.cancel();
+            return self.list.set_state(pair, PairState::Failed);
+        }
+        self.lose();
     }
 
-    /// All transmissions of the nominating check, or their responses, were lost, on a path where the peer is heard: it is
-    /// the network that is bad, and not the pair.
+    /// All transmissions of the nominating check, or their responses, were lost, on a path where the peer is heard or its consent
+    /// is fresh: it is the network that is bad, and not the pair.
     pub(crate) fn nominate_again(&mut self, pair: PairId) {
         if let Some(choice) = self.nomination.choice.as_mut().filter(|choice| choice.pair == pair) {
             choice.sent = false;
         }
+    }
+
+    /// True while the peer consents to this pair, or has been heard there of late.
+    pub(crate) fn is_alive(&self, ctx: &Context, now: Instant, pair: PairId) -> bool {
+        let is_fresh = self.list.get(pair).is_some_and(|pair| self.is_fresh(ctx, now, pair));
+        is_fresh || self.is_heard(ctx, now, pair)
     }
 
     /// True if the peer has been heard of late on this pair.
@@ -165,6 +181,10 @@ impl Session {
             return;
         };
         let wins = current.is_none_or(|current| {
+            // The same number on another path: translators have given the peer another address.
+            if new.nomination > 0 && current.nomination > 0 {
+                return new.nomination >= current.nomination;
+            }
             let moved_on = current.use_candidate_at.is_none_or(|at| now >= at + RENOMINATION);
             new.valid_priority(ctx.role) > current.valid_priority(ctx.role) || moved_on || self.consent.is_missed()
         });
@@ -201,6 +221,8 @@ impl Session {
             return;
         }
         self.nomination.cancel();
+        self.adrift = None;
+        self.settled_at = None;
         for removed in self.list.conclude() {
             self.forget(&removed);
         }

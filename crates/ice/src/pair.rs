@@ -91,16 +91,32 @@ pub(crate) struct Pair {
     pub(crate) nominate_on_success: bool,
     /// When USE-CANDIDATE last came.
     pub(crate) use_candidate_at: Option<Instant>,
+    /// The number of the peer's latest nomination of it (draft-thatcher-ice-renomination).
+    pub(crate) nomination: u32,
     /// True once the peer has sent an authenticated check this way.
     pub(crate) peer_checked: bool,
     /// When consent was last given (RFC 7675): a response to us, or for a lite agent a request.
     pub(crate) consent_at: Option<Instant>,
     /// When the peer was last heard this way, by whatever means.
     pub(crate) alive_at: Option<Instant>,
+    /// Since when data has been sent this way and nothing been heard.
+    pub(crate) unanswered_since: Option<Instant>,
+    /// How many datagrams of data have come since the peer was last asked whether the path works; it counts no further than
+    /// what is [steady](Self::STEADY).
+    pub(crate) run: u8,
     pub(crate) counters: PairCounters,
 }
 
 impl Pair {
+    /// So many datagrams are a flow, whose end is worth a question.
+    pub(crate) const STEADY: u8 = 16;
+
+    /// The peer has been heard this way.
+    pub(crate) fn hear(&mut self, now: Instant) {
+        self.alive_at = Some(now);
+        self.unanswered_since = None;
+    }
+
     /// The priority among the pairs of the checklist.
     pub(crate) fn priority(&self, role: Role) -> u64 {
         pair_priority(role, self.local_priority, self.remote_priority)

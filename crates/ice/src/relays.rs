@@ -57,6 +57,8 @@ pub(crate) enum Gain {
     Mapped { path: FiveTuple, mapped: SocketAddr },
     /// None was given.
     Error(CandidateError),
+    /// What was given is no more.
+    Lost { path: FiveTuple },
 }
 
 /// A server may send us to another, and that one to a third: no further.
@@ -201,6 +203,11 @@ impl Relays {
         was_pending.then(|| relay.error(CandidateError::UNREACHABLE, "the connection to the server was lost"))
     }
 
+    /// A socket is gone, and with it what was asked for from there.
+    pub(crate) fn remove_base(&mut self, is_gone: impl Fn(SocketAddr) -> bool) {
+        self.0.retain(|relay| !is_gone(relay.path.local));
+    }
+
     /// Gives everything back.
     pub(crate) fn close(&mut self, now: Instant) {
         for relay in &mut self.0 {
@@ -249,6 +256,9 @@ impl Relay {
             }
             News::Closed(reason) => {
                 let was_pending = self.progress != Progress::Allocated;
+                if !was_pending {
+                    gains.push(Gain::Lost { path });
+                }
                 self.progress = Progress::Over;
                 self.held.clear();
                 if was_pending && !self.follow(ctx, &reason) {

@@ -103,6 +103,23 @@ impl Remotes {
         Ok(Added::Better(id))
     }
 
+    /// Forgets the oldest candidate without a pair, if there are as many as there may be: a peer that changes networks all the time
+    /// has ever new ones.
+    pub(crate) fn make_room(&mut self, limit: usize) {
+        if self.signalled < limit {
+            return;
+        }
+        let oldest = self
+            .by_id
+            .iter()
+            .find(|(_, remote)| remote.pairs == 0 && remote.candidate.kind != CandidateKind::PeerReflexive);
+        if let Some((id, address)) = oldest.map(|(&id, remote)| (id, remote.address)) {
+            self.by_address.remove(&plain(address));
+            self.by_id.remove(&id);
+            self.signalled -= 1;
+        }
+    }
+
     fn is_signalled(&self, id: RemoteId) -> bool {
         self.get(id)
             .is_some_and(|remote| remote.candidate.kind != CandidateKind::PeerReflexive)

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use peerline_stun::attribute::{
-    ErrorAttribute, ErrorCode, IceControlled, IceControlling, Priority, UseCandidate, Username, XorMappedAddress,
+    ErrorAttribute, ErrorCode, IceControlled, IceControlling, Nomination, Priority, UseCandidate, Username,
+    XorMappedAddress,
 };
 use peerline_stun::{Attribute, Class, Integrity, Key, Message, MessageBuilder, Method};
 use peerline_wire::{FiveTuple, Transmit};
@@ -20,6 +21,8 @@ use crate::session::Session;
 pub(crate) struct PeerCheck {
     priority: u32,
     use_candidate: bool,
+    /// The number of the nomination; 0 for none.
+    nomination: u32,
     /// The sender's username fragment, after the colon.
     ufrag: String,
 }
@@ -160,9 +163,15 @@ fn accept(ctx: &mut Context, request: &Message<'_>, ufrag: &str) -> Result<PeerC
         return Err(ErrorCode::BAD_REQUEST);
     };
     repair_role(ctx, request)?;
+    let nomination = request
+        .get::<Nomination>()
+        .ok()
+        .flatten()
+        .map_or(0, |Nomination(number)| number);
     Ok(PeerCheck {
         priority,
-        use_candidate: request.contains(UseCandidate::TYPE),
+        use_candidate: request.contains(UseCandidate::TYPE) || nomination > 0,
+        nomination,
         ufrag: ufrag.to_owned(),
     })
 }
@@ -211,6 +220,10 @@ impl Session {
             return self.remember(ctx, path, check);
         }
         self.sync_role(ctx);
+        let was_valid = self
+            .list
+            .find(&path)
+            .is_some_and(|pair| pair.state == PairState::Succeeded);
         let id = match self.list.find(&path) {
             Some(pair) => pair.id,
             None if self.is_over() => return,
@@ -227,10 +240,16 @@ impl Session {
         };
         self.list.touch(id, |pair| {
             pair.peer_checked = true;
-            pair.alive_at = Some(now);
+            pair.hear(now);
             pair.counters.requests_received += 1;
             pair.counters.responses_sent += 1;
         });
+        if check.nomination > 0 {
+            self.list.touch(id, |pair| pair.nomination = check.nomination);
+        }
+        if !was_valid || check.use_candidate {
+            self.doubt_for(ctx, now, id);
+        }
         match (ctx.lite, self.is_over()) {
             (_, true) => {}
             (true, _) => self.handle_check_as_lite(ctx, now, id, check),

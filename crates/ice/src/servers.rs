@@ -138,6 +138,11 @@ impl Servers {
         relays
     }
 
+    /// A socket is gone: nothing is asked from there any more.
+    pub(crate) fn remove_base(&mut self, base: SocketAddr) {
+        self.queries.retain(|query| query.path.local != base);
+    }
+
     /// True while an answer may bring a candidate.
     pub(crate) fn is_pending(&self) -> bool {
         let pending = |query: &Query| match query.state {

@@ -2,6 +2,7 @@
 //! nomination, consent.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -31,7 +32,7 @@ pub(crate) struct Session {
     pub(crate) key: Key,
     pub(crate) remote: Option<RemoteSide>,
     pub(crate) remote_lite: bool,
-    pub(crate) locals: Vec<Arc<Local>>,
+    pub(crate) locals: Vec<Announced>,
     pub(crate) remotes: Remotes,
     pub(crate) list: Checklist,
     pub(crate) transactions: Transactions,
@@ -41,6 +42,18 @@ pub(crate) struct Session {
     pub(crate) consent: Consent,
     /// Checks that came before the remote credentials.
     pub(crate) early: Vec<EarlyCheck>,
+    /// How often we have nominated a pair, counted for NOMINATION.
+    pub(crate) nominations: u32,
+    /// The selected pair does not work any more, and no other is nominated yet.
+    pub(crate) adrift: Option<Adrift>,
+    /// When all other paths are tried again, while the one in use does not work.
+    pub(crate) search_at: Option<Instant>,
+    /// Since when the selected pair is in use.
+    pub(crate) settled_at: Option<Instant>,
+    /// Pairs are formed although one is selected.
+    pub(crate) reopened: bool,
+    /// How many local candidates there have been.
+    announced: u32,
     end_of_candidates: bool,
     /// The PAC timer (RFC 8863), until it fires.
     patience_until: Option<Instant>,
@@ -69,6 +82,33 @@ pub(crate) struct Local {
     pub(crate) foundation: u32,
     /// Where it comes from, if not from this host.
     pub(crate) source: Option<Source>,
+}
+
+/// A local candidate in a session.
+#[derive(Debug)]
+pub(crate) struct Announced {
+    local: Arc<Local>,
+    /// How many there have been, with it.
+    pub(crate) number: u32,
+    /// Its socket, or its allocation, is no more.
+    pub(crate) gone: bool,
+}
+
+impl Deref for Announced {
+    type Target = Local;
+
+    fn deref(&self) -> &Local {
+        &self.local
+    }
+}
+
+/// What is left when the selected pair is gone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Adrift {
+    /// When the peer was last heard there.
+    pub(crate) heard_at: Instant,
+    /// Until when another pair may take its place: when its consent would have expired.
+    pub(crate) until: Instant,
 }
 
 /// The peer's credentials, made ready.
@@ -100,6 +140,12 @@ impl Session {
             selected: None,
             consent: Consent::default(),
             early: Vec::new(),
+            nominations: 0,
+            adrift: None,
+            search_at: None,
+            settled_at: None,
+            reopened: false,
+            announced: 0,
             end_of_candidates: false,
             patience_until: None,
             begun: false,
@@ -119,6 +165,9 @@ impl Session {
             (_, true) if self.consent.is_missed() => State::Disconnected,
             (_, true) if self.selected.is_some() && self.end_of_candidates && ctx.gathered => State::Completed,
             (_, true) => State::Connected,
+            // The same for one who looks for another path: the application need not know of a short search.
+            _ if self.adrift.is_some() && self.consent.is_missed() => State::Disconnected,
+            _ if self.adrift.is_some() => State::Connected,
             (None, _) => {
                 if self.restarted {
                     State::Checking
@@ -214,24 +263,45 @@ impl Session {
         self.end_of_candidates = true;
     }
 
-    pub(crate) fn add_local(&mut self, ctx: &mut Context, local: Arc<Local>) {
-        // Sockets are few, and come one at a time.
-        self.locals.reserve_exact(1);
-        self.locals.push(local);
-        let index = self.locals.len() - 1;
+    pub(crate) fn add_local(&mut self, ctx: &mut Context, now: Instant, local: Arc<Local>) {
+        self.announced += 1;
+        let local = Announced {
+            local,
+            number: self.announced,
+            gone: false,
+        };
+        let index = match self.locals.iter().position(|local| local.gone) {
+            Some(index) => {
+                self.locals[index] = local;
+                index
+            }
+            None => {
+                // Sockets are few, and come one at a time.
+                self.locals.reserve_exact(1);
+                self.locals.push(local);
+                self.locals.len() - 1
+            }
+        };
+        self.reopen_for_news(ctx, now);
         for remote in self.remotes.ids() {
             self.pair_up(ctx, index, remote);
         }
+        self.reopened = false;
     }
 
-    pub(crate) fn add_remote(&mut self, ctx: &mut Context, candidate: Candidate) -> Result<(), AddCandidateError> {
+    pub(crate) fn add_remote(
+        &mut self,
+        ctx: &mut Context,
+        now: Instant,
+        candidate: Candidate,
+    ) -> Result<(), AddCandidateError> {
         // Other transports and components are ignored, as RFC 8839 §5.1 has it for what is not understood: browsers offer
         // TCP candidates always, and component 2 when the peer may not multiplex RTCP.
         if candidate.transport != Transport::Udp || candidate.component != crate::candidate::COMPONENT {
             return Ok(());
         }
         match &candidate.address {
-            &CandidateAddress::Ip(address) => self.add_remote_at(ctx, candidate, address),
+            &CandidateAddress::Ip(address) => self.add_remote_at(ctx, now, candidate, address),
             CandidateAddress::Name(name, _) => {
                 // Only names that stay on the link: anything else would have the peer choose what we look up.
                 if !name.to_ascii_lowercase().ends_with(".local") {
@@ -249,20 +319,24 @@ impl Session {
         }
     }
 
-    pub(crate) fn handle_resolved(&mut self, ctx: &mut Context, name: &str, address: Option<IpAddr>) {
+    pub(crate) fn handle_resolved(&mut self, ctx: &mut Context, now: Instant, name: &str, address: Option<IpAddr>) {
         for (candidate, address) in self.remotes.resolve(name, address) {
             // A name that leads nowhere useful is no one's fault here.
-            let _ = self.add_remote_at(ctx, candidate, address);
+            let _ = self.add_remote_at(ctx, now, candidate, address);
         }
     }
 
     fn add_remote_at(
         &mut self,
         ctx: &mut Context,
+        now: Instant,
         candidate: Candidate,
         address: SocketAddr,
     ) -> Result<(), AddCandidateError> {
         let priority = candidate.priority;
+        if self.selected.is_some() {
+            self.remotes.make_room(ctx.limits().max_remote_candidates);
+        }
         let id = match self
             .remotes
             .add(ctx.limits().max_remote_candidates, candidate, address)?
@@ -281,9 +355,11 @@ impl Session {
                 id
             }
         };
+        self.reopen_for_news(ctx, now);
         for local in 0..self.locals.len() {
             self.pair_up(ctx, local, id);
         }
+        self.reopened = false;
         Ok(())
     }
 
@@ -293,14 +369,15 @@ impl Session {
     pub(crate) fn find_local(&self, address: SocketAddr) -> Option<usize> {
         self.locals
             .iter()
-            .position(|local| plain(local.address) == plain(address))
+            .position(|local| !local.gone && plain(local.address) == plain(address))
     }
 
     pub(crate) fn path(&self, local: usize, remote: SocketAddr) -> Option<FiveTuple> {
-        self.locals.get(local).map(|local| path_between(local.address, remote))
+        let local = self.locals.get(local).filter(|local| !local.gone)?;
+        Some(path_between(local.address, remote))
     }
 
-    fn pair_all(&mut self, ctx: &mut Context) {
+    pub(crate) fn pair_all(&mut self, ctx: &mut Context) {
         for remote in self.remotes.ids() {
             for local in 0..self.locals.len() {
                 self.pair_up(ctx, local, remote);
@@ -311,8 +388,9 @@ impl Session {
     /// Pairs two candidates that may reach each other (RFC 8445 §6.1.2.2), unless they are paired.
     fn pair_up(&mut self, ctx: &mut Context, local: usize, remote: RemoteId) {
         // A concluded checklist takes no more pairs: "the agent MUST NOT nominate another pair [...] within the ICE
-        // session" (§8.1.1). A lite agent forms pairs only if its peer is lite as well (§8.2).
-        if self.selected.is_some() && !ctx.lite || self.lost || ctx.lite && !self.remote_lite {
+        // session" (§8.1.1), unless it is reopened. A lite agent forms pairs only if its peer is lite as well (§8.2).
+        let concluded = self.selected.is_some() && !ctx.lite && !self.reopened;
+        if concluded || self.lost || ctx.lite && !self.remote_lite {
             return;
         }
         let Some((base, address)) = self
@@ -377,9 +455,12 @@ impl Session {
             nominated: false,
             nominate_on_success: false,
             use_candidate_at: None,
+            nomination: 0,
             peer_checked,
             consent_at: None,
             alive_at: None,
+            unanswered_since: None,
+            run: 0,
             counters: PairCounters::default(),
         });
         let Ok(evicted) = self.list.insert(pair) else {
@@ -404,6 +485,8 @@ impl Session {
     pub(crate) fn lose(&mut self) {
         self.lost = true;
         self.selected = None;
+        self.adrift = None;
+        self.search_at = None;
         self.nomination = Nomination::default();
         self.consent = Consent::default();
         self.transactions.clear();
@@ -425,11 +508,13 @@ impl Session {
         }
         self.expire_checks(ctx, now);
         self.expire_consent(ctx, now);
+        self.end_search(ctx, now);
     }
 
     /// Carries every change through: who nominates, what, and whose consent is kept.
     pub(crate) fn settle(&mut self, ctx: &mut Context, now: Instant) {
         self.sync_role(ctx);
+        self.roam(ctx, now);
         self.consider_nomination(ctx, now);
         self.follow_consent(ctx, now);
     }
@@ -448,6 +533,7 @@ impl Session {
             self.patience_until.filter(|_| self.is_running() && !ctx.lite),
             self.nomination_deadline(ctx),
             self.consent_deadline(ctx),
+            self.roaming_deadline(ctx),
         ]
         .into_iter()
         .flatten()

@@ -93,6 +93,10 @@ impl<K: Ord, V> SortedMap<K, V> {
         self.entries.iter().map(|(key, _)| key)
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.entries.iter().map(|(key, value)| (key, value))
+    }
+
     pub(crate) fn values(&self) -> impl DoubleEndedIterator<Item = &V> {
         self.entries.iter().map(|(_, value)| value)
     }
@@ -133,6 +137,10 @@ impl<T: Ord> SortedSet<T> {
 
     pub(crate) fn remove(&mut self, value: &T) {
         self.map.remove(value);
+    }
+
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
+        self.map.keys()
     }
 
     pub(crate) fn first(&self) -> Option<&T> {

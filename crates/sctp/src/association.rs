@@ -472,6 +472,29 @@ impl Association {
         }
     }
 
+    /// Packets go another way from now on. What the old one did to the time-out and to the count of errors says nothing about the
+    /// new one, and what waits for a time-out that has been doubled is lost: it is sent again at once (RFC 9260 §6.4.1: "when its
+    /// peer is multi-homed, [...] retransmit a chunk that timed out to an active destination transport address that is
+    /// different from the last").
+    pub fn path_changed(&mut self, now: Instant) {
+        let now = self.tick(now);
+        let Some(tcb) = self.state.tcb_mut() else { return };
+        let waits = tcb.errors > 0;
+        tcb.errors = 0;
+        tcb.rto.forgive();
+        if !waits {
+            return;
+        }
+        if tcb.t3.is_some() {
+            tcb.t3 = Some(now);
+            self.on_t3_timeout(now);
+            if let Some(tcb) = self.state.tcb_mut() {
+                tcb.errors = 0;
+                tcb.rto.forgive();
+            }
+        }
+    }
+
     fn on_t3_timeout(&mut self, now: Instant) {
         // In COOKIE-ECHOED, T1-cookie watches over the DATA.
         let State::Open(open) = &mut self.state else { return };

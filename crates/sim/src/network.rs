@@ -221,6 +221,13 @@ impl<M: Machine> Network<M> {
         }
     }
 
+    /// True if the host has this address now.
+    #[must_use]
+    pub fn has_address(&self, host: HostId, address: IpAddr) -> bool {
+        let realm = self.hosts[host.0].realm;
+        self.owners.get(&(realm, address)) == Some(&Owner::Host(host))
+    }
+
     /// Moves a host to another network, behind a gateway or the public one, where it has these addresses and no other.
     ///
     /// # Panics

@@ -355,6 +355,7 @@ impl Connection {
     /// Credentials and candidates of the peer's current generation.
     fn apply_ice(&mut self, now: Instant, parameters: &mut RemoteParameters) {
         self.ice.set_remote_lite(parameters.ice_lite);
+        self.ice.set_renomination(parameters.renomination);
         self.ice.set_remote_credentials(now, parameters.credentials.clone());
         self.add_remote_candidates(now, std::mem::take(&mut parameters.candidates));
         if parameters.end_of_candidates {

@@ -158,7 +158,11 @@ impl Negotiation {
         if self.local.ice_lite {
             description.push(&IceLite);
         }
-        description.push(&IceOptions::new([IceOptions::TRICKLE, IceOptions::ICE2]));
+        description.push(&IceOptions::new([
+            IceOptions::TRICKLE,
+            IceOptions::ICE2,
+            IceOptions::RENOMINATION,
+        ]));
         description
     }
 

@@ -3,7 +3,7 @@
 use peerline_dtls as dtls;
 use peerline_ice as ice;
 use peerline_sdp as sdp;
-use peerline_sdp::attribute::{EndOfCandidates, Fingerprint, HashFunction, Setup};
+use peerline_sdp::attribute::{EndOfCandidates, Fingerprint, HashFunction, IceOptions, Setup};
 use peerline_sdp::{IceParameters, MediaDescription, Section as _};
 
 use super::applied::data_section;
@@ -16,6 +16,8 @@ pub(super) struct RemoteParameters {
     pub(super) index: usize,
     pub(super) credentials: ice::Credentials,
     pub(super) ice_lite: bool,
+    /// The peer follows later nominations (draft-thatcher-ice-renomination).
+    pub(super) renomination: bool,
     pub(super) fingerprints: Vec<dtls::Fingerprint>,
     pub(super) setup: Setup,
     pub(super) data: Option<DataParameters>,
@@ -65,6 +67,7 @@ impl RemoteParameters {
         Ok(Self {
             index,
             ice_lite: ice.lite,
+            renomination: ice.options.contains(IceOptions::RENOMINATION),
             credentials: credentials(ice)?,
             fingerprints,
             // "The default value of the setup attribute … is 'active'" (RFC 4145 §4).

@@ -5,7 +5,7 @@ use std::time::Instant;
 use peerline_wire::{Datagram, FiveTuple, Transmit, Transport};
 
 use super::Agent;
-use crate::pair::PairState;
+use crate::pair::{Pair, PairState};
 use crate::session::{Session, path_between};
 
 impl Agent {
@@ -54,10 +54,20 @@ impl Agent {
                 len: fill(out)?,
             },
         };
+        let latest = self.latest;
+        let mut unanswered_since = None;
         session.list.touch(id, |pair| {
             pair.counters.packets_sent += 1;
             pair.counters.bytes_sent += filled as u64;
+            pair.unanswered_since = pair.unanswered_since.or(latest);
+            unanswered_since = pair.unanswered_since;
         });
+        // Data goes, and nothing comes. Who sends once and waits is not meant.
+        if let (Some(now), Some(since)) = (latest, unanswered_since)
+            && now >= since + self.ctx.timings().doubt_after
+        {
+            session.doubt(&self.ctx, now);
+        }
         Some(transmit)
     }
 
@@ -117,11 +127,16 @@ impl Agent {
             if pair.state != PairState::Succeeded {
                 continue;
             }
-            pair.alive_at = Some(now);
+            pair.hear(now);
             pair.counters.packets_received += 1;
             pair.counters.bytes_received += len as u64;
             pair.counters.last_packet_received = Some(now);
-            if session.consent.is_missed() {
+            pair.run = pair.run.saturating_add(1).min(Pair::STEADY);
+            let id = pair.id;
+            if session.selected.is_some_and(|selected| selected != id) {
+                session.doubt_for_data(&self.ctx, now, id);
+            }
+            if session.consent.is_missed() || session.consent.is_asking() {
                 self.settle(now);
             }
             return true;

@@ -33,6 +33,43 @@ impl Agent {
         self.settle_now();
     }
 
+    /// The socket at `addr` is no more, as when its interface has gone down: its candidates are not used any more, nor what
+    /// servers have revealed or given for it. If it carried data, other paths are tried at once, with all candidates of both
+    /// sides; consent as it was last given lasts as long as it would have, and the state is `Disconnected` no earlier than for a
+    /// path that falls silent. The peer learns of the new path by the checks.
+    pub fn remove_local_address(&mut self, now: Instant, addr: SocketAddr) {
+        let now = self.clock(now);
+        let gone = self.gatherer.remove(addr);
+        let Some(&base) = gone.first() else { return };
+        let ip_is_gone = !self.gatherer.hosts().iter().any(|host| host.address.ip() == base.ip());
+        if let Some(servers) = &mut self.servers {
+            servers.remove_base(base);
+        }
+        if let Some(relays) = &mut self.relays {
+            relays.remove_base(|local| local == base || ip_is_gone && local.ip() == base.ip());
+        }
+        self.forget_locals(now, &gone);
+        self.settle(now);
+    }
+
+    /// Something about the network has changed, or sending has failed: the peer is asked at once whether the path in use still
+    /// works, and if it does not answer within the time of a round trip and a half and
+    /// [`doubt_patience`](crate::Timings::doubt_patience), others are tried.
+    pub fn network_changed(&mut self, now: Instant) {
+        let now = self.clock(now);
+        for session in &mut self.sessions {
+            session.doubt(&self.ctx, now);
+        }
+        self.settle(now);
+    }
+
+    fn forget_locals(&mut self, now: Instant, gone: &[SocketAddr]) {
+        let retired = self.retired.iter_mut().map(|retired| &mut retired.0);
+        for session in self.sessions.iter_mut().chain(retired) {
+            session.remove_locals(&self.ctx, now, gone);
+        }
+    }
+
     /// A server to ask over UDP for the addresses that our sockets have out there, or for relayed ones (RFC 8445 §5.1.1.2).
     /// May come at any time: once gathering has begun, after `Complete` as well, it is asked from each socket of its family;
     /// what it answers is an [`Event::LocalCandidate`], and if it does not an [`Event::CandidateError`]. A lite agent asks
@@ -71,12 +108,14 @@ impl Agent {
 
     /// The connection to a TURN server that [`add_stream`](Self::add_stream) told of is gone.
     pub fn stream_closed(&mut self, now: Instant, local: SocketAddr, server: SocketAddr) {
-        self.clock(now);
+        let now = self.clock(now);
         let path = stream(local, server);
         let error = self.relays.as_mut().and_then(|relays| relays.disconnect(&path));
         if let Some(error) = error {
             self.ctx.push(Event::CandidateError(error));
         }
+        let gone = self.gatherer.remove_relayed(&path);
+        self.forget_locals(now, &gone);
         self.settle_now();
     }
 
@@ -149,6 +188,12 @@ impl Agent {
                 }
                 Gain::Mapped { .. } => {}
                 Gain::Error(error) => self.ctx.push(Event::CandidateError(error)),
+                Gain::Lost { path } => {
+                    let gone = self.gatherer.remove_relayed(&path);
+                    if let Some(now) = self.latest {
+                        self.forget_locals(now, &gone);
+                    }
+                }
             }
         }
     }
@@ -158,8 +203,9 @@ impl Agent {
             return;
         }
         self.ctx.push(Event::LocalCandidate(local.candidate.clone()));
+        let Some(now) = self.latest else { return };
         let (ctx, session) = self.current_mut();
-        session.add_local(ctx, local);
+        session.add_local(ctx, now, local);
     }
 
     pub(super) fn announce_all(&mut self) {

@@ -139,6 +139,12 @@ impl Channels {
         self.settle(Some(now));
     }
 
+    /// Packets go another way from now on: see [`Association::path_changed`].
+    pub fn path_changed(&mut self, now: Instant) {
+        self.association.path_changed(now);
+        self.settle(Some(now));
+    }
+
     /// Lets the timers that are due expire.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.association.handle_timeout(now);

@@ -61,10 +61,17 @@ impl Rto {
             Some((srtt, variance)) => (srtt * 7 / 8 + rtt / 8, variance * 3 / 4 + srtt.abs_diff(rtt) / 4),
         };
         self.measured = Some((srtt, variance));
-        // The peer may withhold a SACK for as long as we may, and rarely does, so that the variance forgets it. Without
-        // this floor under the variance, every odd packet at the end of a burst would time out.
-        let margin = (variance * 4).max(self.delayed_ack + Duration::from_millis(20));
-        self.rto = (srtt + margin).clamp(self.min, self.max);
+        self.forgive();
+    }
+
+    /// Takes back what expiries have added: another path has its own.
+    pub(crate) fn forgive(&mut self) {
+        if let Some((srtt, variance)) = self.measured {
+            // The peer may withhold a SACK for as long as we may, and rarely does, so that the variance forgets it. Without
+            // this floor under the variance, every odd packet at the end of a burst would time out.
+            let margin = (variance * 4).max(self.delayed_ack + Duration::from_millis(20));
+            self.rto = (srtt + margin).clamp(self.min, self.max);
+        }
     }
 
     /// E2: "For the destination address for which the timer expires, set RTO = RTO * 2 ('back off the timer')."

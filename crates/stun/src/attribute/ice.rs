@@ -1,5 +1,5 @@
 //! What ICE adds to a Binding request (RFC 8445 §16.1): PRIORITY, USE-CANDIDATE, ICE-CONTROLLED, ICE-CONTROLLING; and
-//! libwebrtc's GOOG-NETWORK-INFO.
+//! libwebrtc's NOMINATION and GOOG-NETWORK-INFO.
 
 use super::shapes::{empty_attribute, number_attribute};
 use super::{Attribute, AttributeType, exactly};
@@ -23,6 +23,12 @@ number_attribute! {
 number_attribute! {
     /// ICE-CONTROLLING: the sender believes to be controlling, and this is its tie-breaker (RFC 8445 §7.1.3).
     IceControlling(u64), ICE_CONTROLLING
+}
+
+number_attribute! {
+    /// NOMINATION: the pair with the highest number is the one to use, whatever was nominated before
+    /// (draft-thatcher-ice-renomination).
+    Nomination(u32), NOMINATION
 }
 
 /// GOOG-NETWORK-INFO: libwebrtc says in each check which of its networks it leaves by, and what that costs it.

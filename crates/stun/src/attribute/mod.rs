@@ -23,7 +23,7 @@ pub use address::{
 pub use alternate::{AlternateDomain, Software};
 pub use credential::{Nonce, Realm, SecurityFeatures, UserHash, Username};
 pub use error_code::{AddressErrorCode, ErrorAttribute, ErrorCode};
-pub use ice::{IceControlled, IceControlling, NetworkInfo, Priority, UseCandidate};
+pub use ice::{IceControlled, IceControlling, NetworkInfo, Nomination, Priority, UseCandidate};
 pub(crate) use integrity::FINGERPRINT_XOR;
 pub use integrity::{Fingerprint, MessageIntegrity, MessageIntegritySha256};
 pub use nat_discovery::{ChangeRequest, Padding, ResponsePort};
@@ -149,6 +149,8 @@ attribute_types! {
     RESPONSE_ORIGIN = 0x802B, "RESPONSE-ORIGIN";
     OTHER_ADDRESS = 0x802C, "OTHER-ADDRESS";
 
+    /// draft-thatcher-ice-renomination, under libwebrtc's number.
+    NOMINATION = 0xC001, "NOMINATION";
     /// libwebrtc's, in each of its checks.
     NETWORK_INFO = 0xC057, "GOOG-NETWORK-INFO";
 }
