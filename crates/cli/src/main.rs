@@ -17,6 +17,7 @@ mod loopback;
 mod progress;
 mod recording;
 mod serve;
+mod transfer;
 mod turn;
 mod whip;
 
@@ -79,6 +80,10 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Send a file directly to who has the code that is shown: to `peerline receive`, or to a browser. Encrypted from end to end.
+    Send(transfer::SendOptions),
+    /// Receive a file from `peerline send`, or from a browser.
+    Receive(transfer::ReceiveOptions),
     /// Connect two peers in this process over real UDP sockets, with a trace of each step.
     Loopback {
         /// How long to measure throughput, in seconds.
@@ -134,6 +139,8 @@ fn main() -> ExitCode {
                 }
             }
             Command::Turn { options, config } => turn::run(*options, config.as_deref()).await,
+            Command::Send(options) => transfer::send(options).await,
+            Command::Receive(options) => transfer::receive(options).await,
             Command::Loopback { seconds } => loopback::run(seconds).await,
         }
     });

@@ -117,8 +117,9 @@ pub(crate) fn time(time: Duration) -> String {
     }
 }
 
-fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     match bytes as f64 {
+        bytes if bytes >= 1e9 => format!("{:.2} GB", bytes / 1e9),
         bytes if bytes >= 1e6 => format!("{:.1} MB", bytes / 1e6),
         bytes => format!("{:.1} kB", bytes / 1e3),
     }
@@ -126,7 +127,9 @@ fn size(bytes: u64) -> String {
 
 /// `bits` a second.
 pub(crate) fn rate(bits: f64) -> String {
-    if bits >= 1e6 {
+    if bits >= 1e9 {
+        format!("{:.2} Gbit/s", bits / 1e9)
+    } else if bits >= 1e6 {
         format!("{:.2} Mbit/s", bits / 1e6)
     } else {
         format!("{:.0} kbit/s", bits / 1e3)

@@ -172,7 +172,9 @@ impl Page {
 impl Drop for Page {
     fn drop(&mut self) {
         if thread::panicking() {
-            let log = self.try_eval(Duration::from_secs(5), "lab.log.join('\\n')");
+            // The program's own pages have a list of what happened.
+            let log = "typeof lab === 'undefined' ? [...document.querySelectorAll('#trace li')].map((li) => li.textContent).join('\\n') : lab.log.join('\\n')";
+            let log = self.try_eval(Duration::from_secs(5), log);
             let log = log.unwrap_or_else(|error| json!(format!("(none: {error})")));
             eprintln!(
                 "--- log of the page in {:?}\n{}\n---",

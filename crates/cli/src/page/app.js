@@ -402,5 +402,6 @@ addEventListener('pageshow', (event) => { if (event.persisted) connect(); });
 if (!navigator.mediaDevices?.getDisplayMedia) $('source').querySelector('[value=screen]').disabled = true;
 fetch('/about.json').then((response) => response.json()).then((about) => {
   role = about.role;
+  $('more').hidden = role !== 'echo';
   $('media-hint').textContent = about.text;
 }).catch(() => {}).finally(connect);

@@ -37,6 +37,16 @@ export class Sha256 {
     return this;
   }
 
+  /** Another one that has the same bytes. */
+  clone() {
+    const other = new Sha256();
+    other.#state = this.#state.slice();
+    other.#rest = this.#rest.slice();
+    other.#held = this.#held;
+    other.#length = this.#length;
+    return other;
+  }
+
   /** The digest of all bytes, in hexadecimal. Nothing can be added any more. */
   hex() {
     const bits = this.#length * 8;

@@ -13,14 +13,17 @@ use peerline::{Endpoint, Error};
 use crate::film::Program;
 use crate::host::Interruption;
 use crate::recording::Archive;
+use rooms::Rooms;
 use visitors::{Role, Visitors};
 
 mod echo;
 mod film;
 mod forward;
+mod ice_servers;
 mod page;
 mod recording;
 mod reply;
+pub(crate) mod rooms;
 mod stream;
 mod visitors;
 mod whip;
@@ -77,10 +80,15 @@ async fn serve(options: Options, token: Option<String>, role: Role) -> Result<()
     announce(listener.local_addr()?);
     let visitors = Visitors::new(endpoint, role);
     let (over, is_over) = tokio::sync::oneshot::channel();
-    let server = axum::serve(listener, router(&visitors, token.as_deref())).with_graceful_shutdown({
+    let rooms = matches!(visitors.role(), Role::Echo).then(|| Rooms::new(None));
+    let router = router(&visitors, token.as_deref(), rooms.as_ref());
+    let server = axum::serve(listener, router).with_graceful_shutdown({
         let visitors = visitors.clone();
         async move {
             interruption.happened().await;
+            if let Some(rooms) = rooms {
+                rooms.end();
+            }
             visitors.dismiss().await;
             let _ = over.send(());
         }
@@ -91,6 +99,23 @@ async fn serve(options: Options, token: Option<String>, role: Role) -> Result<()
         () = async { let _ = is_over.await; tokio::time::sleep(FAREWELL).await } => {}
     }
     Ok(())
+}
+
+/// A small server for one transfer of a file: its room, and the page for browsers. It serves as long as the program runs.
+pub(crate) async fn meeting_place(listen: SocketAddr, room: &str) -> Result<SocketAddr, Box<dyn std::error::Error>> {
+    let listener = tokio::net::TcpListener::bind(listen)
+        .await
+        .map_err(|error| cannot_listen(listen, &error))?;
+    let address = listener.local_addr()?;
+    let rooms = Rooms::new(rooms::RoomName::new(room));
+    let router = rooms
+        .router()
+        .merge(page::transfer())
+        .merge(ice_servers::router())
+        .fallback(reply::not_found)
+        .layer(DefaultBodyLimit::max(MAX_BODY));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Ok(address)
 }
 
 /// The port for all peers, on every address of this host; of IPv4 alone where there is no IPv6.
@@ -104,12 +129,20 @@ fn endpoint(port: u16) -> Result<Endpoint, Error> {
 }
 
 /// Every interface of the program, as documented in the README.
-fn router(visitors: &Visitors, token: Option<&str>) -> Router {
+fn router(visitors: &Visitors, token: Option<&str>, rooms: Option<&Rooms>) -> Router {
     let (role, text) = visitors.role().about();
+    let meeting = rooms.map(|rooms| {
+        rooms
+            .router()
+            .merge(page::rooms())
+            .merge(page::transfer_pages())
+            .merge(ice_servers::router())
+    });
     page::router(role, text)
         .route("/ws", get(ws::upgrade).with_state(visitors.clone()))
         .method_not_allowed_fallback(reply::method_not_allowed)
         .merge(whip::router(visitors.clone(), token))
+        .merge(meeting.unwrap_or_default())
         .fallback(reply::not_found)
         .layer(DefaultBodyLimit::max(MAX_READ))
 }

@@ -9,7 +9,7 @@ const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
-const FILES: [(&str, &str, &str); 6] = [
+static FILES: [(&str, &str, &str); 6] = [
     ("/", HTML, include_str!("../page/index.html")),
     ("/style.css", CSS, include_str!("../page/style.css")),
     ("/app.js", JAVASCRIPT, include_str!("../page/app.js")),
@@ -25,9 +25,55 @@ pub(super) fn router(role: &'static str, text: &str) -> Router {
         "/about.json",
         get(move || async move { reply(about.clone(), "application/json") }),
     );
-    FILES.into_iter().fold(router, |router, (path, content_type, content)| {
-        router.route(path, get(move || async move { reply(content, content_type) }))
+    router.merge(files(&FILES))
+}
+
+const ROOM: &str = include_str!("../page/room.html");
+static ROOM_FILES: [(&str, &str, &str); 4] = [
+    ("/room.css", CSS, include_str!("../page/room.css")),
+    ("/room.js", JAVASCRIPT, include_str!("../page/room.js")),
+    ("/call.js", JAVASCRIPT, include_str!("../page/call.js")),
+    ("/signalling.js", JAVASCRIPT, include_str!("../page/signalling.js")),
+];
+
+/// `/r/NAME`, where two browsers meet, and `/r/`, which finds a name.
+pub(super) fn rooms() -> Router {
+    let page = || get(|| async { reply(ROOM, HTML) });
+    files(&ROOM_FILES).route("/r/", page()).route("/r/{name}", page())
+}
+
+const TRANSFER: &str = include_str!("../page/transfer.html");
+static TRANSFER_FILES: [(&str, &str, &str); 3] = [
+    ("/transfer.css", CSS, include_str!("../page/transfer.css")),
+    ("/transfer.js", JAVASCRIPT, include_str!("../page/transfer.js")),
+    (
+        "/transfer-page.js",
+        JAVASCRIPT,
+        include_str!("../page/transfer-page.js"),
+    ),
+];
+
+/// `/send` and `/receive`: files from and to browsers.
+pub(super) fn transfer_pages() -> Router {
+    let page = || get(|| async { reply(TRANSFER, HTML) });
+    files(&TRANSFER_FILES).route("/send", page()).route("/receive", page())
+}
+
+/// The same, with all that they share with other pages.
+pub(super) fn transfer() -> Router {
+    let shared = FILES.iter().chain(&ROOM_FILES);
+    let needed = shared.filter(|(path, ..)| ["/style.css", "/sha256.js", "/signalling.js"].contains(path));
+    needed.fold(transfer_pages(), |router, (path, content_type, content)| {
+        router.route(path, get(move || async move { reply(*content, content_type) }))
     })
+}
+
+fn files(files: &'static [(&str, &str, &str)]) -> Router {
+    files
+        .iter()
+        .fold(Router::new(), |router, (path, content_type, content)| {
+            router.route(path, get(move || async move { reply(*content, content_type) }))
+        })
 }
 
 /// One file. Browsers ask again each time, so that a new program never meets an old page.

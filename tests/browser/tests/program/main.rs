@@ -2,7 +2,9 @@
 
 mod controls;
 mod files;
+mod rooms;
 mod streams;
+mod transfer;
 
 use peerline_browser_tests::{Browser, Page, Setup};
 use serde_json::{Value, json};
@@ -117,9 +119,13 @@ impl Program {
 
     /// A command that serves.
     fn run(arguments: &[&str]) -> Self {
+        Self::run_at("127.0.0.1:0", arguments)
+    }
+
+    fn run_at(address: &str, arguments: &[&str]) -> Self {
         let mut process = Command::new(build())
             .args(arguments)
-            .args(["--listen", "127.0.0.1:0"])
+            .args(["--listen", address])
             .stdout(Stdio::piped())
             .spawn()
             .expect("the program starts");
@@ -140,6 +146,19 @@ impl Program {
         json!(format!("{}{path}", self.url))
     }
 
+    /// Ends it as a power failure would.
+    fn kill(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    /// Serves again where it did.
+    fn restart(&mut self) {
+        self.kill();
+        let address = self.url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        *self = Self::run_at(&address, &["serve"]);
+    }
+
     /// Ends it as Ctrl-C does.
     fn interrupt(mut self) {
         let id = self.process.id().to_string();
@@ -151,8 +170,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.kill();
     }
 }
 
