@@ -40,8 +40,8 @@ struct Link {
     attempt: String,
     pc: Option<PeerConnection>,
     work: Option<JoinHandle<Outcome>>,
-    /// When it is given up, unless a channel is open by then.
-    deadline: Instant,
+    /// When it is given up, until it is up for the first time: later interruptions are the connection's business.
+    deadline: Option<Instant>,
 }
 
 /// What the other side says in the room.
@@ -120,38 +120,20 @@ impl Meeting {
                     Err(_) => Ok(()),
                 },
                 Step::Event(event) => {
-                    let is_lost = self.on_event(event, &mut link, &work);
-                    if is_lost {
-                        // What it was doing says how that ended; the receiver may have heard all.
-                        match retire(&mut link).await {
-                            None | Some(Outcome::Lost) => self.again(&mut link),
-                            Some(Outcome::Done(text)) => break Ok(text),
-                            Some(Outcome::Failed(why)) => break Err(why),
-                        }
+                    if self.on_event(event, &mut link, &work)
+                        && let Some(end) = self.renew(&mut link, &mut failures).await
+                    {
+                        break end;
                     }
                     Ok(())
                 }
                 Step::Ended(Outcome::Done(text)) => break Ok(text),
                 Step::Ended(Outcome::Failed(why)) => break Err(why),
-                Step::Ended(Outcome::Lost) => {
-                    failures = 0;
-                    say("The connection is lost. Making another one…");
-                    retire(&mut link).await;
-                    self.again(&mut link);
-                    Ok(())
-                }
-                Step::Late => {
-                    failures += 1;
-                    retire(&mut link).await;
-                    self.again(&mut link);
-                    if failures < ATTEMPTS {
-                        Ok(())
-                    } else {
-                        Err(
-                            "no connection to the other side comes up: `peerline check` says what the network allows"
-                                .into(),
-                        )
+                Step::Ended(Outcome::Lost) | Step::Late => {
+                    if let Some(end) = self.renew(&mut link, &mut failures).await {
+                        break end;
                     }
+                    Ok(())
                 }
             };
             if let Err(why) = heard {
@@ -165,6 +147,27 @@ impl Meeting {
         }
         self.room.leave().await;
         outcome
+    }
+
+    /// Ends a connection that is of no use any more, and has another one made; unless what it was doing has come to its end
+    /// nevertheless, or too many in a row were never up.
+    async fn renew(&self, link: &mut Option<Link>, failures: &mut u32) -> Option<Result<String, String>> {
+        let was_up = link.as_ref().is_some_and(|link| link.deadline.is_none());
+        match retire(link).await {
+            Some(Outcome::Done(text)) => return Some(Ok(text)),
+            Some(Outcome::Failed(why)) => return Some(Err(why)),
+            Some(Outcome::Lost) | None => {}
+        }
+        *failures = if was_up { 0 } else { *failures + 1 };
+        if *failures >= ATTEMPTS {
+            let advice = "`peerline check` says what the network allows";
+            return Some(Err(format!("no connection to the other side comes up: {advice}")));
+        }
+        if was_up {
+            say("The connection is lost. Making another one…");
+        }
+        self.again(link);
+        None
     }
 
     /// The receiver asks for a connection.
@@ -305,6 +308,7 @@ impl Meeting {
         let Some(link) = link else { return false };
         match event {
             None | Some(PeerEvent::ConnectionState(ConnectionState::Failed | ConnectionState::Closed)) => return true,
+            Some(PeerEvent::ConnectionState(ConnectionState::Connected)) => link.deadline = None,
             Some(PeerEvent::IceCandidate(candidate)) => {
                 self.room
                     .say(json!({ "attempt": link.attempt, "candidate": candidate }));
@@ -324,7 +328,7 @@ impl Link {
             attempt,
             pc: None,
             work: None,
-            deadline: Instant::now() + PATIENCE,
+            deadline: Some(Instant::now() + PATIENCE),
         }
     }
 }
@@ -335,9 +339,6 @@ async fn progress(link: &mut Option<Link>) -> Step {
         return std::future::pending().await;
     };
     let Link { pc, work, deadline, .. } = link;
-    let is_up = pc
-        .as_ref()
-        .is_some_and(|pc| pc.connection_state() == ConnectionState::Connected);
     tokio::select! {
         event = async { match pc {
             Some(pc) => pc.next_event().await,
@@ -350,7 +351,10 @@ async fn progress(link: &mut Option<Link>) -> Step {
             *work = None;
             Step::Ended(outcome.unwrap_or_else(|error| Outcome::Failed(error.to_string())))
         }
-        () = sleep_until(*deadline), if !is_up => Step::Late,
+        () = async { match deadline {
+            Some(deadline) => sleep_until(*deadline).await,
+            None => std::future::pending().await,
+        } } => Step::Late,
     }
 }
 
