@@ -389,8 +389,13 @@ impl Agent {
         if self.closed {
             return self.poll_servers(now, out);
         }
-        if let Some(response) = self.responses.pop(out) {
-            return Some(response);
+        // A consent check that goes along with a response goes ahead: it is longer, and of what one system call sends to a peer only
+        // the last may be shorter.
+        if !self.responses.is_empty() {
+            let Self { ctx, sessions, .. } = self;
+            let mut sessions = sessions.iter_mut();
+            let along = sessions.find_map(|session| session.ask_for_consent(ctx, now, out));
+            return along.or_else(|| self.responses.pop(out));
         }
         // "Lite implementations do not generate connectivity checks" (RFC 8445 §6.2).
         if self.ctx.lite {

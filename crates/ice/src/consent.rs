@@ -1,13 +1,16 @@
 //! Consent freshness (RFC 7675): whether the peer still wants what we send, asked on the pair that carries data.
 
-use std::time::{Duration, Instant};
+use std::ops::Range;
+use std::time::Instant;
 
 use rand::RngExt;
+use rand::rngs::StdRng;
 
 use peerline_stun::attribute::ErrorCode;
 use peerline_stun::{Class, Message, TransactionId};
 use peerline_wire::{FiveTuple, Transmit};
 
+use crate::Timings;
 use crate::check::{Says, concede_role, write_request};
 use crate::context::Context;
 use crate::pair::{Pair, PairId, PairState};
@@ -19,6 +22,8 @@ pub(crate) struct Consent {
     pair: Option<PairId>,
     /// When to ask next. It counts from the moment the last request left.
     next: Option<Instant>,
+    /// When to ask at the earliest: the shortest interval that could have been drawn.
+    earliest: Option<Instant>,
     /// Requests without a response yet, oldest first. "All outstanding STUN consent transactions for a candidate pair MUST
     /// be discarded when consent expires" (§5.1).
     asked: Vec<Asked>,
@@ -52,6 +57,15 @@ impl Consent {
     /// Requests are a second apart or more, but for the first of a doubt, and useless after 30 s.
     const MAX_ASKED: usize = 32;
 
+    /// "To prevent synchronization of consent checks, each interval MUST be randomized from between 0.8 and 1.2 times the basic
+    /// period" (§5.1).
+    fn wait(&mut self, timings: &Timings, rng: &mut StdRng, now: Instant) {
+        const SPREAD: Range<f64> = 0.8..1.2;
+        let after = |share| now + timings.consent_interval.mul_f64(share);
+        self.earliest = Some(after(SPREAD.start));
+        self.next = Some(after(rng.random_range(SPREAD)));
+    }
+
     pub(crate) fn contains(&self, id: TransactionId) -> bool {
         self.asked.iter().any(|asked| asked.id == id)
     }
@@ -72,15 +86,15 @@ impl Session {
     pub(crate) fn follow_consent(&mut self, ctx: &mut Context, now: Instant) {
         let (pair, alive_at) = self.sending().map(|pair| (pair.id, pair.alive_at)).unzip();
         if self.consent.pair != pair {
-            // A lite agent sends no checks: those of the peer are its consent.
-            let next = pair.filter(|_| !ctx.lite).map(|_| now + interval(ctx));
             self.consent = Consent {
                 pair,
-                next,
-                asked: Vec::new(),
-                missed: false,
-                doubt: None,
+                ..Consent::default()
             };
+            // A lite agent sends no checks: those of the peer are its consent.
+            if pair.is_some() && !ctx.lite {
+                let mut rng = ctx.rng();
+                self.consent.wait(ctx.timings(), &mut rng, now);
+            }
         }
         let alive_at = alive_at.flatten().or(self.adrift.map(|adrift| adrift.heard_at));
         self.consent.missed = alive_at.is_some_and(|at| now >= at + ctx.timings().disconnected_after);
@@ -88,7 +102,8 @@ impl Session {
             && alive_at.is_some_and(|at| at > doubt.since)
         {
             self.consent.doubt = None;
-            self.consent.next = Some(now + interval(ctx));
+            let mut rng = ctx.rng();
+            self.consent.wait(ctx.timings(), &mut rng, now);
         }
     }
 
@@ -136,25 +151,26 @@ impl Session {
     /// (§5.1).
     pub(crate) fn ask_for_consent(&mut self, ctx: &mut Context, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         self.consent.next.filter(|&at| now >= at)?;
-        let wait = match &mut self.consent.doubt {
-            None => interval(ctx),
+        let mut rng = ctx.rng();
+        match &mut self.consent.doubt {
+            None => self.consent.wait(ctx.timings(), &mut rng, now),
             Some(doubt) => {
                 let (_, times) = doubt.asked.get_or_insert((now, 0));
                 *times += 1;
-                if *times < QUESTIONS {
+                let wait = if *times < QUESTIONS {
                     ctx.timings().doubt_patience / QUESTIONS
                 } else {
                     ctx.timings().search_interval
-                }
+                };
+                self.consent.next = Some(now + wait);
             }
-        };
-        self.consent.next = Some(now + wait);
+        }
         let pair = self.list.get(self.consent.pair?)?;
         let (id, path, local) = (pair.id, pair.path, pair.local);
         // A translator may have given us another address, and the peer not know yet that we use that one.
         let nominate = self.consent.is_asking() && self.selected == Some(id);
         let says = self.says(ctx, local, nominate);
-        let transaction = ctx.transaction_id();
+        let transaction = TransactionId(rng.random());
         let len = write_request(self.remote.as_ref()?, says, transaction, out)?;
         if self.consent.asked.len() >= Consent::MAX_ASKED {
             self.consent.asked.remove(0);
@@ -173,6 +189,15 @@ impl Session {
             ecn: None,
             len,
         })
+    }
+
+    /// The peer asks on this pair. If we may ask by now, we do, too: one datagram takes along the other, and neither side has to look
+    /// at the connection again for ours. The interval stays one of those that may be drawn (§5.1), and is as random as the peer's.
+    pub(crate) fn ask_along(&mut self, now: Instant, id: PairId) {
+        let may_ask = self.consent.doubt.is_none() && self.consent.earliest.is_some_and(|at| now >= at);
+        if may_ask && self.consent.pair == Some(id) {
+            self.consent.next = Some(now);
+        }
     }
 
     /// Processes a response whose transaction is one of the consent checks. Returns false if it was not authenticated.
@@ -244,10 +269,4 @@ impl Session {
             self.lose();
         }
     }
-}
-
-/// "To prevent synchronization of consent checks, each interval MUST be randomized from between 0.8 and 1.2 times the basic
-/// period" (§5.1).
-fn interval(ctx: &mut Context) -> Duration {
-    ctx.timings().consent_interval.mul_f64(ctx.rng().random_range(0.8..1.2))
 }

@@ -51,6 +51,10 @@ impl Responses {
         self.queue.push_back((path, bytes));
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     pub(crate) fn pop(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
         let (five_tuple, bytes) = self.queue.pop_front()?;
         // Mostly there is nothing to answer, and nothing is kept for it.
@@ -255,6 +259,7 @@ impl Session {
             (true, _) => self.handle_check_as_lite(ctx, now, id, check),
             (false, _) => {
                 self.trigger_check(ctx, id);
+                self.ask_along(now, id);
                 if check.use_candidate && ctx.role == Role::Controlled {
                     self.handle_use_candidate(ctx, now, id);
                 }

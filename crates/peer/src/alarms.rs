@@ -3,7 +3,7 @@
 //! A resting connection waits for one thing, the time of its next consent check. For thousands of them a timer and a task to be
 //! woken each would be most of the work, so their endpoint looks after all whose time has come at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -14,20 +14,33 @@ use std::time::Instant;
 pub(crate) struct Alarms<T>(Mutex<Inner<T>>);
 
 /// An alarm that was set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Alarm {
     mark: Instant,
-    /// Alarms of one mark come in the order in which they were set, so that new ones meet where memory is in the cache.
+    /// Tells marks of one moment apart: one that has come may be set again.
+    batch: u64,
+    /// Which of the batch.
     number: u64,
 }
 
 #[derive(Debug)]
 struct Inner<T> {
-    pending: BTreeMap<Alarm, T>,
-    /// How many were set so far.
-    set: u64,
+    /// Marks are few, however many alarms there are.
+    marks: BTreeMap<Instant, Batch<T>>,
+    /// How many batches there have been.
+    batches: u64,
     /// Whom to wake if an alarm is set that comes before all others.
     keeper: Keeper,
+}
+
+/// The alarms of one moment, in the order in which they were set, so that new ones meet where memory is in the cache.
+#[derive(Debug)]
+struct Batch<T> {
+    id: u64,
+    /// How many have been taken.
+    taken: u64,
+    /// Those that follow; `None` for what was taken back. Its place is kept until the mark has come.
+    pending: VecDeque<Option<T>>,
 }
 
 #[derive(Debug)]
@@ -41,8 +54,8 @@ enum Keeper {
 impl<T> Alarms<T> {
     pub(crate) fn new() -> Self {
         Self(Mutex::new(Inner {
-            pending: BTreeMap::new(),
-            set: 0,
+            marks: BTreeMap::new(),
+            batches: 0,
             keeper: Keeper::Awake,
         }))
     }
@@ -50,21 +63,20 @@ impl<T> Alarms<T> {
     /// Sets an alarm in place of the one before. `None`, and there is no alarm, if nobody looks any more.
     pub(crate) fn set(&self, before: Option<Alarm>, mark: Instant, value: T) -> Option<Alarm> {
         let mut inner = self.lock();
-        if let Some(before) = before {
-            inner.pending.remove(&before);
-        }
+        let replaced = before.and_then(|before| inner.remove(before));
         if matches!(inner.keeper, Keeper::Gone) {
             return None;
         }
         let is_first = inner.first().is_none_or(|first| mark < first);
-        inner.set += 1;
-        let alarm = Alarm {
-            mark,
-            number: inner.set,
+        let alarm = inner.set(mark, value);
+        let keeper = match &mut inner.keeper {
+            keeper if is_first => mem::replace(keeper, Keeper::Awake),
+            _ => Keeper::Awake,
         };
-        inner.pending.insert(alarm, value);
-        if is_first && let Keeper::Asleep(waker) = mem::replace(&mut inner.keeper, Keeper::Awake) {
-            drop(inner);
+        drop(inner);
+        // Whatever is freed or woken is so without the lock.
+        drop(replaced);
+        if let Keeper::Asleep(waker) = keeper {
             waker.wake();
         }
         Some(alarm)
@@ -72,7 +84,7 @@ impl<T> Alarms<T> {
 
     /// Takes back an alarm that may have come already.
     pub(crate) fn remove(&self, alarm: Alarm) -> Option<T> {
-        self.lock().pending.remove(&alarm)
+        self.lock().remove(alarm)
     }
 
     /// Takes up to so many of those whose time has come, the first ones first.
@@ -80,10 +92,14 @@ impl<T> Alarms<T> {
         let mut inner = self.lock();
         let mut due = Vec::new();
         while due.len() < limit
-            && let Some(first) = inner.pending.first_entry()
-            && first.key().mark <= now
+            && let Some(mut first) = inner.marks.first_entry()
+            && *first.key() <= now
         {
-            due.push(first.remove_entry());
+            let mark = *first.key();
+            match first.get_mut().take(mark) {
+                Some(taken) => due.push(taken),
+                None => drop(first.remove()),
+            }
         }
         due
     }
@@ -99,7 +115,8 @@ impl<T> Alarms<T> {
     pub(crate) fn abandon(&self) -> Vec<T> {
         let mut inner = self.lock();
         inner.keeper = Keeper::Gone;
-        mem::take(&mut inner.pending).into_values().collect()
+        let marks = mem::take(&mut inner.marks).into_values();
+        marks.flat_map(|batch| batch.pending).flatten().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<T>> {
@@ -109,7 +126,51 @@ impl<T> Alarms<T> {
 
 impl<T> Inner<T> {
     fn first(&self) -> Option<Instant> {
-        self.pending.first_key_value().map(|(alarm, _)| alarm.mark)
+        self.marks.first_key_value().map(|(mark, _)| *mark)
+    }
+
+    fn set(&mut self, mark: Instant, value: T) -> Alarm {
+        let Self { marks, batches, .. } = self;
+        let batch = marks.entry(mark).or_insert_with(|| {
+            *batches += 1;
+            Batch {
+                id: *batches,
+                taken: 0,
+                pending: VecDeque::new(),
+            }
+        });
+        batch.pending.push_back(Some(value));
+        Alarm {
+            mark,
+            batch: batch.id,
+            number: batch.taken + batch.pending.len() as u64 - 1,
+        }
+    }
+
+    fn remove(&mut self, alarm: Alarm) -> Option<T> {
+        let batch = self.marks.get_mut(&alarm.mark)?;
+        let index = alarm
+            .number
+            .checked_sub(batch.taken)
+            .filter(|_| batch.id == alarm.batch)?;
+        batch.pending.get_mut(usize::try_from(index).ok()?)?.take()
+    }
+}
+
+impl<T> Batch<T> {
+    fn take(&mut self, mark: Instant) -> Option<(Alarm, T)> {
+        loop {
+            let next = self.pending.pop_front()?;
+            let alarm = Alarm {
+                mark,
+                batch: self.id,
+                number: self.taken,
+            };
+            self.taken += 1;
+            if let Some(value) = next {
+                return Some((alarm, value));
+            }
+        }
     }
 }
 
@@ -150,6 +211,20 @@ mod tests {
             (due(10, 1), due(20, 9), due(100, 9)),
             ("a".into(), "bl".into(), String::new())
         );
+    }
+
+    #[test]
+    fn an_alarm_that_has_come_is_nobody_elses() {
+        let now = crate::driver::now();
+        let alarms = Alarms::new();
+        let old = alarms.set(None, now, 'a').unwrap();
+        assert_eq!(alarms.take_due(now, 9), [(old, 'a')]);
+        let new = alarms.set(None, now, 'b').unwrap();
+        assert_ne!(old, new);
+        assert_eq!(alarms.remove(old), None);
+        alarms.set(Some(old), now, 'c').unwrap();
+        assert_eq!(alarms.remove(new), Some('b'));
+        assert_eq!(alarms.take_due(now, 9).len(), 1);
     }
 
     #[test]

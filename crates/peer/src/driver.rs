@@ -9,10 +9,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::io;
 use std::mem;
 use std::net::IpAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
@@ -83,71 +82,91 @@ pub(crate) fn run(shared: Arc<Shared>, network: Network) -> impl Future<Output =
     poll_fn(move |cx| driver.poll(cx))
 }
 
-/// Receives for an endpoint, on the socket with this index, until the runtime shuts down.
-pub(crate) async fn serve(hub: Arc<Hub>, index: usize) {
-    let Some(socket) = hub.socket_at(index) else { return };
-    let mut patience = Patience::default();
-    let mut receive = |cx: &mut Context<'_>, outbox: &mut Outbox| {
+/// Receives for an endpoint, on the socket with this index, until the runtime shuts down. With the first one it also looks after
+/// resting connections. Once it is gone, each has to do so for itself.
+pub(crate) fn serve(hub: Arc<Hub>, index: usize) -> impl Future<Output = ()> + Send {
+    // Here from now on: also a runtime that goes before this runs ends it.
+    let mut server = Server {
+        is_keeper: index == 0,
+        hub,
+        index,
+        patience: Patience::default(),
+        is_over: false,
+        timer: None,
+    };
+    poll_fn(move |cx| server.poll(cx))
+}
+
+struct Server {
+    hub: Arc<Hub>,
+    index: usize,
+    patience: Patience,
+    /// Nothing comes any more: the runtime is gone, or the network. ICE will notice.
+    is_over: bool,
+    /// It looks after alarms.
+    is_keeper: bool,
+    /// For the next alarm, and when that is.
+    timer: Option<(Pin<Box<Sleep>>, Instant)>,
+}
+
+impl Server {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..ROUNDS {
-            if socket.poll_recv_ready(cx)?.is_pending() {
-                return Poll::Pending;
+            let mut outbox = borrow_outbox();
+            let mut more = self.receive(cx, &mut outbox);
+            more |= self.is_keeper && self.hub.look(now(), &mut outbox);
+            self.hub.send(outbox);
+            if more || self.poll_timer(cx) {
+                continue;
             }
-            let received = with_inbox(|inbox| inbox.recv(socket).map(|batch| hub.deliver(batch, outbox)));
-            if let Err(error) = patience.endure(received) {
-                return Poll::Ready(Err(error));
-            }
+            return if self.is_over && !self.is_keeper {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            };
         }
         // Whoever got something is to run before more is received.
         cx.waker().wake_by_ref();
-        Poll::<io::Result<()>>::Pending
-    };
-    poll_fn(|cx| {
-        let mut outbox = borrow_outbox();
-        let end = receive(cx, &mut outbox);
-        hub.send(outbox);
-        end
-    })
-    .await
-    // The runtime is gone, or the network: ICE will notice that nothing comes any more.
-    .unwrap_or_default();
-}
-
-/// Looks after an endpoint's resting connections, until the runtime shuts down. Then each has to do so for itself.
-pub(crate) fn keep(hub: Arc<Hub>) -> impl Future<Output = ()> + Send {
-    struct Keeper(Arc<Hub>);
-
-    impl Drop for Keeper {
-        fn drop(&mut self) {
-            self.0.abandon();
-        }
+        Poll::Pending
     }
 
-    // Here from now on: also a runtime that goes before this runs ends it.
-    let keeper = Keeper(hub);
-    async move {
-        let hub = &keeper.0;
-        let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
-        poll_fn(|cx| {
-            for _ in 0..ROUNDS {
-                let mut outbox = borrow_outbox();
-                let more = hub.look(now(), &mut outbox);
-                hub.send(outbox);
-                if more {
-                    continue;
-                }
-                let Some(mark) = hub.sleep(cx.waker()) else {
-                    return Poll::Pending;
-                };
-                timer.as_mut().reset(mark.into());
-                if timer.as_mut().poll(cx).is_pending() {
-                    return Poll::Pending;
-                }
-            }
-            // What has come meanwhile is to be received before more is sent.
-            cx.waker().wake_by_ref();
-            Poll::<()>::Pending
-        })
-        .await;
+    /// Hands out what one system call brings; false if there was nothing, and this task is woken when there is.
+    fn receive(&mut self, cx: &mut Context<'_>, outbox: &mut Outbox) -> bool {
+        let Some(socket) = self.hub.socket_at(self.index).filter(|_| !self.is_over) else {
+            return false;
+        };
+        let received = match socket.poll_recv_ready(cx) {
+            Poll::Pending => return false,
+            Poll::Ready(Ok(())) => with_inbox(|inbox| inbox.recv(socket).map(|batch| self.hub.deliver(batch, outbox))),
+            Poll::Ready(Err(error)) => Err(error),
+        };
+        self.is_over = self.patience.endure(received).is_err();
+        true
+    }
+
+    /// True if it is time for the next alarm. Else this task is woken then, or if there is an earlier one.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.is_keeper {
+            return false;
+        }
+        let Some(mark) = self.hub.sleep(cx.waker()) else {
+            return false;
+        };
+        let (timer, set) = self
+            .timer
+            .get_or_insert_with(|| (Box::pin(tokio::time::sleep_until(mark.into())), mark));
+        if mem::replace(set, mark) != mark {
+            timer.as_mut().reset(mark.into());
+        }
+        timer.as_mut().poll(cx).is_ready()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.is_keeper {
+            self.hub.abandon();
+        }
     }
 }
 
@@ -228,6 +247,11 @@ impl Armed {
     pub(crate) fn new(now: Instant, deadline: Instant) -> Self {
         let mark = coarse(now, deadline);
         Self { deadline, mark }
+    }
+
+    /// True if the timer would fire long before it has to.
+    pub(crate) fn is_early_for(&self, deadline: Instant) -> bool {
+        deadline >= self.mark + FAR
     }
 
     /// True if this deadline is met as well. The timer may fire earlier than needed: to set it for every packet would cost more.

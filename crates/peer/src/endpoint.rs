@@ -1,6 +1,7 @@
 //! [`Endpoint`]: one UDP port for many connections.
 //!
-//! A task for each socket receives in batches and finds out whose each datagram is ([`Router`]). Runs of datagrams go into
+//! A task for each socket receives in batches and finds out whose each datagram is ([`Router`]); that of the first looks after
+//! alarms, too: two tasks for one stream of events would keep waking each other's threads. Runs of datagrams go into
 //! the connections' inlets; a connection's own task decrypts and answers, and sends directly on the shared socket. So
 //! the work that takes time spreads over all threads, and what the endpoint does for a datagram is a table look-up. Connections
 //! that rest it looks after itself: it takes the checks and other brief datagrams that come for them, answers them, and lets
@@ -94,8 +95,8 @@ struct Run {
     id: RouteId,
     shared: Arc<Shared>,
     path: FiveTuple,
-    /// A single datagram of STUN.
-    is_check: bool,
+    /// They are STUN.
+    are_checks: bool,
     first: Datagram,
     others: Vec<Datagram>,
 }
@@ -145,10 +146,9 @@ impl Endpoint {
             alarms: Alarms::new(),
             overflows: AtomicU64::new(0),
         });
-        let mut tasks: Vec<_> = (0..addresses.len())
+        let tasks = (0..addresses.len())
             .map(|index| runtime.spawn(driver::serve(Arc::clone(&hub), index)).abort_handle())
             .collect();
-        tasks.push(runtime.spawn(driver::keep(Arc::clone(&hub))).abort_handle());
         Ok(Self(Arc::new(Lease { hub, tasks })))
     }
 
@@ -233,20 +233,28 @@ impl Hub {
         let mut runs: Vec<Run> = Vec::new();
         let mut router = self.router();
         for datagram in batch {
-            let is_check = may_teach(&datagram.payload);
-            // What is not STUN goes where its neighbour of that kind went.
-            let follows = |run: &&mut Run| !run.is_check && !is_check && run.path == datagram.five_tuple;
-            if let Some(run) = runs.last_mut().filter(follows) {
-                run.others.push(datagram);
-            } else if let Some((id, shared)) = router.route(&datagram.five_tuple, &datagram.payload) {
-                runs.push(Run {
+            let are_checks = may_teach(&datagram.payload);
+            let follows = |run: &&mut Run| run.are_checks == are_checks && run.path == datagram.five_tuple;
+            let last = runs.last_mut().filter(follows);
+            // What is not STUN goes where its neighbour of that kind went; of STUN, each datagram says whom it is for.
+            let (id, shared) = match &last {
+                Some(run) if !are_checks => (run.id, None),
+                _ => match router.route(&datagram.five_tuple, &datagram.payload) {
+                    Some((id, shared)) => (id, Some(shared)),
+                    None => continue,
+                },
+            };
+            match (last.filter(|run| run.id == id), shared) {
+                (Some(run), _) => run.others.push(datagram),
+                (None, Some(shared)) => runs.push(Run {
                     id,
                     shared: Arc::clone(shared),
                     path: datagram.five_tuple,
-                    is_check,
+                    are_checks,
                     first: datagram,
                     others: Vec::new(),
-                });
+                }),
+                (None, None) => {}
             }
         }
         drop(router);
@@ -258,11 +266,11 @@ impl Hub {
         }
     }
 
-    /// Takes a check for a connection that rests, or another brief datagram, without waking its task: resting connections get
+    /// Takes checks for a connection that rests, or another brief datagram, without waking its task: resting connections get
     /// little else. Gives back what has to go to the task.
     fn answer(&self, run: Run, outbox: &mut Outbox) -> Option<Run> {
         let is_brief = run.others.is_empty() && run.first.payload.len() <= BRIEF;
-        if !run.is_check && !is_brief {
+        if !run.are_checks && !is_brief {
             return Some(run);
         }
         // Nobody waits here until somebody is done with another connection.
@@ -275,8 +283,10 @@ impl Hub {
             return Some(run);
         }
         let now = driver::now();
-        state.connection.handle_datagram(now, run.first);
-        if run.is_check {
+        for datagram in once(run.first).chain(run.others) {
+            state.connection.handle_datagram(now, datagram);
+        }
+        if run.are_checks {
             self.router().learn(run.id, &state.connection, &run.path);
         }
         self.tend(run.id, &run.shared, state, now, outbox);
@@ -322,9 +332,17 @@ impl Hub {
         });
         let mut wakes = Wakes::default();
         state.digest(&mut wakes);
-        let is_watched = match state.alarm {
-            Some(alarm) => state.connection.poll_timeout().is_none_or(|deadline| alarm <= deadline),
-            None => self.watch_next(id, shared, &mut state, now),
+        let deadline = state.connection.poll_timeout();
+        // An alarm that would come too early by far is set anew: to look in vain, at what is in no cache, is more work.
+        let is_early = |deadline| state.watch.is_some_and(|watch| watch.armed.is_early_for(deadline));
+        let is_watched = match (state.alarm, deadline) {
+            (_, None) => true,
+            (Some(alarm), Some(deadline)) if alarm > deadline => false,
+            (Some(_), Some(deadline)) if !is_early(deadline) => true,
+            (_, Some(deadline)) => {
+                state.alarm = Some(deadline);
+                self.set_watch(id, shared, &mut state, now, deadline)
+            }
         };
         if more || !is_watched || state.needs_driver() {
             wake_driver(state);
@@ -334,24 +352,17 @@ impl Hub {
         wakes.wake(shared);
     }
 
-    /// Will look at a connection at its next deadline; false if it cannot.
-    fn watch_next(&self, id: RouteId, shared: &Arc<Shared>, state: &mut State, now: Instant) -> bool {
-        let deadline = state.connection.poll_timeout();
-        let watched = deadline.is_none_or(|deadline| self.watch(id, shared, state, now, deadline));
-        if watched {
-            state.alarm = deadline;
-        }
-        watched
-    }
-
     /// Will look at a connection at this time, or a little later; false if it cannot.
     fn watch(&self, id: RouteId, shared: &Arc<Shared>, state: &mut State, now: Instant, deadline: Instant) -> bool {
-        if !state.watch.is_some_and(|watch| watch.armed.serves(deadline)) {
-            let armed = Armed::new(now, deadline);
-            let before = state.watch.map(|watch| watch.alarm);
-            let alarm = self.alarms.set(before, armed.mark, (id, Arc::clone(shared)));
-            state.watch = alarm.map(|alarm| Watch { armed, alarm });
-        }
+        let is_watched = state.watch.is_some_and(|watch| watch.armed.serves(deadline));
+        is_watched || self.set_watch(id, shared, state, now, deadline)
+    }
+
+    fn set_watch(&self, id: RouteId, shared: &Arc<Shared>, state: &mut State, now: Instant, deadline: Instant) -> bool {
+        let armed = Armed::new(now, deadline);
+        let before = state.watch.map(|watch| watch.alarm);
+        let alarm = self.alarms.set(before, armed.mark, (id, Arc::clone(shared)));
+        state.watch = alarm.map(|alarm| Watch { armed, alarm });
         state.watch.is_some()
     }
 
@@ -473,7 +484,7 @@ mod tests {
             id: member.id,
             shared: Arc::clone(&member.shared),
             path: datagram.five_tuple,
-            is_check: true,
+            are_checks: true,
             first: datagram,
             others: Vec::new(),
         }
@@ -503,7 +514,7 @@ mod tests {
         let (_endpoint, member) = resting();
         let is_left_to_its_task = |len, others| {
             let run = Run {
-                is_check: false,
+                are_checks: false,
                 first: datagram(len),
                 others,
                 ..check(&member)
