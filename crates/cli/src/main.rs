@@ -11,8 +11,10 @@ use recording::Archive;
 use tracing_subscriber::EnvFilter;
 use whip::Endpoint;
 
+mod check;
 mod film;
 mod host;
+mod ice_servers;
 mod loopback;
 mod progress;
 mod recording;
@@ -48,7 +50,7 @@ enum Command {
         #[arg(long, visible_alias = "loop")]
         repeat: bool,
         /// Publish it by WHIP to this endpoint, such as `http://127.0.0.1:8080/whip/film`, instead of serving it.
-        #[arg(long, value_name = "URL", conflicts_with_all = ["listen", "udp_port"])]
+        #[arg(long, value_name = "URL", conflicts_with_all = ["listen", "udp_port", "ice_server", "turn"])]
         to: Option<String>,
         /// What the endpoint asks for: `Authorization: Bearer TOKEN`.
         #[arg(long, env = "PEERLINE_TOKEN", hide_env_values = true)]
@@ -64,13 +66,18 @@ enum Command {
         #[arg(long)]
         separate: bool,
         /// Record what this endpoint plays by WHEP, such as `http://127.0.0.1:8080/whep/film`, instead of serving.
-        #[arg(long, value_name = "URL", conflicts_with_all = ["listen", "udp_port"])]
+        #[arg(long, value_name = "URL", conflicts_with_all = ["listen", "udp_port", "ice_server", "turn"])]
         from: Option<String>,
         /// What the endpoint asks for: `Authorization: Bearer TOKEN`.
         #[arg(long, env = "PEERLINE_TOKEN", hide_env_values = true)]
         token: Option<String>,
         #[command(flatten)]
         options: serve::Options,
+    },
+    /// Say what the network of this machine allows: candidates, servers, how its NAT behaves.
+    Check {
+        #[command(flatten)]
+        options: check::Options,
     },
     /// Run a STUN and TURN server, by UDP and TCP on one port, and by TLS.
     Turn {
@@ -138,6 +145,7 @@ fn main() -> ExitCode {
                     None => serve::record(options, archive).await,
                 }
             }
+            Command::Check { options } => check::run(options).await,
             Command::Turn { options, config } => turn::run(*options, config.as_deref()).await,
             Command::Send(options) => transfer::send(options).await,
             Command::Receive(options) => transfer::receive(options).await,

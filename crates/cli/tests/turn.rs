@@ -231,8 +231,13 @@ async fn coturns_client_is_served_by_udp_tcp_and_tls_and_has_tcp_to_peers() {
 
 /// Two peers that may use nothing but the server.
 async fn meet_through(url: &str, trusted: &Arc<TlsConfig>) {
+    meet_with(IceServer::turn(url, "alice", "wonderland"), trusted).await;
+}
+
+async fn meet_with(server: IceServer, trusted: &Arc<TlsConfig>) {
+    let url = server.urls.concat();
     let configuration = || Configuration {
-        ice_servers: vec![IceServer::turn(url, "alice", "wonderland")],
+        ice_servers: vec![server.clone()],
         ice_transport_policy: IceTransportPolicy::Relay,
         turn_tls: Some(Arc::clone(trusted)),
         loopback: true,
@@ -358,4 +363,111 @@ async fn what_a_user_gets_wrong_is_said_with_what_to_do() {
         !success && printed.contains("end it, or choose another port"),
         "{printed}"
     );
+}
+
+/// Two ports of the loopback interface that are free by UDP and TCP at this moment, and none that sockets are given by themselves.
+fn two_ports() -> [u16; 2] {
+    let is_free = |port: &u16| {
+        let at = |ip: &str| UdpSocket::bind((ip, *port)).is_ok() && std::net::TcpListener::bind((ip, *port)).is_ok();
+        at("127.0.0.1") && at("127.0.0.2")
+    };
+    let from = 10_000 + std::process::id() as u16 % 20_000;
+    let mut free = (from..32_000).filter(is_free);
+    [(); 2].map(|()| free.next().expect("a port"))
+}
+
+/// What a NAT does is told by our client, at our server as at coturn's, and by coturn's client at ours.
+#[tokio::test]
+async fn how_a_nat_behaves_is_told() {
+    let [primary, alternate] = two_ports();
+    let (listen, other) = (format!("127.0.0.1:{primary}"), format!("127.0.0.2:{alternate}"));
+    let arguments = [
+        "--realm",
+        REALM,
+        "--user",
+        "alice:wonderland",
+        "--listen",
+        &listen,
+        "--alternate-address",
+        &other,
+    ];
+    let folder = Folder::new("discovery");
+    std::fs::create_dir_all(&folder.0).expect("a folder");
+    let (_, _, trusted) = certificate(&folder);
+    let turn = Turn::run(folder, trusted, &arguments);
+    turn.address("turn:").await;
+
+    let server = format!("stun:{listen}");
+    let relay = format!("turn:alice:wonderland@{listen}?transport=tcp");
+    let check = Run::start(&["check", "--json", "--ice-server", &server, "--ice-server", &relay]);
+    let (success, printed) = soon("the check", check.ended()).await;
+    let findings: serde_json::Value =
+        serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"));
+    let nat = &findings["nat"][0];
+    assert!(success && nat["mapping"] == "endpoint-independent", "{printed}");
+    assert!(
+        nat["filtering"] == "endpoint-independent" && nat["is_translated"] == false,
+        "{printed}"
+    );
+    assert!(findings["servers"][1]["candidate"]["type"] == "relay", "{printed}");
+    assert!(
+        findings["servers"][1]["milliseconds"]
+            .as_f64()
+            .is_some_and(|time| time < 5_000.0),
+        "{printed}"
+    );
+
+    let output = Command::new("turnutils_natdiscovery")
+        .args(["-m", "-f", "-p", &primary.to_string(), "-L", "127.0.0.1", "127.0.0.1"])
+        .output()
+        .expect("turnutils_natdiscovery, of coturn, has to be installed for this test");
+    let printed = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    for told in ["Endpoint Independent Filtering", "no NAT"] {
+        assert!(printed.to_lowercase().contains(&told.to_lowercase()), "{printed}");
+    }
+}
+
+/// A server that is not there is told of, and so is one whose secret is another.
+#[tokio::test]
+async fn servers_that_give_nothing_are_told_with_the_reason() {
+    let turn = Turn::start("check", &[]);
+    let address = turn.address("turn:").await;
+    let server = format!("turn:alice:wrong@{address}");
+    let (success, printed) = soon("the check", Run::start(&["check", "--ice-server", &server]).ended()).await;
+    assert!(
+        !success && printed.contains("401") && printed.contains("1 of 1 servers"),
+        "{printed}"
+    );
+    // The server knows as well.
+    until("the log", || match turn.output() {
+        output if output.contains("refused with 401") => Ok(()),
+        output => Err(output),
+    })
+    .await;
+}
+
+/// The server that is built into `serve` lets two peers meet who may use nothing else, with what it gives to pages.
+#[tokio::test]
+async fn a_page_is_given_credentials_with_which_it_is_served() {
+    let server = common::Server::start_with(&["--turn=127.0.0.1:0"]);
+    let url = format!("http://{}/ice-servers", server.address);
+    let text = ureq::get(&url)
+        .call()
+        .expect("an answer")
+        .body_mut()
+        .read_to_string()
+        .expect("text");
+    let servers: Vec<IceServer> = serde_json::from_str(&text).expect("servers");
+    let [given] = &servers[..] else { panic!("{text}") };
+    let (name, secret) = (
+        given.username.clone().expect("a name"),
+        given.credential.clone().expect("a secret"),
+    );
+    assert_eq!(given.urls.len(), 2);
+    let folder = Folder::new("page");
+    std::fs::create_dir_all(&folder.0).expect("a folder");
+    let (_, _, trusted) = certificate(&folder);
+    for url in &given.urls {
+        soon(url, meet_with(IceServer::turn(url, &name, &secret), &trusted)).await;
+    }
 }

@@ -83,13 +83,13 @@ pub use peerline_connection::{
     ConnectionState, DataChannelInit, DataChannelState, DataChannelStats, DtlsCloseReason, DtlsTransportState,
     DtmfError, DtmfTone, Error as Refusal, ExtensionKind, Extensions, FeedbackStats, HeaderExtensionSupport,
     IceCandidate, IceCandidatePair, IceConnectionState, IceGatheringState, IceParameters, IceRole, IceServer,
-    IceServerError, IceServerFault, InboundRtpStats, IncomingFrame, IncomingPacket, MediaFault, MediaKind,
-    MediaSourceStats, Message, OfferOptions, OutboundRtpStats, OutgoingFrame, OutgoingPacket, PeerConnectionStats,
-    ReceiveMode, RemoteInboundRtpStats, RemoteOutboundRtpStats, RtcpFeedback, RtcpParameters, RtpCapabilities,
-    RtpCodec, RtpCodecParameters, RtpEncodingParameters, RtpHeaderExtensionParameters, RtpReceiveParameters,
-    RtpSendParameters, RtpSource, SctpTransportState, SdpFault, SdpType, SendMediaError, SessionDescription,
-    SignalingState, SrtpProfile, Stats, StatsKind, StatsReport, TransceiverDirection, TransceiverId, TransceiverInit,
-    TransportStats,
+    IceServerError, IceServerFault, IceServerUrl, InboundRtpStats, IncomingFrame, IncomingPacket, MediaFault,
+    MediaKind, MediaSourceStats, Message, OfferOptions, OutboundRtpStats, OutgoingFrame, OutgoingPacket,
+    PeerConnectionStats, ReceiveMode, RemoteInboundRtpStats, RemoteOutboundRtpStats, RtcpFeedback, RtcpParameters,
+    RtpCapabilities, RtpCodec, RtpCodecParameters, RtpEncodingParameters, RtpHeaderExtensionParameters,
+    RtpReceiveParameters, RtpSendParameters, RtpSource, SctpTransportState, SdpFault, SdpType, SendMediaError,
+    ServerTransport, SessionDescription, SignalingState, SrtpProfile, Stats, StatsKind, StatsReport,
+    TransceiverDirection, TransceiverId, TransceiverInit, TransportStats,
 };
 pub use peerline_dtls::{Certificate, CertificateError, CryptoProvider, ProtocolVersion, default_provider};
 pub use rustls::ClientConfig as TlsConfig;

@@ -8,6 +8,10 @@ const $ = (id) => document.getElementById(id);
 const PIECE = 64 * 1024; // What one message of a file holds.
 const READ_AHEAD = 4 * 1024 * 1024; // How much of a file is read at once, and how much of it waits to be sent.
 const MAX_TRACE = 500;
+// With ?relay in its address, the page keeps to relays: the program's own, or those it names; with ?relay=udp, tcp or tls to those
+// that it reaches so.
+const relayBy = new URLSearchParams(location.search).get('relay');
+const iceTransportPolicy = relayBy === null ? 'all' : 'relay';
 
 // The call under way, if any: { socket, pc, chat, started, over }, where `over` is the signal that it has ended.
 let call;
@@ -109,12 +113,26 @@ function stop() {
   showTools();
 }
 
+/** The STUN and TURN servers that the program offers, by the transport that is wished. */
+async function findIceServers() {
+  const by = (url) => url.startsWith('turns:') ? 'tls' : url.endsWith('?transport=tcp') ? 'tcp' : 'udp';
+  try {
+    const servers = await (await fetch('/ice-servers')).json();
+    return servers
+      .map((server) => ({ ...server, urls: server.urls.filter((url) => !relayBy || by(url) === relayBy) }))
+      .filter(({ urls }) => urls.length);
+  } catch {
+    return [];
+  }
+}
+
 function connect() {
   hangUp();
   $('trace').replaceChildren();
   for (const id of ['setup-ms', 'pair', 'rtt', 'dtls']) $(id).textContent = '–';
   const socket = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws`);
-  const pc = new RTCPeerConnection();
+  const pc = new RTCPeerConnection({ iceTransportPolicy });
+  const iceServers = findIceServers();
   const chat = pc.createDataChannel('chat');
   // The Rust peer's own statistics come once a second in a channel of this protocol.
   const remoteStats = pc.createDataChannel('statistics', { protocol: 'stats' });
@@ -130,6 +148,8 @@ function connect() {
 
   pc.addEventListener('negotiationneeded', async () => {
     try {
+      // Gathering begins with the first description.
+      if (pc.iceGatheringState === 'new') pc.setConfiguration({ iceServers: await iceServers, iceTransportPolicy });
       await pc.setLocalDescription();
       say({ description: pc.localDescription });
       if (call === mine) trace('offer created');

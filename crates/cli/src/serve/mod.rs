@@ -13,6 +13,7 @@ use peerline::{Endpoint, Error};
 use crate::film::Program;
 use crate::host::Interruption;
 use crate::recording::Archive;
+use ice_servers::IceServers;
 use rooms::Rooms;
 use visitors::{Role, Visitors};
 
@@ -46,6 +47,8 @@ pub(crate) struct Options {
     /// One UDP port for all peers, as for a firewall; 0 takes any free one. Without it each peer has sockets of its own.
     #[arg(long, value_name = "PORT")]
     udp_port: Option<u16>,
+    #[command(flatten)]
+    ice_servers: ice_servers::Options,
 }
 
 /// Serves the echo peer until interrupted.
@@ -77,11 +80,13 @@ async fn serve(options: Options, token: Option<String>, role: Role) -> Result<()
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .map_err(|error| cannot_listen(listen, &error))?;
-    announce(listener.local_addr()?);
-    let visitors = Visitors::new(endpoint, role);
+    let address = listener.local_addr()?;
+    let ice_servers = IceServers::new(&options.ice_servers, address)?;
+    announce(address, &ice_servers);
+    let visitors = Visitors::new(endpoint, ice_servers.clone(), role);
     let (over, is_over) = tokio::sync::oneshot::channel();
     let rooms = matches!(visitors.role(), Role::Echo).then(|| Rooms::new(None));
-    let router = router(&visitors, token.as_deref(), rooms.as_ref());
+    let router = router(&visitors, &ice_servers, token.as_deref(), rooms.as_ref());
     let server = axum::serve(listener, router).with_graceful_shutdown({
         let visitors = visitors.clone();
         async move {
@@ -95,6 +100,7 @@ async fn serve(options: Options, token: Option<String>, role: Role) -> Result<()
     });
     tokio::select! {
         outcome = server => outcome?,
+        () = ice_servers.log() => {}
         // A client that began a request and never ended it does not hold the program.
         () = async { let _ = is_over.await; tokio::time::sleep(FAREWELL).await } => {}
     }
@@ -129,18 +135,13 @@ fn endpoint(port: u16) -> Result<Endpoint, Error> {
 }
 
 /// Every interface of the program, as documented in the README.
-fn router(visitors: &Visitors, token: Option<&str>, rooms: Option<&Rooms>) -> Router {
+fn router(visitors: &Visitors, ice_servers: &IceServers, token: Option<&str>, rooms: Option<&Rooms>) -> Router {
     let (role, text) = visitors.role().about();
-    let meeting = rooms.map(|rooms| {
-        rooms
-            .router()
-            .merge(page::rooms())
-            .merge(page::transfer_pages())
-            .merge(ice_servers::router())
-    });
+    let meeting = rooms.map(|rooms| rooms.router().merge(page::rooms()).merge(page::transfer_pages()));
     page::router(role, text)
         .route("/ws", get(ws::upgrade).with_state(visitors.clone()))
         .method_not_allowed_fallback(reply::method_not_allowed)
+        .merge(ice_servers.router())
         .merge(whip::router(visitors.clone(), token))
         .merge(meeting.unwrap_or_default())
         .fallback(reply::not_found)
@@ -148,16 +149,21 @@ fn router(visitors: &Visitors, token: Option<&str>, rooms: Option<&Rooms>) -> Ro
 }
 
 /// Prints the URL, at once also into a pipe. Whoever waits for it may stop reading then, so a failure is none.
-fn announce(address: SocketAddr) {
+fn announce(address: SocketAddr, ice_servers: &IceServers) {
     let ip = match address.ip() {
         ip if !ip.is_unspecified() => ip,
         IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
     };
     let url = format!("http://{}/", SocketAddr::new(ip, address.port()));
+    let turn = ice_servers.describe();
+    let turn = turn.map_or(String::new(), |urls| {
+        format!("It is a STUN and TURN server, too: {urls}\n")
+    });
     let text = format!(
         "Peerline is at {url}\n\
-         Open it in a browser: the page connects to the peer in this process. Ctrl-C ends it.\n"
+         Open it in a browser: the page connects to the peer in this process. Ctrl-C ends it.\n\
+         {turn}"
     );
     let mut stdout = std::io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());

@@ -12,6 +12,7 @@ use tokio::time::{Instant, Sleep, timeout};
 
 use super::echo::EchoPeer;
 use super::film::FilmPeer;
+use super::ice_servers::IceServers;
 use super::recording::RecordingPeer;
 use crate::film::Program;
 use crate::recording::Archive;
@@ -42,6 +43,7 @@ pub(super) struct Visitors {
     ending: watch::Sender<bool>,
     /// The port for all of them, if there is one.
     endpoint: Option<Endpoint>,
+    ice_servers: IceServers,
     role: Role,
 }
 
@@ -88,9 +90,10 @@ impl Role {
 }
 
 impl Visitors {
-    pub(super) fn new(endpoint: Option<Endpoint>, role: Role) -> Self {
+    pub(super) fn new(endpoint: Option<Endpoint>, ice_servers: IceServers, role: Role) -> Self {
         Self {
             endpoint,
+            ice_servers,
             role,
             places: Arc::new(Semaphore::new(MAX_VISITORS as usize)),
             ending: watch::Sender::new(false),
@@ -105,6 +108,7 @@ impl Visitors {
         let configuration = Configuration {
             loopback: true,
             endpoint: self.endpoint.clone(),
+            ice_servers: self.ice_servers.for_peer(self.endpoint.is_some()),
             ..Configuration::default()
         };
         let pc = PeerConnection::new(configuration).await.map_err(Refusal::NoPeer)?;
@@ -251,7 +255,7 @@ mod tests {
     /// Time passes as soon as nobody has anything else to do.
     #[tokio::test(start_paused = true)]
     async fn who_never_connects_is_not_waited_for() {
-        let visitors = Visitors::new(None, Role::Echo);
+        let visitors = Visitors::new(None, IceServers::default(), Role::Echo);
         let mut visitor = visitors.admit(visitors.attendant()).await.unwrap();
         let begun = Instant::now();
         assert!(matches!(visitor.next().await, Err(End::NotConnected)));
@@ -262,7 +266,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_so_many_are_admitted() {
-        let visitors = Visitors::new(None, Role::Echo);
+        let visitors = Visitors::new(None, IceServers::default(), Role::Echo);
         let mut admitted = Vec::new();
         for _ in 0..MAX_VISITORS {
             admitted.push(visitors.admit(visitors.attendant()).await.unwrap());

@@ -18,6 +18,7 @@ mod users;
 
 pub(crate) use limits::raise_descriptors;
 pub(crate) use options::Options;
+pub(crate) use tls::load as load_certificate;
 
 type Failure = Box<dyn std::error::Error>;
 

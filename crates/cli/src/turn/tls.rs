@@ -9,7 +9,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// Reads a chain of certificates, the server's own first, and its key.
-pub(super) fn load(certificate: &Path, key: &Path) -> Result<Arc<TlsConfig>, String> {
+pub(crate) fn load(certificate: &Path, key: &Path) -> Result<Arc<TlsConfig>, String> {
     let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let chain = chain.map_err(|error| cannot_read(certificate, &error, "CERTIFICATE"))?;
     if chain.is_empty() {
