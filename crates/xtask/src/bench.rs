@@ -17,10 +17,10 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     shell::run(features.cargo("run").arg("--").args(arguments).args(features.notes()))
 }
 
-/// Whether only this stack and the machine are asked for, by `--stack`: then the others need not be built.
+/// Whether only this stack, the machine, and what is a program of its own are asked for, by `--stack`: then the others need not be built.
 fn ours_alone(arguments: &[&str]) -> bool {
     let mut asked = arguments.windows(2).filter(|pair| pair[0] == "--stack").peekable();
-    asked.peek().is_some() && asked.all(|pair| pair[1] == "peerline" || pair[1] == "floor")
+    asked.peek().is_some() && asked.all(|pair| ["peerline", "floor", "coturn"].contains(&pair[1]))
 }
 
 /// What to build with, and why not with what.

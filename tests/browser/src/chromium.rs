@@ -30,11 +30,13 @@ const FLAGS: [&str; 17] = [
     "--remote-debugging-pipe",
 ];
 
-/// With the permission to use a microphone, Chromium offers real addresses, and with the second flag loopback ones.
-const OPEN_ADDRESSES: [&str; 3] = [
+/// With the permission to use a microphone, Chromium offers real addresses, and with the third flag loopback ones. With the
+/// last it takes any certificate of a TURN server.
+const OPEN_ADDRESSES: [&str; 4] = [
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream",
     "--allow-loopback-in-peer-connection",
+    "--ignore-certificate-errors",
 ];
 
 pub(crate) struct Chromium {

@@ -25,6 +25,7 @@ mod messages;
 mod micro;
 mod packets;
 mod process;
+mod relay;
 mod rtp;
 mod run;
 mod sdp;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         Some((first, rest)) if first == run::CHILD => run::child(rest),
         Some((first, rest)) if first == endpoint::CLIENT => endpoint::client(rest),
         Some((first, rest)) if first == endpoint::FLOOR_CLIENT => endpoint::floor_client(rest),
+        Some((first, _)) if first == relay::SERVER => relay::serve(),
         _ => arguments::parse(&arguments).and_then(|request| match request {
             Request::List => {
                 arguments::list();

@@ -7,7 +7,7 @@ use crate::machine::{self, Machine};
 use crate::packets::{self, Pace};
 use crate::rtp::Protection;
 use crate::stack::{Stack, StackName};
-use crate::{Result, bulk, endpoint, floor, latency, memory, messages, sdp, setup, srtp, stun};
+use crate::{Result, bulk, endpoint, floor, latency, memory, messages, relay, sdp, setup, srtp, stun};
 
 /// What one child process measures: one or several rows.
 pub(crate) struct Measurement {
@@ -90,6 +90,8 @@ enum Task {
     Srtp,
     Stun,
     Sdp,
+    /// Datagrams through a TURN server.
+    Relay,
 }
 
 /// For how long, and how many.
@@ -526,6 +528,27 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         task: Task::Sdp,
     },
     Measurement {
+        name: "relay",
+        rows: &[
+            row(
+                "rate",
+                "relayed by TURN, 1,000 bytes on a channel",
+                "1/s",
+                More,
+                Target::None,
+            ),
+            row(
+                "cpu",
+                "relayed by TURN, 1,000 bytes on a channel",
+                "CPU µs each",
+                Less,
+                Target::None,
+            ),
+        ],
+        who: &[StackName::Peerline, StackName::Coturn],
+        task: Task::Relay,
+    },
+    Measurement {
         name: "goodput-0",
         rows: &[
             row(
@@ -672,6 +695,7 @@ impl Measurement {
             Task::Srtp => srtp::measure(stack, effort),
             Task::Stun => stun::measure(stack, effort),
             Task::Sdp => sdp::measure(stack, effort),
+            Task::Relay => relay::measure(stack, effort).await,
             Task::ZeroChecksum { .. } => self.in_memory::<crate::association::PeerlineZeroChecksum>(effort),
         }
     }

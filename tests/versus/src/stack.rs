@@ -44,12 +44,14 @@ pub(crate) enum StackName {
     RtcSdp,
     SdpTypes,
     WebrtcSdp,
+    /// The TURN server of that name, a program.
+    Coturn,
     /// No stack: what the machine needs for the least that any must do.
     Floor,
 }
 
 impl StackName {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Peerline,
         Self::Str0m,
         Self::Webrtc,
@@ -66,6 +68,7 @@ impl StackName {
         Self::RtcSdp,
         Self::SdpTypes,
         Self::WebrtcSdp,
+        Self::Coturn,
         Self::Floor,
     ];
 
@@ -88,6 +91,7 @@ impl StackName {
             Self::RtcSdp => "rtc-sdp",
             Self::SdpTypes => "sdp-types",
             Self::WebrtcSdp => "webrtc-sdp",
+            Self::Coturn => "coturn",
             Self::Floor => "floor",
         }
     }
@@ -101,6 +105,11 @@ impl StackName {
     pub(crate) fn not_built(self) -> Option<&'static str> {
         match self {
             Self::Peerline | Self::Floor => None,
+            Self::Coturn => {
+                let path = std::env::var_os("PATH").unwrap_or_default();
+                let is_there = std::env::split_paths(&path).any(|folder| folder.join("turnserver").is_file());
+                (!is_there).then_some("the program `turnserver` is not installed")
+            }
             Self::Datachannel => (!cfg!(feature = "datachannel")).then_some("built without the feature `datachannel`"),
             Self::Openssl => (!cfg!(feature = "openssl")).then_some("built without the feature `openssl`"),
             _ => (!cfg!(feature = "peers")).then_some("built without the feature `peers`"),

@@ -113,7 +113,7 @@ impl IceServers {
         if let Some(built_in) = &self.0.built_in {
             turn::log(&built_in.server).await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -117,7 +117,7 @@ pub(crate) async fn meeting_place(listen: SocketAddr, room: &str) -> Result<Sock
     let router = rooms
         .router()
         .merge(page::transfer())
-        .merge(ice_servers::router())
+        .merge(IceServers::default().router())
         .fallback(reply::not_found)
         .layer(DefaultBodyLimit::max(MAX_BODY));
     tokio::spawn(async move { axum::serve(listener, router).await });
