@@ -85,7 +85,8 @@ pub enum Event {
     /// The peer needs a keyframe of what this transceiver sends (RFC 4585 §6.3.1, RFC 5104 §4.3.1); of this layer of
     /// simulcast, if it has layers.
     KeyframeRequest(TransceiverId, Option<Arc<str>>),
-    /// The peer's estimate of what the path to it takes, in bits a second (REMB).
+    /// What the path to the peer takes, all streams together, in bits a second: as estimated by what the peer tells of each packet
+    /// (transport-wide feedback), or as it says itself (REMB), whichever is less. Sources that send more lose packets.
     BandwidthEstimate(u64),
     /// A key was pressed at the peer (RFC 4733): it was heard to its end, or for long enough that the end must be lost.
     DtmfTone(TransceiverId, DtmfTone),

@@ -229,8 +229,8 @@ fn a_keyframe_is_asked_for_and_the_source_hears_of_it() {
 fn the_sender_is_told_how_much_it_may_send() {
     let (mut lab, [camera, _], [receiver, _]) = call(7, 0.0);
     play(&mut lab, camera, receiver, 5);
-    lab.with_peer(1, |peer, now| peer.set_max_receive_bitrate(now, Some(500_000)));
-    lab.expect_event(0, &Event::BandwidthEstimate(500_000));
+    lab.with_peer(1, |peer, now| peer.set_max_receive_bitrate(now, Some(100_000)));
+    lab.expect_event(0, &Event::BandwidthEstimate(100_000));
 }
 
 #[test]

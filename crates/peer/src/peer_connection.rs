@@ -83,7 +83,9 @@ pub enum PeerEvent {
         /// Which key, and for how long.
         tone: DtmfTone,
     },
-    /// What the other peer takes the path to it to carry, in bits a second (REMB). Only the latest is told.
+    /// What the path to the other peer takes, all tracks together, in bits a second: as estimated by what that tells of each packet
+    /// (transport-wide feedback), or as it says itself (REMB), whichever is less. Only the latest is told. A source is told its
+    /// part of it by [`Demand::bitrate`](crate::Demand::bitrate).
     BandwidthEstimate(u64),
 }
 

@@ -353,7 +353,10 @@ impl State {
                     }
                 }
                 Event::KeyframeRequest(id, rid) => self.on_keyframe_request(id, rid, wakes),
-                Event::BandwidthEstimate(estimate) => self.tell(News::BandwidthEstimate(estimate), wakes),
+                Event::BandwidthEstimate(estimate) => {
+                    self.aim_media();
+                    self.tell(News::BandwidthEstimate(estimate), wakes);
+                }
                 Event::DtmfTone(id, tone) => self.tell_media(id, MediaNews::DtmfTone(tone), wakes),
                 Event::ToneChange(id, tone) => self.on_tone_change(id, tone, wakes),
                 Event::DataChannel(id) => self.welcome(id, wakes),

@@ -6,6 +6,7 @@ use peerline_srtp as srtp;
 
 use super::dtmf::{Dtmf, DtmfError};
 use super::packet::{IncomingFrame, IncomingPacket, OutgoingFrame, OutgoingPacket, ReceiveMode, SendMediaError};
+use super::parameters::MediaKind;
 use super::sender::Room;
 use super::statistics::TrackIds;
 use super::{MAX_QUEUED, Media, Queued, What};
@@ -81,6 +82,14 @@ impl Connection {
         if let Some(media) = &mut self.upper.media {
             media.set_max_receive_bitrate(now, bitrate);
         }
+    }
+
+    /// What this transceiver may send at present, in bits a second, all its encodings together: its part of what the path takes (see
+    /// [`Event::BandwidthEstimate`](crate::Event::BandwidthEstimate)), and no more than the peer allows (`b=`). None while nothing
+    /// is known, or it does not send.
+    #[must_use]
+    pub fn target_bitrate(&self, transceiver: TransceiverId) -> Option<u64> {
+        self.upper.media.as_ref()?.target_bitrate(transceiver)
     }
 
     /// `insertDTMF()`: plays `tones` to the peer in the place of sound, each for `duration` (40 ms to 6 s, commonly 100 ms) and
@@ -192,6 +201,14 @@ impl Connection {
     }
 }
 
+/// What is to leave at a pace.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pacing {
+    /// What a source gives all at once.
+    Pictures,
+    Nothing,
+}
+
 impl Media {
     pub(super) fn send_frame(
         &mut self,
@@ -200,7 +217,7 @@ impl Media {
         frame: OutgoingFrame,
     ) -> Result<(), SendMediaError> {
         let datagram = self.mtu;
-        self.send(transceiver, |section, queue| {
+        self.send(transceiver, Pacing::Pictures, |section, queue| {
             let mid = &section.agreed.mid;
             section.sender.send_frame(now, frame, Room { datagram, mid }, queue)
         })
@@ -213,7 +230,7 @@ impl Media {
         packet: OutgoingPacket,
     ) -> Result<(), SendMediaError> {
         let datagram = self.max_mtu;
-        self.send(transceiver, |section, queue| {
+        self.send(transceiver, Pacing::Nothing, |section, queue| {
             let mid = &section.agreed.mid;
             section.sender.send_packet(now, packet, Room { datagram, mid }, queue)
         })
@@ -223,20 +240,16 @@ impl Media {
     fn send(
         &mut self,
         transceiver: TransceiverId,
+        pacing: Pacing,
         make: impl FnOnce(&mut super::Section, &mut dyn FnMut(usize, super::Outgoing)) -> Result<(), SendMediaError>,
     ) -> Result<(), SendMediaError> {
         if self.srtp.is_none() || self.closed {
             return Err(SendMediaError::NotConnected);
         }
-        if self.queued > MAX_QUEUED {
+        if self.line.bytes() > MAX_QUEUED {
             return Err(SendMediaError::QueueFull);
         }
-        let Self {
-            sections,
-            queue,
-            queued,
-            ..
-        } = self;
+        let Self { sections, line, .. } = self;
         let mut sections = sections.iter_mut().enumerate();
         let (index, section) = sections
             .find_map(|(index, section)| {
@@ -244,11 +257,12 @@ impl Media {
                 (section.agreed.transceiver == transceiver && section.agreed.send.is_some()).then_some((index, section))
             })
             .ok_or(SendMediaError::NotSending)?;
+        let paced = section.agreed.kind == MediaKind::Video && pacing == Pacing::Pictures;
         make(section, &mut |stream, packet| {
-            *queued += packet.payload.len();
-            queue.push_back(Queued {
+            line.push(Queued {
                 section: index,
                 stream,
+                paced,
                 what: What::First(packet),
             });
         })

@@ -3,7 +3,10 @@
 
 use std::time::{Duration, Instant};
 
+use peerline_rtp::rtcp::ArrivalTime;
 use peerline_wire::Serial16;
+
+use super::bandwidth::PacketReport;
 
 /// Packets remembered; a power of two.
 pub(super) const CAPACITY: usize = 4096;
@@ -15,6 +18,10 @@ pub(super) struct Departures {
     slots: Vec<Departure>,
     /// All numbers before have been told of.
     told: u64,
+    /// The peer's clock, at the latest feedback: as that has it, and without wrapping.
+    clock: Option<(ArrivalTime, i64)>,
+    /// What the latest feedback said first; kept for its memory.
+    reports: Vec<PacketReport>,
     pub(super) totals: Totals,
 }
 
@@ -30,8 +37,8 @@ struct Departure {
 pub(super) enum Arrival {
     Lost,
     Untimed,
-    /// When it came, on the peer's clock.
-    At(Duration),
+    /// When it came, in microseconds on the peer's clock.
+    At(i64),
 }
 
 /// What the peer's feedback amounts to.
@@ -66,7 +73,13 @@ impl Departures {
     }
 
     /// The peer tells of the packets from `base` on: when each came, on a clock of its own, if it did.
-    pub(super) fn on_feedback(&mut self, base: Serial16, arrivals: impl Iterator<Item = Arrival>) {
+    /// What was not told before is returned.
+    pub(super) fn on_feedback(
+        &mut self,
+        base: Serial16,
+        arrivals: impl Iterator<Item = Arrival>,
+    ) -> impl ExactSizeIterator<Item = PacketReport> {
+        self.reports.clear();
         // It is near the latest sent: older and newer ones have no slot, and count for nothing.
         let newest = self.next.saturating_sub(1);
         let base = newest.saturating_add_signed(Serial16(newest as u16).distance_to(base).into());
@@ -87,10 +100,22 @@ impl Departures {
                 self.totals.packets_arrived += 1;
                 self.totals.bytes_arrived += departure.bytes as u64;
             }
+            let told = match arrival {
+                Arrival::At(arrival) => Some(Some(arrival)),
+                Arrival::Lost => Some(None),
+                Arrival::Untimed => None,
+            };
+            if let Some(arrival) = told.filter(|_| is_new) {
+                self.reports.push(PacketReport {
+                    sent: departure.at,
+                    bytes: departure.bytes,
+                    arrival,
+                });
+            }
             if let Arrival::At(arrival) = arrival {
                 let origin = *first.get_or_insert(departure.at);
                 let sent = departure.at.saturating_duration_since(origin).as_nanos() as i128;
-                let took = arrival.as_nanos() as i128 - sent;
+                let took = i128::from(arrival) * 1000 - sent;
                 quickest = Some(quickest.map_or(took, |other| other.min(took)));
                 latest = Some(took);
             }
@@ -99,6 +124,16 @@ impl Departures {
         if let (Some(latest), Some(quickest)) = (latest, quickest) {
             self.totals.latest_queueing = Duration::from_nanos(u64::try_from(latest - quickest).unwrap_or(0));
         }
+        self.reports.drain(..)
+    }
+
+    /// A time of the peer's clock, without wrapping.
+    pub(super) fn unwrap_arrival(&mut self, time: ArrivalTime) -> i64 {
+        let micros = self
+            .clock
+            .map_or(0, |(latest, micros)| micros.saturating_add(time.micros_since(latest)));
+        self.clock = Some((time, micros));
+        micros
     }
 }
 

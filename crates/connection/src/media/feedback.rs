@@ -6,6 +6,7 @@ use bytes::BytesMut;
 use peerline_rtp::rtcp::{Nack, Packet, Reception, ReportBlock, SenderReport, TransportFeedback, XrBlock, packets};
 use peerline_rtp::{NtpShort, Ssrc, round_trip_time};
 
+use super::bandwidth::{Bounds, Estimator};
 use super::departures::{self, Arrival};
 use super::history::Again;
 use super::receive_stream::SenderReport as Remembered;
@@ -16,6 +17,9 @@ use crate::event::Event;
 
 /// A stream's keyframe requests within this are one.
 const KEYFRAME_PAUSE: Duration = Duration::from_millis(100);
+
+/// An estimate of the bandwidth is told when it differs by more than this part from the one before.
+const NOISE: u64 = 50;
 
 /// A packet is sent again at most once within this; no path is faster by much.
 const MIN_REPEAT_PAUSE: Duration = Duration::from_millis(10);
@@ -31,7 +35,6 @@ impl Media {
             self.counters.unprotect_failures += 1;
             return;
         }
-        let mut estimate = None;
         // A run of thousands is told in two bytes: no more is looked at in one datagram than is remembered.
         let mut statuses = departures::CAPACITY;
         for packet in packets(&datagram).flatten() {
@@ -64,17 +67,26 @@ impl Media {
                     }
                 }
                 Packet::TransportFeedback(feedback) => {
-                    self.on_transport_feedback(&feedback, statuses);
+                    self.on_transport_feedback(now, &feedback, statuses);
                     statuses = statuses.saturating_sub(feedback.packet_status_count.into());
                 }
-                Packet::ReceiverEstimatedMaxBitrate(remb) => estimate = Some(remb.bitrate),
+                Packet::ReceiverEstimatedMaxBitrate(remb) => self.remb = Some(remb.bitrate),
                 Packet::Bye(bye) => bye.sources.iter().for_each(|ssrc| self.on_bye(ssrc)),
                 Packet::SourceDescription(_) | Packet::App(_) | Packet::CongestionFeedback(_) | Packet::Unknown(_) => {}
             }
         }
-        if let Some(estimate) = estimate.filter(|estimate| self.remb != Some(*estimate)) {
-            self.remb = Some(estimate);
-            self.events.push_back(Event::BandwidthEstimate(estimate));
+        self.tell_bandwidth();
+    }
+
+    /// How much the path takes has changed, by more than noise.
+    fn tell_bandwidth(&mut self) {
+        let Some(bitrate) = self.available_outgoing_bitrate() else {
+            return;
+        };
+        let told = self.told_bandwidth.unwrap_or(0);
+        if self.told_bandwidth.is_none() || bitrate.abs_diff(told) > told / NOISE {
+            self.told_bandwidth = Some(bitrate);
+            self.events.push_back(Event::BandwidthEstimate(bitrate));
         }
     }
 
@@ -146,7 +158,7 @@ impl Media {
     /// Puts what is asked for in line again, if it is still there.
     fn on_nack(&mut self, now: Instant, nack: &Nack<'_>) {
         let pause = self.round_trip.unwrap_or_default().max(MIN_REPEAT_PAUSE);
-        let is_full = self.queued > MAX_QUEUED;
+        let is_full = self.line.bytes() > MAX_QUEUED;
         let mut again = Vec::new();
         let Some((section, index, stream)) = self.active_stream(nack.media) else {
             return;
@@ -159,9 +171,10 @@ impl Media {
             again.extend(stream.history.repeat(now, number.0, pause).cloned());
         }
         for packet in again {
-            self.enqueue(Queued {
+            self.line.push(Queued {
                 section,
                 stream: index,
+                paced: false,
                 what: match packet {
                     Again::Packet(packet) => What::Rtx(packet),
                     Again::Datagram(repeat) => What::Repeat(repeat),
@@ -198,18 +211,25 @@ impl Media {
         }
     }
 
-    fn on_transport_feedback(&mut self, feedback: &TransportFeedback<'_>, most: usize) {
+    fn on_transport_feedback(&mut self, now: Instant, feedback: &TransportFeedback<'_>, most: usize) {
         let reference = feedback.reference_time();
+        let reference_micros = self.departures.unwrap_arrival(reference);
         let arrivals = feedback.packets().take(most).map(|(_, reception)| match reception {
             Reception::NotReceived => Arrival::Lost,
             Reception::Untimed => Arrival::Untimed,
-            // A little may lie before the reference; a second is plenty.
-            Reception::At(time) => {
-                let micros = time.micros_since(reference).saturating_add(1_000_000);
-                Arrival::At(Duration::from_micros(micros.max(0).unsigned_abs()))
-            }
+            Reception::At(time) => Arrival::At(reference_micros.saturating_add(time.micros_since(reference))),
         });
-        self.departures.on_feedback(feedback.base_sequence_number, arrivals);
+        let round_trip = self.round_trip.unwrap_or_default();
+        let reports = self.departures.on_feedback(feedback.base_sequence_number, arrivals);
+        if reports.len() == 0 {
+            return;
+        }
+        let born = self.born;
+        let estimator = self
+            .estimator
+            .get_or_insert_with(|| Box::new(Estimator::new(born, Bounds::DEFAULT)));
+        estimator.on_report(now, round_trip, reports);
+        self.line.set_bitrate(estimator.target());
     }
 
     /// The peer's stream has ended.

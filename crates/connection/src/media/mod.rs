@@ -4,7 +4,8 @@
 //! in force: a [`sender`] of [`send_stream`]s, each with a [`history`] for retransmissions, and a [`receiver`] of
 //! [`receive_stream`]s, each with a [`reorder`] buffer. [`demux`] finds the stream of a packet
 //! by its [`routes`]; [`report`] writes RTCP and
-//! [`feedback`] reads it; [`arrivals`] and [`departures`] are the two ends of transport-wide feedback.
+//! [`feedback`] reads it; [`arrivals`] and [`departures`] are the two ends of transport-wide feedback, of which [`bandwidth`] makes
+//! an estimate and [`line`] a pace.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -18,9 +19,11 @@ use crate::event::Event;
 use crate::transceiver::TransceiverId;
 use agreed::Agreed;
 use arrivals::Arrivals;
+use bandwidth::Estimator;
 use clock::Clock;
 use departures::Departures;
 use history::{Again, Repeat};
+use line::Line;
 use outgoing::{Hop, Names, Outgoing, Rtx};
 use receiver::Receiver;
 use routes::Routes;
@@ -29,6 +32,7 @@ use sender::Sender;
 pub(crate) mod agreed;
 mod api;
 mod arrivals;
+mod bandwidth;
 pub(crate) mod capabilities;
 mod clock;
 mod codecs;
@@ -39,6 +43,7 @@ pub(crate) mod extensions;
 mod feedback;
 mod frame_rate;
 mod history;
+mod line;
 mod missing;
 mod outgoing;
 pub(crate) mod packet;
@@ -66,14 +71,16 @@ pub(crate) struct Media {
     /// The largest datagram of a packet that was made elsewhere: it may have grown by a tag and an extension on its way, which is
     /// no reason to lose it.
     max_mtu: usize,
-    /// Packets to be sent, in this order.
-    queue: VecDeque<Queued>,
-    /// Bytes of payload in `queue`.
-    queued: usize,
+    /// Packets to be sent.
+    line: Line,
     /// RTCP to be sent, before them.
     control: VecDeque<Vec<u8>>,
     arrivals: Arrivals,
     departures: Departures,
+    /// How much the path takes, once the peer tells what became of packets.
+    estimator: Option<Box<Estimator>>,
+    /// The estimate that was told last.
+    told_bandwidth: Option<u64>,
     schedule: report::Schedule,
     clock: Clock,
     /// The latest round trip that was measured.
@@ -111,6 +118,8 @@ struct Srtp {
 struct Queued {
     section: usize,
     stream: usize,
+    /// It is of a picture, and leaves when the pace allows.
+    paced: bool,
     what: What,
 }
 
@@ -154,11 +163,12 @@ impl Media {
             srtp: None,
             mtu: config.mtu,
             max_mtu: config.mtu.max(config.max_mtu),
-            queue: VecDeque::new(),
-            queued: 0,
+            line: Line::default(),
             control: VecDeque::new(),
             arrivals: Arrivals::default(),
             departures: Departures::default(),
+            estimator: None,
+            told_bandwidth: None,
             schedule: report::Schedule::default(),
             clock: Clock::new(config.wall_clock, now),
             round_trip: None,
@@ -183,7 +193,7 @@ impl Media {
                 && let Some(section) = self.sections[index].take()
             {
                 ended.extend(section.sender.ssrcs());
-                self.queue.retain(|queued| queued.section != index);
+                self.line.retain(|queued| queued.section != index);
                 // Another section may take its place.
                 let theirs = self.routes.forget_section(index);
                 self.retire_inbound(&theirs);
@@ -192,7 +202,6 @@ impl Media {
         for agreed in agreed {
             ended.extend(self.configure_section(agreed));
         }
-        self.queued = self.queue.iter().map(Queued::len).sum();
         self.routes.configure(&self.sections);
         self.retire_outbound(&ended);
         if self.srtp.is_some() && !ended.is_empty() {
@@ -244,7 +253,7 @@ impl Media {
         let after = section.sender.ssrcs();
         let Section { agreed, sender, .. } = section;
         let sends = agreed.send.is_some();
-        self.queue.retain(|queued| {
+        self.line.retain(|queued| {
             let is_agreed = match &queued.what {
                 What::First(packet) => sender.codecs.get(packet.payload_type).is_some(),
                 What::Rtx(_) | What::Repeat(_) => true,
@@ -271,8 +280,7 @@ impl Media {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
-        self.queue.clear();
-        self.queued = 0;
+        self.line.clear();
         self.control.clear();
         self.events.clear();
         let sections = self.sections.iter().flatten();
@@ -327,8 +335,7 @@ impl Media {
                 return Some(out.len() - start);
             }
         }
-        while let Some(queued) = self.queue.pop_front() {
-            self.queued -= queued.len();
+        while let Some(queued) = self.line.pop(now) {
             if self.transmit(now, queued, out, start) {
                 return Some(out.len() - start);
             }
@@ -418,21 +425,6 @@ impl Media {
             self.departures.on_sent(now, datagram_len);
         }
         true
-    }
-
-    /// Puts a packet in line.
-    fn enqueue(&mut self, queued: Queued) {
-        self.queued += queued.len();
-        self.queue.push_back(queued);
-    }
-}
-
-impl Queued {
-    fn len(&self) -> usize {
-        match &self.what {
-            What::First(packet) | What::Rtx(packet) => packet.payload.len(),
-            What::Repeat(repeat) => repeat.datagram.len(),
-        }
     }
 }
 

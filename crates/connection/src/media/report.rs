@@ -86,6 +86,7 @@ impl Media {
             })
             .flatten()
             .chain(self.arrivals.poll_timeout())
+            .chain(self.line.poll_timeout())
             .chain(self.schedule.due)
             .min()
     }
@@ -105,6 +106,7 @@ impl Media {
             self.play_dtmf(now, index);
             self.request(now, index);
         }
+        self.line.handle_timeout(now);
         while self.tell_arrivals(now) {}
         if self.schedule.take_due(now, &mut self.rng) {
             self.report(now);
@@ -114,21 +116,17 @@ impl Media {
     /// Puts the tones of a section in line that are due.
     fn play_dtmf(&mut self, now: Instant, index: usize) {
         let Self {
-            sections,
-            queue,
-            queued,
-            events,
-            ..
+            sections, line, events, ..
         } = self;
         let Some(Some(section)) = sections.get_mut(index) else {
             return;
         };
         let transceiver = section.agreed.transceiver;
         let enqueue = |packet: Outgoing| {
-            *queued += packet.payload.len();
-            queue.push_back(Queued {
+            line.push(Queued {
                 section: index,
                 stream: 0,
+                paced: false,
                 what: What::First(packet),
             });
         };

@@ -19,10 +19,37 @@ pub(crate) struct TrackIds {
     pub(crate) received: String,
 }
 
+/// What sound takes at most where there are pictures, in bits a second: Opus in stereo, redundant.
+const VOICE: u64 = 128_000;
+
 impl Media {
-    /// What the peer says that it can be sent, in bits a second.
-    pub(crate) fn available_outgoing_bitrate(&self) -> Option<f64> {
-        self.remb.map(|bitrate| bitrate as f64)
+    /// What can be sent to the peer, in bits a second: by what it tells of packets, or says itself, whichever is less.
+    pub(crate) fn available_outgoing_bitrate(&self) -> Option<u64> {
+        let estimate = self.estimator.as_ref().map(|estimator| estimator.target());
+        estimate.into_iter().chain(self.remb).min()
+    }
+
+    /// The part of that for what a transceiver sends: pictures get in equal parts what sound leaves.
+    pub(crate) fn target_bitrate(&self, transceiver: TransceiverId) -> Option<u64> {
+        let available = self.available_outgoing_bitrate()?;
+        let sends = |section: &&Section| section.sender.streams.iter().any(|stream| stream.encoding.active);
+        let sending = || {
+            let sections = self.sections.iter().flatten();
+            sections.filter(|section| section.agreed.send.is_some()).filter(sends)
+        };
+        let own = sending().find(|section| section.agreed.transceiver == transceiver)?;
+        let count = |kind| sending().filter(|section| section.agreed.kind == kind).count() as u64;
+        let (voices, pictures) = (count(MediaKind::Audio), count(MediaKind::Video));
+        let mut voice = available / (voices + pictures);
+        if pictures > 0 {
+            voice = voice.min(VOICE);
+        }
+        let share = match own.agreed.kind {
+            MediaKind::Audio => voice,
+            MediaKind::Video => (available - voices * voice) / pictures,
+        };
+        let most = own.agreed.send.as_ref().and_then(|send| send.max_bitrate);
+        Some(most.map_or(share, |most| most.min(share)))
     }
 
     /// Gives an object at a time to `add`, with its id. `timestamp` is an instant in a report's milliseconds.

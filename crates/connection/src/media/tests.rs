@@ -112,6 +112,8 @@ struct Path {
     /// Of the datagrams that Alice sends, by their count, the time since the start and the payload type, those that are lost.
     loses: Box<dyn FnMut(u64, Duration, u8) -> bool>,
     sent: u64,
+    /// How often each datagram of Alice's arrives.
+    copies: usize,
     frames: Vec<IncomingFrame>,
     events: Vec<Event>,
 }
@@ -138,6 +140,7 @@ impl Path {
             flying: VecDeque::new(),
             loses: Box::new(loses),
             sent: 0,
+            copies: 1,
             frames: Vec::new(),
             events: Vec::new(),
         }
@@ -152,7 +155,10 @@ impl Path {
                 self.sent += u64::from(from == 0);
                 if from == 1 || !(self.loses)(self.sent, self.now - self.start, out[1] & 0x7f) {
                     let at = self.now + Duration::from_millis(20);
-                    self.flying.push_back((at, 1 - from, out.as_slice().into()));
+                    let copies = if from == 0 { self.copies } else { 1 };
+                    for _ in 0..copies {
+                        self.flying.push_back((at, 1 - from, out.as_slice().into()));
+                    }
                 }
                 out.clear();
             }

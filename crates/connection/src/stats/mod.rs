@@ -221,7 +221,7 @@ pub struct CandidatePairStats {
     /// The latest round-trip time, in seconds.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub current_round_trip_time: Option<f64>,
-    /// What the peer says that it can be sent, in bits a second: of the pair that carries data.
+    /// What the path takes, in bits a second, by the peer's feedback or its own word: of the pair that carries data.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub available_outgoing_bitrate: Option<f64>,
     /// Checks received.
@@ -314,7 +314,8 @@ impl Connection {
                 .upper
                 .media
                 .as_ref()
-                .and_then(|media| media.available_outgoing_bitrate()),
+                .and_then(|media| media.available_outgoing_bitrate())
+                .map(|bitrate| bitrate as f64),
             stats: Vec::new(),
         };
         report.add(

@@ -103,6 +103,12 @@ impl Lab {
         (lab, [near, far])
     }
 
+    /// The addresses of both peers, by version of the protocol.
+    pub fn routes(&self) -> Vec<[IpAddr; 2]> {
+        let [one, other] = &self.addresses;
+        one.iter().zip(other).map(|(one, other)| [*one, *other]).collect()
+    }
+
     pub fn now(&self) -> Instant {
         self.network.now()
     }

@@ -175,6 +175,16 @@ impl State {
         }
         let ids: Vec<_> = slots.all.keys().copied().collect();
         ids.into_iter().for_each(|id| self.apply_mode(id));
+        self.aim_media();
+    }
+
+    /// What the path takes has changed: sources are told.
+    pub(crate) fn aim_media(&self) {
+        for (id, slot) in &self.slots.all {
+            if let Some(track) = &slot.track {
+                track.set_target(&self.own, *id, self.connection.target_bitrate(*id));
+            }
+        }
     }
 
     /// Nothing is sent any more.

@@ -45,6 +45,8 @@ struct Outlet {
     target: Target,
     /// What it sends; empty while it does not.
     encodings: Vec<RtpEncodingParameters>,
+    /// What its path takes of it, in bits a second.
+    bitrate: Option<u64>,
 }
 
 /// Where media goes.
@@ -63,6 +65,10 @@ pub struct Demand {
     /// the largest counts: active if one wants it, the highest `max_bitrate` and `max_framerate`, the lowest
     /// `scale_resolution_down_by`. `codec` is the one that the first sender has negotiated.
     pub encodings: Vec<RtpEncodingParameters>,
+    /// What all encodings together may take at present, in bits a second, their packets' headers included: the part of this track
+    /// of what the path takes, as the peer's feedback tells; of several senders' the least, since all send the same. `None` while
+    /// nothing is known.
+    pub bitrate: Option<u64>,
 }
 
 /// Keyframes are large: a source is not asked for one more often than this, as in browsers.
@@ -153,11 +159,32 @@ impl Track {
                     transceiver,
                 },
                 encodings,
+                bitrate: None,
             }),
         }
         state.update();
         drop(state);
         self.changed.notify_waiters();
+    }
+
+    /// A sender's path takes so much of it.
+    pub(crate) fn set_target(&self, connection: &Weak<Shared>, transceiver: TransceiverId, bitrate: Option<u64>) {
+        let mut state = self.lock();
+        let mut outlets = state.outlets.iter_mut();
+        let Some(outlet) = outlets.find(|outlet| outlet.is(connection, transceiver)) else {
+            return;
+        };
+        if outlet.bitrate == bitrate {
+            return;
+        }
+        outlet.bitrate = bitrate;
+        let least = state.least_bitrate();
+        if state.demand.bitrate != least {
+            state.demand.bitrate = least;
+            state.demand_changed = true;
+            drop(state);
+            self.changed.notify_waiters();
+        }
     }
 
     /// A sender does not send it any more.
@@ -223,6 +250,12 @@ impl TrackState {
         }
     }
 
+    /// What the narrowest path takes, of those in use.
+    fn least_bitrate(&self) -> Option<u64> {
+        let sending = self.outlets.iter().filter(|outlet| !outlet.encodings.is_empty());
+        sending.filter_map(|outlet| outlet.bitrate).min()
+    }
+
     /// The outlets have changed.
     fn update(&mut self) {
         let sending = || self.outlets.iter().filter(|outlet| !outlet.encodings.is_empty());
@@ -230,6 +263,7 @@ impl TrackState {
         let mut demand = Demand {
             senders: targets.len(),
             encodings: Vec::new(),
+            bitrate: self.least_bitrate(),
         };
         for encoding in sending().flat_map(|outlet| &outlet.encodings) {
             demand.add(encoding);

@@ -33,13 +33,22 @@ fn what_waits_to_be_sent_again_is_bounded() {
     let mut path = Path::new(true, Profile::AeadAes128Gcm, |_, _, _| false);
     path.play(3);
     let next = path.ends[0].section_of(VIDEO).unwrap().1.sender.streams[0].take_number(None);
-    path.ends[0].queued = super::super::MAX_QUEUED + 1;
+    let much = super::super::history::Repeat {
+        datagram: vec![0; super::super::MAX_QUEUED + 1].into(),
+        payload_len: 0,
+    };
+    path.ends[0].line.push(super::super::Queued {
+        section: usize::MAX,
+        stream: 0,
+        paced: false,
+        what: super::super::What::Repeat(much),
+    });
     let mut request = Vec::new();
     Nack::write(&mut request, Ssrc(200), Ssrc(100), [next.unwrap().sub(1)]);
     let srtp = path.ends[1].srtp.as_mut().unwrap();
     srtp.outbound.protect_rtcp(&mut request, 0).unwrap();
     path.ends[0].handle_rtcp(path.now, request.as_slice().into());
-    assert!(path.ends[0].queue.is_empty());
+    assert_eq!(path.ends[0].line.len(), 1);
 }
 
 #[test]

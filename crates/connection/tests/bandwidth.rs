@@ -1,0 +1,166 @@
+//! How much a path takes, as one peer learns of it by the other's feedback: an encoder that obeys, on links in virtual time.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::Lab;
+use peerline_connection::{Event, MediaKind, OfferOptions, OutgoingFrame, StatsKind, Track, TransceiverId};
+use peerline_sim::Link;
+
+/// A link of so many kilobits a second, with a queue of a quarter of a second.
+fn link(kbits: u64) -> Link {
+    Link {
+        delay: Duration::from_millis(20),
+        rate: Some(kbits * 1000),
+        queue: (kbits * 1000 / 8 / 4) as usize,
+        ..Link::default()
+    }
+}
+
+/// A camera at one peer, and who watches it.
+struct Film {
+    lab: Lab,
+    camera: TransceiverId,
+    watched: TransceiverId,
+    /// When each frame left.
+    sent: Vec<Instant>,
+}
+
+/// What came of a while.
+#[derive(Debug)]
+struct Played {
+    /// What the encoder was to make on average, in kbit/s.
+    target: u64,
+    /// How many frames left, and how many came.
+    sent: u32,
+    came: u32,
+    /// How long a frame took on average.
+    took: Duration,
+}
+
+impl Film {
+    fn new(seed: u64, link: Link) -> Self {
+        let mut lab = Lab::new(seed, link);
+        let track = Track {
+            id: "camera".into(),
+            kind: MediaKind::Video,
+        };
+        let camera = lab.with_peer(0, |peer, now| peer.add_track(now, track, &[]).expect("it is added"));
+        lab.offer(0, OfferOptions::default());
+        lab.run_for(Duration::from_secs(2));
+        let watched = lab.events[1].iter().find_map(|event| match event {
+            Event::Track { transceiver, .. } => Some(*transceiver),
+            _ => None,
+        });
+        Self {
+            lab,
+            camera,
+            watched: watched.expect("a track"),
+            sent: Vec::new(),
+        }
+    }
+
+    /// From now on, the link has this rate.
+    fn narrow(&mut self, link: &Link) {
+        for [one, other] in self.lab.routes() {
+            self.lab.network.set_links(one, other, link);
+        }
+    }
+
+    /// Sends frames of the size that is asked for; each thirtieth is four times as long.
+    fn play(&mut self, seconds: u64) -> Played {
+        let (mut sum, mut sent, mut came, mut took) = (0, 0, 0, Duration::ZERO);
+        let end = self.lab.now() + Duration::from_secs(seconds);
+        while self.lab.now() < end {
+            let (camera, watched) = (self.camera, self.watched);
+            let number = self.sent.len() as u32;
+            self.sent.push(self.lab.now());
+            sent += 1;
+            sum += self.lab.with_peer(0, |peer, now| {
+                let target = peer.target_bitrate(camera).unwrap_or(300_000);
+                // A tenth goes for headers.
+                let size = (target * 9 / 10 / 8 / 30) as usize;
+                let is_key = number.is_multiple_of(30);
+                let size = if is_key { size * 4 } else { size * 26 / 29 };
+                let mut payload = vec![u8::from(!is_key) | 0x10, 0, 0, 0x9d, 0x01, 0x2a, 64, 0, 64, 0];
+                payload.extend(number.to_be_bytes());
+                payload.resize(size.max(100), 1);
+                let frame = OutgoingFrame {
+                    payload: payload.into(),
+                    timestamp: number * 3000,
+                    ..OutgoingFrame::default()
+                };
+                peer.send_frame(now, camera, frame).expect("it is sent");
+                target
+            });
+            self.lab.run_for(Duration::from_micros(33_333));
+            while let Some(frame) = self.lab.with_peer(1, |peer, _| peer.recv_frame(watched)) {
+                let number = u32::from_be_bytes(frame.payload[10..14].try_into().expect("four bytes"));
+                came += 1;
+                took += frame.received - self.sent[number as usize];
+            }
+        }
+        Played {
+            target: sum / u64::from(sent) / 1000,
+            sent,
+            came,
+            took: took / came.max(1),
+        }
+    }
+}
+
+#[test]
+fn an_encoder_that_obeys_fills_the_link_and_not_its_queue() {
+    let mut film = Film::new(1, link(1000));
+    film.play(15);
+    let played = film.play(15);
+    assert!((750..1020).contains(&played.target), "{played:?}");
+    assert!(played.came + 2 >= played.sent, "{played:?}");
+    assert!(played.took < Duration::from_millis(130), "{played:?}");
+    // JavaScript sees it in the statistics, the application by events.
+    let told = film.lab.events[0].iter().rev().find_map(|event| match event {
+        Event::BandwidthEstimate(bitrate) => Some(*bitrate as f64),
+        _ => None,
+    });
+    let told = told.expect("an event");
+    let stats = film.lab.with_peer(0, |peer, now| peer.stats(now));
+    let available = stats.stats.iter().find_map(|stats| match &stats.kind {
+        StatsKind::CandidatePair(pair) => pair.available_outgoing_bitrate,
+        _ => None,
+    });
+    let available = available.expect("a pair with an estimate");
+    assert!((0.97..1.03).contains(&(told / available)), "{told} and {available}");
+}
+
+#[test]
+fn loss_by_chance_does_not_starve_the_encoder() {
+    let mut film = Film::new(
+        2,
+        Link {
+            loss: 0.05,
+            ..link(1000)
+        },
+    );
+    film.play(20);
+    let played = film.play(20);
+    assert!((600..1020).contains(&played.target), "{played:?}");
+    assert!(played.came + 30 >= played.sent, "{played:?}");
+}
+
+#[test]
+fn a_link_that_becomes_narrow_is_obeyed_and_filled_again() {
+    let mut film = Film::new(3, link(2000));
+    film.play(20);
+    let before = film.play(5);
+    film.narrow(&link(500));
+    let first = film.play(3);
+    let narrow = film.play(10);
+    film.narrow(&link(2000));
+    film.play(25);
+    let after = film.play(5);
+    assert!(before.target > 1400 && after.target > 1200, "{before:?} {after:?}");
+    assert!((280..520).contains(&narrow.target), "{narrow:?}");
+    assert!(narrow.took < Duration::from_millis(180), "{narrow:?}");
+    assert!(narrow.came + 5 >= narrow.sent, "{narrow:?} after {first:?}");
+}
