@@ -10,7 +10,7 @@ use super::applied::Applied;
 use super::codecs::{self, apt, is_same};
 use super::extmap;
 use super::media_section::{max_bitrate, sources};
-use super::simulcast;
+use super::simulcast::{self, Whose};
 use super::{Negotiation, choose};
 use crate::Connection;
 use crate::media::agreed::{Agreed, Receiving, SendEncoding, Sending};
@@ -86,8 +86,8 @@ impl Connection {
             mixed_extensions: [Some(local), remote]
                 .into_iter()
                 .all(|said| said.is_some_and(|said| extmap::allow_mixed(said.description, said.media))),
-            our_layers: simulcast::read(local.media, usize::MAX),
-            their_layers: remote.map(|remote| simulcast::read(remote.media, usize::MAX)),
+            our_layers: simulcast::read(Whose::Ours, local.media, usize::MAX),
+            their_layers: remote.map(|remote| simulcast::read(Whose::Theirs, remote.media, usize::MAX)),
             max_bitrate: remote.and_then(|remote| max_bitrate(remote.media)),
         };
         let sends = remote.is_some() && transceiver.current_direction.is_some_and(|direction| direction.sends());
@@ -114,6 +114,10 @@ impl Connection {
             Some(theirs) if has_rid => simulcast::agreed(&sides.our_layers.send, &theirs.receive),
             _ => Vec::new(),
         };
+        let is_paused = |rid: &str| {
+            let mut taken = sides.their_layers.iter().flat_map(|theirs| &theirs.receive);
+            taken.any(|layer| layer.rid == rid && layer.paused)
+        };
         let all = &transceiver.sender.encodings;
         let encodings = all
             .iter()
@@ -126,20 +130,32 @@ impl Connection {
             encodings: encodings
                 .map(|(own, layer)| {
                     let chosen = own.parameters.codec.as_ref();
+                    // The peer may take only some formats in this layer (RFC 8851 §6.2.2).
+                    let takes = |payload_type| {
+                        layer.is_none_or(|layer| layer.formats.is_empty() || layer.formats.contains(&payload_type))
+                    };
                     let chosen = chosen.and_then(|chosen| {
                         let mut all = codecs.iter();
                         all.find(|codec| is_same(&codec.codec, chosen))
                             .or_else(|| self.renamed(&codecs, chosen))
+                            .filter(|codec| takes(codec.payload_type))
                     });
-                    let first = codecs.iter().find(|codec| !codec.codec.is_auxiliary());
+                    let mut primary = codecs.iter().filter(|codec| !codec.codec.is_auxiliary());
+                    let first = primary.find(|codec| takes(codec.payload_type));
+                    let chosen =
+                        chosen.or_else(|| first.filter(|_| layer.is_some_and(|layer| !layer.formats.is_empty())));
                     let used = chosen.or(first).map(|codec| codec.payload_type);
                     let has_rtx = codecs.iter().any(|codec| used.is_some() && apt(&codec.codec) == used);
                     SendEncoding {
                         rid: layer.map(|layer| layer.rid.clone()),
                         ssrc: own.ssrc,
                         rtx_ssrc: has_rtx.then_some(own.rtx_ssrc),
-                        active: own.parameters.active && !own.paused,
+                        active: own.parameters.active && !own.paused && !is_paused(&own.parameters.rid),
                         payload_type: chosen.map(|codec| codec.payload_type),
+                        max_bitrate: layer
+                            .and_then(|layer| layer.limit(simulcast::MAX_BITRATE))
+                            .map(|most| most as u64),
+                        max_framerate: layer.and_then(|layer| layer.limit(simulcast::MAX_FRAME_RATE)),
                     }
                 })
                 .collect(),

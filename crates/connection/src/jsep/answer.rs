@@ -3,7 +3,7 @@
 use peerline_dtls as dtls;
 use peerline_ice as ice;
 use peerline_sdp as sdp;
-use peerline_sdp::attribute::{ExtMapAllowMixed, Group, RtcpRsize, SctpMap, SctpPort, Setup, SimulcastStream};
+use peerline_sdp::attribute::{ExtMapAllowMixed, Group, RtcpRsize, SctpMap, SctpPort, Setup};
 use peerline_sdp::{MediaDescription, MediaLine, Section as _, protocol};
 
 use super::choose::Choice;
@@ -11,7 +11,7 @@ use super::media_section::{Content, media_kind};
 use super::numbers::Numbers;
 use super::offer::offered_layers;
 use super::remote::{RemoteParameters, share_transport};
-use super::simulcast::{self, Layers};
+use super::simulcast::{self, Layer, Layers, Whose};
 use super::{Applied, Created, LOCAL_SCTP_PORT, Negotiation, codecs, data_section, extmap, rejected};
 use crate::Connection;
 use crate::description::{SdpType, SessionDescription};
@@ -151,7 +151,8 @@ impl Connection {
         let direction = offer.direction(section).reversed().intersection(wanted);
         // Packets tell their layer by an extension alone.
         let layers = if extensions.iter().any(|extension| extension.uri == capabilities::RID) {
-            self.answered_layers(section, transceiver, direction)
+            let payload_types: Vec<_> = codecs.iter().map(|codec| codec.payload_type).collect();
+            self.answered_layers(section, transceiver, direction, &payload_types)
         } else {
             Layers::default()
         };
@@ -184,17 +185,21 @@ impl Connection {
         section: &MediaDescription,
         transceiver: &TransceiverSlots,
         direction: peerline_sdp::attribute::Direction,
+        payload_types: &[u8],
     ) -> Layers {
         let most = self.config.max_simulcast_layers;
-        let offered = simulcast::read(section, most);
+        let offered = simulcast::read(Whose::Theirs, section, most);
         let receives = direction.receives() && most > 1;
-        let receive = offered.send.iter().filter(|_| receives).map(|layer| SimulcastStream {
-            paused: false,
-            ..layer.clone()
-        });
+        let receive = offered
+            .send
+            .into_iter()
+            .filter(|_| receives)
+            .map(|layer| Layer { paused: false, ..layer });
+        let send = simulcast::agreed(&offered_layers(&transceiver.sender, direction), &offered.receive);
+        let answered = |layer: Layer| layer.answered(payload_types);
         Layers {
-            send: simulcast::agreed(&offered_layers(&transceiver.sender, direction), &offered.receive),
-            receive: receive.collect(),
+            send: send.into_iter().filter_map(answered).collect(),
+            receive: receive.filter_map(answered).collect(),
         }
     }
 }

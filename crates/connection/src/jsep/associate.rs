@@ -10,7 +10,7 @@ use super::codecs;
 use super::extmap;
 use super::media_section::{media_kind, sources, streams, track_id};
 use super::signaling_state::Side;
-use super::simulcast;
+use super::simulcast::{self, Whose};
 use crate::Connection;
 use crate::description::SdpType;
 use crate::event::Event;
@@ -175,7 +175,7 @@ impl Connection {
     /// a sender that has none of its own (webrtc-pc §4.4.1.5).
     fn propose_layers(&mut self, id: TransceiverId, media: &MediaDescription) {
         let most = self.config.max_simulcast_layers;
-        let asked = simulcast::read(media, most).receive;
+        let asked = simulcast::read(Whose::Theirs, media, most).receive;
         let Some(transceiver) = self.transceivers.get(id) else {
             return;
         };
@@ -310,7 +310,10 @@ fn restrict_layers(transceiver: &mut TransceiverSlots, media: &MediaDescription,
     if encodings.len() < 2 || media.is_rejected() {
         return;
     }
-    let taken = simulcast::read(media, usize::MAX).receive;
+    let mut taken = simulcast::read(Whose::Theirs, media, usize::MAX).receive;
+    // "If the answer contains any restrictions that were not present in the offer, then the offerer SHALL discard the "a=rid" line",
+    // so too a "pt=" (RFC 8851 §6.4): ours have neither.
+    taken.retain(simulcast::Layer::is_plain);
     let is_taken = |rid: &str| taken.iter().find(|layer| layer.rid == rid);
     if !has_rid || !encodings.iter().any(|own| is_taken(&own.parameters.rid).is_some()) {
         encodings.truncate(1);

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 
 use peerline_ice as ice;
 use peerline_sdp as sdp;
-use peerline_sdp::attribute::{Direction, ExtMapAllowMixed, Group, Msid, RtcpRsize, SctpPort, Setup, SimulcastStream};
+use peerline_sdp::attribute::{Direction, ExtMapAllowMixed, Group, Msid, RtcpRsize, SctpPort, Setup};
 use peerline_sdp::{MediaDescription, Section as _};
 
 use super::choose::Choice;
 use super::media_section::{Content, PROTOCOL};
 use super::numbers::Numbers;
-use super::simulcast::{self, Layers};
+use super::simulcast::{self, Layer, Layers, Whose};
 use super::{Applied, Created, LOCAL_SCTP_PORT, Negotiation, codecs, extmap, rejected};
 use crate::Connection;
 use crate::description::{SdpType, SessionDescription};
@@ -209,13 +209,13 @@ impl Draft<'_> {
 
 /// Simulcast is for several encodings: "If … only one encoding is specified but without a rid-id, then no "a=rid" lines are
 /// generated" (RFC 8829 §5.2.1).
-pub(super) fn offered_layers(sender: &Sender, direction: Direction) -> Vec<SimulcastStream> {
+pub(super) fn offered_layers(sender: &Sender, direction: Direction) -> Vec<Layer> {
     if sender.encodings.len() < 2 || !direction.sends() {
         return Vec::new();
     }
-    let layer = |encoding: &crate::transceiver::Encoding| SimulcastStream {
-        rid: encoding.parameters.rid.clone(),
-        paused: !encoding.parameters.active,
+    let layer = |encoding: &crate::transceiver::Encoding| {
+        let parameters = &encoding.parameters;
+        Layer::plain(&parameters.rid, !parameters.active)
     };
     sender.encodings.iter().map(layer).collect()
 }
@@ -267,18 +267,18 @@ impl Negotiation {
     }
 
     /// The layers that the peer sends now: an offer that did not name them would end its simulcast.
-    fn received_layers(
-        &self,
-        transceiver: &TransceiverSlots,
-        direction: Direction,
-        most: usize,
-    ) -> Vec<SimulcastStream> {
-        let section = |applied: &Option<Applied>| {
+    fn received_layers(&self, transceiver: &TransceiverSlots, direction: Direction, most: usize) -> Vec<Layer> {
+        let section = |whose, applied: &Option<Applied>| {
             let media = applied.as_ref()?.section_of(transceiver)?;
-            Some(simulcast::read(media, most))
+            Some(simulcast::read(whose, media, most))
         };
-        match (section(&self.current.local), section(&self.current.remote)) {
-            (Some(local), Some(remote)) if direction.receives() => simulcast::agreed(&local.receive, &remote.send),
+        let local = section(Whose::Ours, &self.current.local);
+        match (local, section(Whose::Theirs, &self.current.remote)) {
+            (Some(local), Some(remote)) if direction.receives() => {
+                let layers = simulcast::agreed(&local.receive, &remote.send);
+                let plain = layers.iter().map(|layer| Layer::plain(&layer.rid, layer.paused));
+                plain.collect()
+            }
             _ => Vec::new(),
         }
     }

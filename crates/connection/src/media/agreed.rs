@@ -45,6 +45,9 @@ pub(crate) struct SendEncoding {
     pub(crate) active: bool,
     /// The payload type of the codec chosen by `setParameters`; else the first codec's.
     pub(crate) payload_type: Option<u8>,
+    /// What the peer takes of this layer at most, in bits a second and in frames a second (`max-br` and `max-fps` in `a=rid`).
+    pub(crate) max_bitrate: Option<u64>,
+    pub(crate) max_framerate: Option<f64>,
 }
 
 /// What we take: the numbers are ours, as our description has them.

@@ -65,6 +65,8 @@ fn video(ssrc: u32, rtx: bool) -> Agreed {
                 rtx_ssrc: rtx.then_some(ssrc + 1),
                 active: true,
                 payload_type: None,
+                max_bitrate: None,
+                max_framerate: None,
             }],
             cname: "test".into(),
             max_bitrate: None,
@@ -103,6 +105,14 @@ fn audio(ssrc: u32) -> Agreed {
     agreed
 }
 
+pub(crate) fn config() -> crate::Config {
+    let certificate = peerline_dtls::Certificate::generate(
+        &peerline_dtls::default_provider(),
+        std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30),
+    );
+    crate::Config::new(std::sync::Arc::new(certificate.unwrap()))
+}
+
 /// Alice sends to Bob, and what Bob says of it comes back, each 20 ms later.
 struct Path {
     start: Instant,
@@ -122,11 +132,7 @@ impl Path {
     fn new(rtx: bool, profile: Profile, loses: impl FnMut(u64, Duration, u8) -> bool + 'static) -> Self {
         let now = start();
         let keys = KeyingMaterial::from_exporter(profile, &vec![7; profile.keying_material_len()]).unwrap();
-        let certificate = peerline_dtls::Certificate::generate(
-            &peerline_dtls::default_provider(),
-            std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30),
-        );
-        let config = crate::Config::new(std::sync::Arc::new(certificate.unwrap()));
+        let config = config();
         let end = |seed, ours, theirs| {
             let mut media = Media::new(now, &config, [seed; 32]);
             media.configure(vec![video(u32::from(seed) * 100, rtx)]);

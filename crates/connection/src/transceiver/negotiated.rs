@@ -16,7 +16,7 @@ impl Connection {
     }
 
     /// The encodings that the transceiver sends; `active` only if the peer takes them, `max_bitrate` no more than it
-    /// takes (`b=TIAS`, `b=AS`). Empty while it does not send: it was not
+    /// takes (`b=TIAS`, `b=AS`, and what `a=rid` says of a layer), nor `max_framerate`. Empty while it does not send: it was not
     /// agreed, or the connection is not up.
     #[must_use]
     pub fn send_encodings(&self, id: TransceiverId) -> Vec<RtpEncodingParameters> {
@@ -33,10 +33,14 @@ impl Connection {
             Some(RtpEncodingParameters {
                 active: own.active,
                 // The peer's limit is for all of them together: none alone may take more.
-                max_bitrate: [encoding.parameters.max_bitrate, sending.max_bitrate]
+                max_bitrate: [encoding.parameters.max_bitrate, sending.max_bitrate, own.max_bitrate]
                     .into_iter()
                     .flatten()
                     .min(),
+                max_framerate: [encoding.parameters.max_framerate, own.max_framerate]
+                    .into_iter()
+                    .flatten()
+                    .reduce(f64::min),
                 ..encoding.parameters.clone()
             })
         });
