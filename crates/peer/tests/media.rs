@@ -58,6 +58,12 @@ async fn sound_and_pictures_go_both_ways() {
     for task in tasks {
         soon("a way", task).await.unwrap();
     }
+    // The peer has told what came of it: each source knows its part of what the path takes.
+    let told = sources.each_ref().map(|source| source.demand().bitrate);
+    assert!(
+        matches!(told, [Some(pictures), Some(sound)] if sound > 0 && pictures > sound),
+        "{told:?}"
+    );
 }
 
 /// As [`negotiate`], with something done once the answerer knows the offer.
