@@ -27,7 +27,7 @@ use crate::{CloseReason, Config, Event, Message, ResetError, SendError, SendOpti
 ///   association what happens, [`poll_transmit`](Self::poll_transmit), [`poll_timeout`](Self::poll_timeout) and
 ///   [`poll_event`](Self::poll_event) ask what it wants. Poll after telling, in any order;
 /// - [`recv`](Self::recv) pulls messages;
-/// - commands: [`connect`](Self::connect), [`send`](Self::send), [`reset_stream`](Self::reset_stream),
+/// - commands: [`connect`](Self::connect) or [`connect_signalled`](Self::connect_signalled), [`send`](Self::send), [`reset_stream`](Self::reset_stream),
 ///   [`shutdown`](Self::shutdown), [`abort`](Self::abort) and the setters;
 /// - getters, whose answers may change with every call of the others.
 ///
@@ -412,7 +412,7 @@ impl Association {
     // --- inside
 
     /// A backwards `now` counts as the latest seen.
-    fn tick(&mut self, now: Instant) -> Instant {
+    pub(crate) fn tick(&mut self, now: Instant) -> Instant {
         let (first, latest) = self.clock.unwrap_or((now, now));
         let now = latest.max(now);
         self.clock = Some((first, now));

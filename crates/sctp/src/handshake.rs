@@ -218,7 +218,7 @@ impl Association {
     }
 
     /// What both sides can do.
-    fn agree(&self, local: Side, init: &Init<'_>) -> Agreement {
+    pub(crate) fn agree(&self, local: Side, init: &Init<'_>) -> Agreement {
         Agreement {
             local,
             peer: Side {
@@ -339,7 +339,7 @@ impl Association {
     }
 
     /// A cookie says all that is needed: ESTABLISHED, from any state before it, or with a peer that changed its tag.
-    fn establish(&mut self, now: Instant, agreement: Agreement) {
+    pub(crate) fn establish(&mut self, now: Instant, agreement: Agreement) {
         // What has been sent with the COOKIE ECHO went as what was agreed then.
         let interleaving = agreement.peer_can.interleaving;
         if self
@@ -500,7 +500,7 @@ impl Association {
 }
 
 /// §3.3.2: no tag of zero, and at least one stream each way.
-fn is_acceptable(init: &Init<'_>) -> bool {
+pub(crate) fn is_acceptable(init: &Init<'_>) -> bool {
     init.initiate_tag != 0 && init.outgoing_streams != 0 && init.incoming_streams != 0
 }
 

@@ -40,6 +40,7 @@
 //! |---|---|
 //! | `association` | the public type, the states, the timers |
 //! | `handshake`, `cookie`, `tcb` | from INIT to ESTABLISHED, and what is known then |
+//! | `signalled` | the same without a packet, when the INITs go with the session descriptions |
 //! | `receive`, `rx` | packets in: which TSNs have come, fragments to messages, messages in order |
 //! | `transmit`, `tx` | packets out: queues, scheduling, what is in flight, finding losses (RFC 8985), the RTO |
 //! | `tx::congestion` | NewReno, CUBIC (RFC 9438) and a model of the path, behind one trait; recovery, pacing, the delivery rate |
@@ -64,6 +65,7 @@ mod receive;
 mod reconfig;
 mod rx;
 mod shutdown;
+mod signalled;
 mod stats;
 mod tcb;
 mod transmit;
@@ -75,6 +77,7 @@ pub use config::{Config, CongestionControl};
 pub use error::{ResetError, SendError};
 pub use event::{CloseReason, Event, ResetResult};
 pub use message::{Message, Ppid, Reliability, SendOptions, StreamId};
+pub use signalled::SignalledInit;
 pub use stats::Stats;
 
 /// The README's example, compiled.

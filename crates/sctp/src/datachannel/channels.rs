@@ -178,6 +178,13 @@ impl Channels {
         self.settle(Some(now));
     }
 
+    /// As [`connect`](Self::connect), where both ends have signalled their INITs: see
+    /// [`Association::connect_signalled`](crate::Association::connect_signalled).
+    pub fn connect_signalled(&mut self, now: Instant, peer: &crate::SignalledInit) {
+        self.association.connect_signalled(now, peer);
+        self.settle(Some(now));
+    }
+
     /// Says which role we have in DTLS, once it is known: the channels made so far get their stream numbers, in the order
     /// of their creation. Only the first call counts.
     pub fn set_role(&mut self, now: Instant, role: Role) {
