@@ -87,6 +87,14 @@ impl Rewriter {
         self.clock_rate = clock_rate;
     }
 
+    /// One number is left out: the last picture was cut short where another stream takes its place. Its receiver would take what
+    /// follows without a gap for a sign that the picture is whole.
+    pub fn leave_gap(&mut self) {
+        if let Some(last) = &mut self.last {
+            last.sequence_number += 1;
+        }
+    }
+
     /// The numbers for a packet that came at `now`, with the sequence number extended by how often it has wrapped. `None` for one
     /// that is to be left out: it is older than the first of its stream.
     pub fn rewrite(&mut self, now: Instant, sequence_number: u64, timestamp: u32) -> Option<Numbers> {
@@ -253,6 +261,18 @@ mod tests {
         assert_eq!(rewriter.rewrite(later, 8, u32::MAX - 3000), None);
         let numbers = rewriter.rewrite(later, 10, 2999).unwrap();
         assert_eq!((numbers.sequence_number.0, numbers.timestamp), (14, 4000 + 183_000));
+    }
+
+    #[test]
+    fn a_picture_that_was_cut_is_followed_by_a_gap() {
+        let (mut rewriter, now) = (Rewriter::new(Serial16(65_533), 0), now());
+        rewriter.leave_gap();
+        rewriter.rewrite(now, 500, 77);
+        rewriter.rewrite(now, 501, 77);
+        rewriter.leave_gap();
+        rewriter.switch(90_000);
+        let first = rewriter.rewrite(now, 9, 5).unwrap();
+        assert_eq!(first.sequence_number.0, 0, "65,535 is left out");
     }
 
     #[test]

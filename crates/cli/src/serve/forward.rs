@@ -148,6 +148,8 @@ pub(super) struct Outlet {
     present: Option<Present>,
     rewriter: Rewriter,
     pictures: PictureRewriter,
+    /// The last packet did not end its picture.
+    within_picture: bool,
     /// The intake's payload types, and what the viewer calls them.
     routes: HashMap<u8, Option<Route>>,
     looked: Option<Instant>,
@@ -185,6 +187,7 @@ impl Outlet {
             // In the lower half, so that the first wrap is far away.
             rewriter: Rewriter::new(Serial16(rand::random::<u16>() >> 1), rand::random()),
             pictures: PictureRewriter::default(),
+            within_picture: false,
             routes: HashMap::new(),
             looked: None,
             asked: None,
@@ -262,12 +265,16 @@ impl Outlet {
                 ssrc: packet.ssrc,
                 rid: packet.rid.clone(),
             });
+            if self.within_picture {
+                self.rewriter.leave_gap();
+            }
             self.rewriter.switch(route.clock_rate);
             self.pictures.switch();
         }
         let Some(numbers) = self.rewriter.rewrite(now, packet.sequence_number, packet.timestamp) else {
             return;
         };
+        self.within_picture = intake.kind == MediaKind::Video && !packet.marker;
         let payload = match route.format {
             Some(format) => self.pictures.rewrite(format, &packet.payload),
             None => packet.payload.clone(),
