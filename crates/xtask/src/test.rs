@@ -11,14 +11,7 @@ const TESTED: [&str; 3] = ["--workspace", "--exclude", "peerline-versus"];
 const OTHER_AEADS: [&str; 4] = ["--package", "peerline-dtls", "--features", "aws-lc-rs"];
 
 /// GStreamer as a client of the program: much to install, for one test.
-const WITH_GSTREAMER: [&str; 6] = [
-    "--package",
-    "peerline-cli",
-    "--features",
-    "gstreamer",
-    "--test",
-    "gstreamer",
-];
+const WITH_GSTREAMER: [&str; 2] = ["--features", "peerline-cli/gstreamer"];
 
 /// What the tests said: their counts, and whether every runner was content.
 pub(crate) struct Report {
@@ -62,23 +55,19 @@ pub(crate) fn run() -> Result<Report, String> {
             "Not run: GStreamer as a WHIP client. It takes: apt-get install {packages}"
         ));
     }
-    let with_gstreamer = missing.is_empty();
-    let doctests = [&["test", "--doc", "--no-fail-fast"][..], &TESTED].concat();
+    let mut tested = TESTED.to_vec();
+    if missing.is_empty() {
+        tested.extend(WITH_GSTREAMER);
+    }
     if shell::succeeds("cargo", &["nextest", "--version"]) {
         // Its configuration says that one failure does not end the run.
-        report.build_and_run(&[&["nextest", "run"][..], &TESTED].concat())?;
+        report.build_and_run(&[&["nextest", "run"][..], &tested].concat())?;
         report.build_and_run(&[&["nextest", "run"][..], &OTHER_AEADS].concat())?;
-        if with_gstreamer {
-            report.build_and_run(&[&["nextest", "run"][..], &WITH_GSTREAMER].concat())?;
-        }
         // nextest leaves these out.
-        report.add(&doctests)?;
+        report.add(&[&["test", "--doc", "--no-fail-fast"][..], &TESTED].concat())?;
     } else {
-        report.build_and_run(&[&["test", "--no-fail-fast"][..], &TESTED].concat())?;
+        report.build_and_run(&[&["test", "--no-fail-fast"][..], &tested].concat())?;
         report.build_and_run(&[&["test", "--no-fail-fast"][..], &OTHER_AEADS].concat())?;
-        if with_gstreamer {
-            report.build_and_run(&[&["test", "--no-fail-fast"][..], &WITH_GSTREAMER].concat())?;
-        }
     }
     Ok(report)
 }
