@@ -19,8 +19,8 @@ type Failure = Box<dyn std::error::Error>;
 /// What to ask.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// A server to ask: stun:HOST[:PORT], or turn:NAME:SECRET@HOST[:PORT][?transport=tcp], or turns: for TLS; may be repeated.
-    /// Without any, nobody outside is asked.
+    /// A server to ask: `stun:HOST:PORT`, or `turn:NAME:SECRET@HOST:PORT?transport=tcp`, or turns: for TLS; port and transport
+    /// may be left out. May be repeated. Without any, nobody outside is asked.
     #[arg(long, value_name = "URL")]
     ice_server: Vec<Named>,
     /// Print it as JSON.

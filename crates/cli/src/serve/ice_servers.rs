@@ -30,8 +30,8 @@ const PER_USER: usize = 20;
 #[derive(Debug, Default, clap::Args)]
 #[group(skip)]
 pub(crate) struct Options {
-    /// A STUN or TURN server for the page and for our peers: stun:HOST[:PORT], or turn:NAME:SECRET@HOST[:PORT][?transport=tcp], or
-    /// turns: for TLS; may be repeated.
+    /// A STUN or TURN server for the page and for our peers: `stun:HOST:PORT`, or `turn:NAME:SECRET@HOST:PORT?transport=tcp`, or
+    /// turns: for TLS; port and transport may be left out. May be repeated.
     #[arg(long, value_name = "URL")]
     ice_server: Vec<Named>,
     /// Be a STUN and TURN server, too, by UDP and TCP: at the address of --listen and port 3478, or where it says.
