@@ -52,6 +52,10 @@ pub struct Configuration {
     /// The UDP ports to choose from: all IPv4 addresses of a connection share one, and all IPv6 addresses one. Default `None`:
     /// the system chooses. When all are in use for a family, its addresses are left out.
     pub port_range: Option<RangeInclusive<u16>>,
+    /// Follow the interfaces of this host as they come and go: the addresses of new ones are offered, also when gathering was
+    /// complete, and what goes over one that is gone moves to another path. Default true. The addresses of an
+    /// [`endpoint`](Self::endpoint) stay in any case.
+    pub continual_gathering: bool,
     /// How many local addresses are used at most. Default 16: each is paired with each of the peer's.
     pub max_local_addresses: usize,
     /// Use this endpoint's sockets, shared with other connections, in place of sockets of its own; `port_range` then
@@ -95,6 +99,7 @@ impl Default for Configuration {
             link_local: false,
             address_filter: None,
             port_range: None,
+            continual_gathering: true,
             max_local_addresses: 16,
             endpoint: None,
             max_message_size: 256 * 1024,
@@ -185,9 +190,10 @@ pub(crate) struct Network {
     pub(crate) link_local: bool,
     pub(crate) address_filter: Option<AddressFilter>,
     pub(crate) port_range: Option<RangeInclusive<u16>>,
+    pub(crate) continual_gathering: bool,
     pub(crate) max_local_addresses: usize,
     pub(crate) endpoint: Option<Endpoint>,
-    /// Those to look for; none any more once that has begun.
+    /// Those to look for, or to look for again when interfaces have changed.
     pub(crate) ice_servers: Vec<Named>,
     pub(crate) turn_tls: Option<Arc<TlsConfig>>,
 }
@@ -201,6 +207,7 @@ impl Network {
             link_local,
             address_filter,
             port_range,
+            continual_gathering,
             max_local_addresses,
             endpoint,
             ..
@@ -212,6 +219,7 @@ impl Network {
             link_local,
             address_filter,
             port_range,
+            continual_gathering,
             max_local_addresses,
             endpoint,
         })

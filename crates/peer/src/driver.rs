@@ -12,7 +12,7 @@ use std::future::{Future, poll_fn};
 use std::mem;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -27,10 +27,12 @@ use crate::configuration::Network;
 use crate::endpoint::Hub;
 use crate::error::Error;
 use crate::ice_servers;
+use crate::ice_servers::Named;
 use crate::link::Link;
 use crate::mdns;
 use crate::shared::{Phase, Shared, State, Wakes};
 use crate::sockets::Patience;
+use crate::watch;
 
 /// Rounds before other tasks get their turn.
 const ROUNDS: usize = 16;
@@ -75,6 +77,7 @@ pub(crate) fn run(shared: Arc<Shared>, network: Network) -> impl Future<Output =
         wakes: Wakes::default(),
         names: None,
         servers: None,
+        search: Weak::new(),
         timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
         armed: None,
         introduced: false,
@@ -229,6 +232,8 @@ struct Driver {
     names: Option<JoinSet<(String, Option<IpAddr>)>>,
     /// Those who look for ICE servers, and speak with them.
     servers: Option<ice_servers::Tasks>,
+    /// The one that goes on, if any does.
+    search: Weak<ice_servers::Search>,
     timer: Pin<Box<Sleep>>,
     armed: Option<Armed>,
     /// The endpoint, if there is one, knows the connection's ICE sessions.
@@ -266,6 +271,7 @@ struct Step {
     /// The machine has more to send than the outbox should hold.
     more: bool,
     gather: bool,
+    network_changed: bool,
     names: Vec<String>,
     phase: Phase,
 }
@@ -283,6 +289,10 @@ impl Driver {
             let step = self.advance(cx);
             if step.gather && step.phase == Phase::Running {
                 self.gather();
+                due = true;
+            }
+            if step.network_changed && step.phase == Phase::Running {
+                self.follow_network();
                 due = true;
             }
             for name in step.names {
@@ -392,6 +402,7 @@ impl Driver {
             deadline,
             more,
             gather: mem::take(&mut state.gather),
+            network_changed: mem::take(&mut state.network_changed),
             names: mem::take(&mut state.names),
             phase: state.phase,
         };
@@ -422,14 +433,53 @@ impl Driver {
             // What comes to another address than these, on a wildcard socket, ICE takes for a stranger's.
             state.connection.add_local_address(now, address, Transport::Udp);
         }
-        let servers = mem::take(&mut self.network.ice_servers);
-        if servers.is_empty() {
-            return state.connection.finish_gathering(now);
-        }
         drop(state);
-        let tls = self.network.turn_tls.take();
         let udp = self.link.member().is_none();
-        self.servers = Some(ice_servers::seek(&self.shared, servers, tls.as_ref(), udp));
+        if udp && self.network.continual_gathering {
+            watch::join(&self.shared);
+        }
+        self.seek_servers(self.network.ice_servers.clone());
+    }
+
+    /// Has ICE servers looked for. Gathering ends with that.
+    fn seek_servers(&mut self, servers: Vec<Named>) {
+        if servers.is_empty() {
+            return self.shared.lock().connection.finish_gathering(now());
+        }
+        let udp = self.link.member().is_none();
+        let tls = self.network.turn_tls.as_ref();
+        let tasks = self.servers.get_or_insert_default();
+        self.search = ice_servers::seek(&self.shared, servers, tls, udp, tasks);
+    }
+
+    /// Interfaces have come or gone: so do addresses, sockets, and connections to servers.
+    fn follow_network(&mut self) {
+        let now = now();
+        let refresh = self.link.refresh(&self.network, now);
+        let mut state = self.shared.lock();
+        for &address in &refresh.new {
+            state.connection.add_local_address(now, address, Transport::Udp);
+        }
+        for &address in &refresh.gone {
+            state.connection.remove_local_address(now, address);
+        }
+        // The way to the peer may be another one with the same addresses.
+        state.connection.network_changed(now);
+        let gone = |ip: IpAddr| refresh.gone.iter().any(|gone| gone.ip() == ip);
+        let kept = state
+            .streams
+            .as_deref()
+            .map(|streams| streams.keep(gone))
+            .unwrap_or_default();
+        drop(state);
+        if let Some(search) = self.search.upgrade() {
+            return search.outdate();
+        }
+        let servers = self.network.ice_servers.iter();
+        let lost = servers.filter(|server| server.is_stream() && !kept.contains(&server.text));
+        let lost = lost.cloned().collect();
+        // ICE itself asks those that it speaks with over UDP.
+        self.seek_servers(lost);
     }
 
     /// Sets the timer; true if the deadline has come.
@@ -479,6 +529,7 @@ fn coarse(now: Instant, deadline: Instant) -> Instant {
 impl Drop for Driver {
     /// Also when the runtime shuts down: whoever waits is told.
     fn drop(&mut self) {
+        watch::leave(&self.shared);
         self.shared.end();
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -37,7 +38,7 @@ const MAX_WAITING: usize = 1 << 20;
 #[derive(Clone, Debug)]
 pub(crate) struct Named {
     /// As the user wrote it.
-    text: String,
+    pub(crate) text: String,
     url: IceServerUrl,
     credentials: Option<TurnCredentials>,
 }
@@ -58,6 +59,11 @@ impl Named {
             }
         }
         Ok(all)
+    }
+
+    /// True if it is spoken with over a connection.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.url.is_turn && matches!(self.url.transport, ServerTransport::Tcp | ServerTransport::Tls)
     }
 
     fn at(&self, address: SocketAddr) -> ResolvedServer {
@@ -138,23 +144,48 @@ fn interleave(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
 pub(crate) type Tasks = JoinSet<()>;
 
 /// Says that gathering may end, once everybody who has this has dropped it.
-struct Search(Arc<Shared>);
+pub(crate) struct Search {
+    shared: Arc<Shared>,
+    /// The network has changed meanwhile.
+    outdated: AtomicBool,
+}
 
-impl Drop for Search {
-    fn drop(&mut self) {
-        self.0.update(|state, now| state.connection.finish_gathering(now));
+impl Search {
+    /// The network has changed: once this has ended, what is lacking is looked for again.
+    pub(crate) fn outdate(&self) {
+        self.outdated.store(true, Ordering::Relaxed);
     }
 }
 
-/// Looks for all servers; gathering is finished when each is found or given up. `udp` tells whether the connection's sockets may
+impl Drop for Search {
+    fn drop(&mut self) {
+        self.shared.update(|state, now| {
+            state.connection.finish_gathering(now);
+            state.network_changed |= *self.outdated.get_mut();
+        });
+    }
+}
+
+/// Looks for these servers; gathering is finished when each is found or given up, and with that the search is over. `udp` tells whether the connection's sockets may
 /// speak with servers.
-pub(crate) fn seek(shared: &Arc<Shared>, servers: Vec<Named>, tls: Option<&Arc<ClientConfig>>, udp: bool) -> Tasks {
-    let search = Arc::new(Search(Arc::clone(shared)));
-    let mut tasks = JoinSet::new();
+pub(crate) fn seek(
+    shared: &Arc<Shared>,
+    servers: Vec<Named>,
+    tls: Option<&Arc<ClientConfig>>,
+    udp: bool,
+    tasks: &mut Tasks,
+) -> Weak<Search> {
+    let search = Arc::new(Search {
+        shared: Arc::clone(shared),
+        outdated: AtomicBool::new(false),
+    });
+    let current = Arc::downgrade(&search);
+    // Those that are done.
+    while tasks.try_join_next().is_some() {}
     for server in servers {
         let (search, tls) = (Arc::clone(&search), tls.cloned());
         tasks.spawn(async move {
-            let shared = Arc::clone(&search.0);
+            let shared = Arc::clone(&search.shared);
             let result = match server.url.transport {
                 ServerTransport::Udp if udp => introduce(&shared, &server).await,
                 ServerTransport::Udp => Err(
@@ -173,7 +204,7 @@ pub(crate) fn seek(shared: &Arc<Shared>, servers: Vec<Named>, tls: Option<&Arc<C
             }
         });
     }
-    tasks
+    current
 }
 
 /// Has ICE ask a server from each socket.
@@ -239,7 +270,7 @@ async fn converse(
     server: ResolvedServer,
     search: Arc<Search>,
 ) {
-    let shared = Arc::clone(&search.0);
+    let shared = Arc::clone(&search.shared);
     let five_tuple = FiveTuple {
         local,
         remote: server.address,
@@ -251,7 +282,7 @@ async fn converse(
             .streams
             .get_or_insert_default()
             .0
-            .insert(five_tuple, Arc::clone(&outlet));
+            .insert(five_tuple, (server.url.clone(), Arc::clone(&outlet)));
         state.connection.add_ice_stream(now, local, &server);
     });
     // From here on ICE knows that a candidate may come of it.
@@ -264,6 +295,9 @@ async fn converse(
                 break;
             }
             continue;
+        }
+        if outlet.closed.load(Ordering::Relaxed) {
+            break;
         }
         buffer.reserve(16 * 1024);
         tokio::select! {
@@ -305,14 +339,29 @@ fn deliver(shared: &Shared, five_tuple: FiveTuple, buffer: &mut BytesMut) -> boo
 
 /// What is to be written to servers.
 #[derive(Debug, Default)]
-pub(crate) struct Streams(HashMap<FiveTuple, Arc<Outlet>>);
+pub(crate) struct Streams(HashMap<FiveTuple, (String, Arc<Outlet>)>);
 
 impl Streams {
     /// Takes one message for a server. Lost, if too much waits there.
     pub(crate) fn write(&self, five_tuple: &FiveTuple, message: &[u8]) {
-        if let Some(outlet) = self.0.get(five_tuple) {
+        if let Some((_, outlet)) = self.0.get(five_tuple) {
             outlet.put(message);
         }
+    }
+
+    /// Closes the connections from addresses that are gone: nobody tells them. Says with which servers there are others, by the
+    /// names that the configuration has for them.
+    pub(crate) fn keep(&self, gone: impl Fn(IpAddr) -> bool) -> Vec<String> {
+        let mut kept = Vec::new();
+        for (five_tuple, (url, outlet)) in &self.0 {
+            if gone(five_tuple.local.ip()) {
+                outlet.closed.store(true, Ordering::Relaxed);
+                outlet.filled.notify_one();
+            } else {
+                kept.push(url.clone());
+            }
+        }
+        kept
     }
 }
 
@@ -320,7 +369,9 @@ impl Streams {
 #[derive(Debug, Default)]
 struct Outlet {
     waiting: Mutex<Vec<u8>>,
+    /// There is something, or nothing will be any more.
     filled: Notify,
+    closed: AtomicBool,
 }
 
 impl Outlet {

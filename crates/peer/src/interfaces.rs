@@ -17,10 +17,16 @@ pub(crate) fn addresses(network: &Network, now: Instant, wanted: impl Fn(IpAddr)
     usable(&interfaces(now), network, wanted)
 }
 
+/// The list known to all.
+static KNOWN: Mutex<Option<(Instant, Interfaces)>> = Mutex::new(None);
+
+/// The list has changed: the next who asks gets the new one.
+pub(crate) fn forget() {
+    *KNOWN.lock().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
 /// The interfaces of this host, at most [`FRESH`] old.
 fn interfaces(now: Instant) -> Interfaces {
-    static KNOWN: Mutex<Option<(Instant, Interfaces)>> = Mutex::new(None);
-
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     refreshed(&mut known, now, if_addrs::get_if_addrs)
 }

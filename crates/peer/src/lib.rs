@@ -60,6 +60,7 @@ mod peer_connection;
 mod shared;
 mod sockets;
 mod transports;
+mod watch;
 
 pub use configuration::{AddressFilter, Configuration};
 pub use data_channel::DataChannel;

@@ -13,7 +13,7 @@ use peerline_wire::Datagram;
 use crate::configuration::Network;
 use crate::endpoint::{Hub, Member};
 use crate::interfaces;
-use crate::sockets::Sockets;
+use crate::sockets::{Refresh, Sockets};
 
 /// Sockets of a connection's own, or its share in those of an [`Endpoint`](crate::Endpoint).
 pub(crate) enum Link {
@@ -56,6 +56,17 @@ impl Link {
                 addresses
             }
             Self::Shared(shared) => shared.member.hub().addresses(network, now),
+        }
+    }
+
+    /// Follows interfaces that come and go. An endpoint's addresses stay.
+    pub(crate) fn refresh(&mut self, network: &Network, now: Instant) -> Refresh {
+        match self {
+            Self::Own(sockets) => {
+                let wanted = interfaces::addresses(network, now, |_| true);
+                sockets.refresh(&wanted, network.port_range.as_ref())
+            }
+            Self::Shared(_) => Refresh::default(),
         }
     }
 

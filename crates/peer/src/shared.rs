@@ -54,6 +54,8 @@ pub(crate) struct State {
     pub(crate) listening: bool,
     /// Sockets are wanted.
     pub(crate) gather: bool,
+    /// Interfaces of this host have come or gone.
+    pub(crate) network_changed: bool,
     /// ICE sessions may have begun or ended, or paths changed.
     pub(crate) transport_changed: bool,
     /// Connections to TURN servers.
@@ -295,6 +297,7 @@ impl State {
             high_water_mark,
             listening: true,
             gather: false,
+            network_changed: false,
             transport_changed: false,
             streams: None,
             names: Vec::new(),

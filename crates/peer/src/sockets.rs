@@ -1,4 +1,4 @@
-//! The sockets of one connection: one for each family of addresses, whatever the number of addresses.
+//! The sockets of one connection: one for each family of addresses, whatever the number of addresses, until interfaces come and go.
 //!
 //! A socket is bound to the wildcard when several addresses of its family are used; each datagram then says where it came to,
 //! and is told where to leave from. That costs a host with many addresses no more descriptors, kernel memory and wake-ups
@@ -18,15 +18,21 @@ use crate::driver;
 
 /// The sockets of one connection.
 #[derive(Debug, Default)]
-pub(crate) struct Sockets {
-    v4: Option<Bound>,
-    v6: Option<Bound>,
-}
+pub(crate) struct Sockets(Vec<Bound>);
 
 #[derive(Debug)]
 struct Bound {
     socket: Socket,
+    /// The addresses that are used through it, with its port.
+    addresses: Vec<SocketAddr>,
     patience: Patience,
+}
+
+/// What interfaces that come and go have changed.
+#[derive(Debug, Default)]
+pub(crate) struct Refresh {
+    pub(crate) new: Vec<SocketAddr>,
+    pub(crate) gone: Vec<SocketAddr>,
 }
 
 impl Sockets {
@@ -35,27 +41,62 @@ impl Sockets {
     /// another, and ICE reports failure when there is none.
     pub(crate) fn bind(addresses: &[SocketAddr], ports: Option<&RangeInclusive<u16>>) -> (Self, Vec<SocketAddr>) {
         let (v4, v6): (Vec<_>, Vec<_>) = addresses.iter().copied().partition(SocketAddr::is_ipv4);
-        let sockets = Self {
-            v4: bind_family(&v4, Ipv4Addr::UNSPECIFIED.into(), ports),
-            v6: bind_family(&v6, Ipv6Addr::UNSPECIFIED.into(), ports),
-        };
-        let usable = addresses
-            .iter()
-            .filter_map(|&address| {
-                let port = sockets.of(address)?.local_addr().port();
-                Some(with_port(address, port))
-            })
-            .collect();
+        let v4 = bind_family(&v4, Ipv4Addr::UNSPECIFIED.into(), ports);
+        let v6 = bind_family(&v6, Ipv6Addr::UNSPECIFIED.into(), ports);
+        let sockets = Self(v4.into_iter().chain(v6).collect());
+        let usable = addresses.iter().filter_map(|&address| sockets.find(address)).collect();
         (sockets, usable)
+    }
+
+    /// Follows interfaces that come and go: these are the addresses from now on. What is bound to the wildcard serves new ones,
+    /// too; others get a socket each. A socket without an address is closed.
+    pub(crate) fn refresh(&mut self, addresses: &[SocketAddr], ports: Option<&RangeInclusive<u16>>) -> Refresh {
+        let mut refresh = Refresh::default();
+        for bound in &mut self.0 {
+            bound.addresses.retain(|&known| {
+                let stays = addresses
+                    .iter()
+                    .any(|&address| with_port(address, known.port()) == known);
+                if !stays {
+                    refresh.gone.push(known);
+                }
+                stays
+            });
+        }
+        for &address in addresses {
+            if self.find(address).is_some() {
+                continue;
+            }
+            let is_wildcard = |bound: &&mut Bound| {
+                let local = bound.socket.local_addr();
+                local.ip().is_unspecified() && local.is_ipv4() == address.is_ipv4()
+            };
+            match self.0.iter_mut().find(is_wildcard) {
+                Some(bound) => bound
+                    .addresses
+                    .push(with_port(address, bound.socket.local_addr().port())),
+                None => self.0.extend(bind_family(&[address], address.ip(), ports)),
+            }
+            refresh.new.extend(self.find(address));
+        }
+        self.0.retain(|bound| !bound.addresses.is_empty());
+        refresh
+    }
+
+    /// This address with the port that it is used with.
+    fn find(&self, address: SocketAddr) -> Option<SocketAddr> {
+        let mut used = self.0.iter().flat_map(|bound| &bound.addresses).copied();
+        used.find(|&used| with_port(address, used.port()) == used)
     }
 
     /// The socket from which datagrams with this local address leave.
     pub(crate) fn of(&self, local: SocketAddr) -> Option<&Socket> {
-        let bound = match local {
-            SocketAddr::V4(_) => &self.v4,
-            SocketAddr::V6(_) => &self.v6,
+        let bound = match &self.0[..] {
+            // Mostly there is one a family.
+            [bound] if bound.socket.local_addr().is_ipv4() == local.is_ipv4() => Some(bound),
+            several => several.iter().find(|bound| bound.addresses.contains(&local)),
         };
-        bound.as_ref().map(|bound| &bound.socket)
+        bound.map(|bound| &bound.socket)
     }
 
     /// Hands over one batch from each socket that has something; true if any had. If not, the task is woken when one has.
@@ -65,19 +106,17 @@ impl Sockets {
         mut handle: impl FnMut(&mut dyn Iterator<Item = Datagram>),
     ) -> bool {
         let mut progress = false;
-        for bound in [&mut self.v4, &mut self.v6] {
-            bound.take_if(|Bound { socket, patience }| {
-                if socket.poll_recv_ready(cx).is_pending() {
-                    return false;
-                }
-                let received = driver::with_inbox(|inbox| inbox.recv(socket).map(|mut batch| handle(&mut batch)));
-                // Readiness may have been stale: whoever asks again is woken. A socket that is of no use any more (the interface
-                // or the runtime is gone) is closed; ICE will notice that nothing comes.
-                let usable = patience.endure(received).is_ok();
-                progress |= usable;
-                !usable
-            });
-        }
+        self.0.retain_mut(|Bound { socket, patience, .. }| {
+            if socket.poll_recv_ready(cx).is_pending() {
+                return true;
+            }
+            let received = driver::with_inbox(|inbox| inbox.recv(socket).map(|mut batch| handle(&mut batch)));
+            // Readiness may have been stale: whoever asks again is woken. A socket that is of no use any more (the interface
+            // or the runtime is gone) is closed; ICE will notice that nothing comes.
+            let usable = patience.endure(received).is_ok();
+            progress |= usable;
+            usable
+        });
         progress
     }
 }
@@ -90,8 +129,10 @@ fn bind_family(addresses: &[SocketAddr], wildcard: IpAddr, ports: Option<&RangeI
         _ => SocketAddr::new(wildcard, 0),
     };
     let socket = bind_in_range(address, ports).ok()?;
+    let port = socket.local_addr().port();
     Some(Bound {
         socket,
+        addresses: addresses.iter().map(|&address| with_port(address, port)).collect(),
         patience: Patience::default(),
     })
 }
@@ -186,6 +227,30 @@ mod tests {
         let expected = ["127.0.0.1", "127.0.0.2", "127.0.0.3"].map(|ip| format!("{ip}:{}", socket.port()));
         assert_eq!(usable, addresses(&expected.each_ref().map(String::as_str)));
         assert!(sockets.of("[::1]:1".parse().unwrap()).is_none());
+    }
+
+    #[tokio::test]
+    async fn addresses_come_and_go() {
+        // A wildcard serves what comes.
+        let (mut sockets, usable) = Sockets::bind(&addresses(&["127.0.0.1:0", "127.0.0.2:0"]), None);
+        let port = usable[0].port();
+        let refresh = sockets.refresh(&addresses(&["127.0.0.2:0", "127.0.0.3:0", "[::1]:0"]), None);
+        assert_eq!(refresh.gone, [usable[0]]);
+        assert_eq!(refresh.new[0], with_port(addresses(&["127.0.0.3:0"])[0], port));
+        assert_eq!((refresh.new.len(), sockets.0.len()), (2, 2));
+        assert!(sockets.of(usable[0]).is_none() && sockets.of(refresh.new[1]).is_some());
+        // One that is bound to its address goes with it.
+        let refresh = sockets.refresh(&addresses(&["127.0.0.2:0"]), None);
+        assert_eq!((refresh.gone.len(), refresh.new.len(), sockets.0.len()), (2, 0, 1));
+        let refresh = sockets.refresh(&[], None);
+        assert_eq!((refresh.gone.len(), sockets.0.len()), (1, 0));
+        assert_eq!(
+            sockets
+                .refresh(&addresses(&["127.0.0.1:0", "198.51.100.77:0"]), None)
+                .new
+                .len(),
+            1
+        );
     }
 
     #[tokio::test]

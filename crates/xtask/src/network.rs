@@ -16,6 +16,22 @@ const SET_UP: &str = "
     exec \"$@\"
 ";
 
+/// A named namespace with a table of nftables in it.
+const TRANSLATOR: &str = "
+    PATH=$PATH:/usr/sbin:/sbin
+    name=peerline-$$
+    ip netns add $name || exit 1
+    ip netns exec $name nft add table ip t
+    made=$?
+    ip netns delete $name
+    exit $made
+";
+
+/// Whether tests can make networks with address translators.
+pub(crate) fn translators() -> bool {
+    shell::succeeds("sh", &["-c", TRANSLATOR])
+}
+
 /// The command in a network namespace of its own (cargo is then offline: everything must be built or fetched), or as it
 /// is, with a line that says so, where none can be made.
 pub(crate) fn isolated(command: Command) -> Command {

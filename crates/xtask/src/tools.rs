@@ -13,7 +13,7 @@ struct Tool {
     present: fn() -> bool,
 }
 
-const TEST_TOOLS: [Tool; 9] = [
+const TEST_TOOLS: [Tool; 10] = [
     Tool {
         purpose: "browser tests",
         package: "chromium",
@@ -53,6 +53,11 @@ const TEST_TOOLS: [Tool; 9] = [
         purpose: "TURN against another implementation",
         package: "coturn",
         present: || on_path(&["turnserver"]) && on_path(&["turnutils_uclient"]),
+    },
+    Tool {
+        purpose: "translators and firewalls made for a test",
+        package: "nftables",
+        present: || on_path(&["nft"]),
     },
     Tool {
         purpose: "networks made for a test",

@@ -1,0 +1,621 @@
+//! Real sockets through real translators: each peer is a process in a network namespace of its own, and between them are Linux's
+//! own NAT and firewall, and coturn. It takes root, `ip`, `nft` and `turnserver`; where they are missing, each test says so.
+
+// Processes of others are waited for, and networks change in real time.
+#![cfg(target_os = "linux")]
+#![allow(clippy::disallowed_methods)]
+
+mod common;
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use peerline::{
+    Configuration, DataChannel, DataChannelInit, IceCandidate, IceServer, IceTransportPolicy, PeerConnection,
+    PeerEvent, SessionDescription,
+};
+use rustls::pki_types::CertificateDer;
+
+/// What everybody else is behind: where the servers are.
+const HUB: &str = "203.0.113.1";
+/// How long a connection may take: far longer than any does.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+// --- the networks
+
+/// Namespaces and what joins them, gone when dropped: `hub` with a bridge, and on it who is public.
+struct Lab {
+    name: String,
+    /// Those that there are.
+    namespaces: Vec<String>,
+    links: u32,
+}
+
+/// Runs commands, one a line, as they would be typed.
+fn run(script: &str) -> Result<(), String> {
+    let output = Command::new("sh").args(["-ec", script]).env("PATH", path()).output();
+    let output = output.map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{script}\n{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+fn path() -> String {
+    std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin"
+}
+
+impl Lab {
+    /// A public network, or `None`, and it says why, where none can be made. In a process that was begun as a [`Peer`], it is
+    /// that and ends with it.
+    fn new() -> Option<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        if let Ok(role) = std::env::var("PEERLINE_ROLE") {
+            a_peer(&role);
+            std::process::exit(0);
+        }
+        let name = format!("pl{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let mut lab = Self {
+            name,
+            namespaces: Vec::new(),
+            links: 0,
+        };
+        let possible = run("command -v turnserver")
+            .and_then(|()| lab.add_namespace("hub"))
+            .and_then(|()| lab.within("hub", "nft add table ip t && nft delete table ip t"));
+        if let Err(error) = possible {
+            eprintln!("Not run: this test takes root, network namespaces, nftables and coturn.\n{error}");
+            return None;
+        }
+        // What has no home is lost beyond the hub, as on the Internet: without a route, coturn ends a session that sends there.
+        lab.must(
+            "hub",
+            &format!(
+                "ip link add br0 type bridge && ip link set br0 up && ip address add {HUB}/24 dev br0
+                ip link add beyond arp off type veth peer name lost && ip link set lost up && ip link set beyond up
+                ip route add default dev beyond"
+            ),
+        );
+        Some(lab)
+    }
+
+    fn add_namespace(&mut self, short: &str) -> Result<(), String> {
+        let full = self.full(short);
+        run(&format!("ip netns add {full}"))?;
+        self.namespaces.push(full);
+        self.within(short, "ip link set lo up")
+    }
+
+    fn full(&self, short: &str) -> String {
+        format!("{}-{short}", self.name)
+    }
+
+    fn within(&self, short: &str, script: &str) -> Result<(), String> {
+        let full = self.full(short);
+        run(&format!("ip netns exec {full} sh -ec '{script}'"))
+    }
+
+    fn must(&self, short: &str, script: &str) {
+        self.within(short, script).expect("the network is made");
+    }
+
+    /// A cable between an interface of `short` and one of `other`, or the hub's bridge. Both get an address, if they want one.
+    fn cable(&mut self, (short, interface, address): (&str, &str, &str), other: (&str, &str, Option<&str>)) {
+        self.links += 1;
+        let (here, there) = (self.full(short), self.full(other.0));
+        let (a, b) = (format!("{}a", self.name), format!("{}b", self.name));
+        let mut script = format!(
+            "ip link add {a} type veth peer name {b}
+            ip link set {a} netns {here} name {interface}
+            ip link set {b} netns {there} name {}
+            ip -n {here} address add {address} dev {interface}
+            ip -n {here} link set {interface} up
+            ip -n {there} link set {} up",
+            other.1, other.1
+        );
+        match other.2 {
+            Some(address) => write!(script, "\nip -n {there} address add {address} dev {}", other.1),
+            None => write!(script, "\nip -n {there} link set {} master br0", other.1),
+        }
+        .expect("it is text");
+        run(&script).expect("a cable");
+    }
+
+    /// A host with an address in the public network.
+    fn public(&mut self, short: &str, address: &str) {
+        self.add_namespace(short).expect("a namespace");
+        let port = format!("p{}", self.links);
+        self.cable((short, "eth0", &format!("{address}/24")), ("hub", &port, None));
+    }
+
+    /// A host at home, behind a translator with this public address. `masquerade` is how nftables translates there, and
+    /// `firewall` what it lets out.
+    fn at_home(&mut self, short: &str, public: &str, masquerade: &str, firewall: &str) {
+        let gateway = format!("{short}gw");
+        self.public(&gateway, public);
+        self.add_namespace(short).expect("a namespace");
+        self.cable(
+            (short, "eth0", "192.168.7.2/24"),
+            (&gateway, "lan", Some("192.168.7.1/24")),
+        );
+        self.must(short, "ip route add default via 192.168.7.1");
+        self.must(
+            &gateway,
+            &format!(
+                "echo 1 > /proc/sys/net/ipv4/ip_forward
+                nft add table ip t
+                nft add chain ip t out \"{{ type nat hook postrouting priority 100; }}\"
+                nft add rule ip t out oifname eth0 {masquerade}
+                nft add chain ip t in \"{{ type filter hook input priority 0; policy drop; }}\"
+                nft add chain ip t through \"{{ type filter hook forward priority 0; policy drop; }}\"
+                nft add rule ip t through ct state established,related accept
+                nft add rule ip t through iifname lan {firewall} accept"
+            ),
+        );
+    }
+
+    /// coturn in the hub, with TLS.
+    fn coturn(&self, tls: &Tls) -> Running {
+        let folder = std::env::temp_dir().join(&self.name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let file = |name: &str| folder.join(name).into_os_string().into_string().expect("a path");
+        std::fs::write(file("certificate.pem"), &tls.certificate_pem).expect("a file");
+        std::fs::write(file("key.pem"), &tls.key_pem).expect("a file");
+        let mut command = Command::new("ip");
+        command
+            .args(["netns", "exec", &self.full("hub"), "turnserver"])
+            .env("PATH", path());
+        command.args([
+            "-n",
+            "--no-cli",
+            "--no-dtls",
+            "--fingerprint",
+            "--lt-cred-mech",
+            "--cli-password",
+            "none",
+        ]);
+        command.args([
+            "--user",
+            "alice:wonderland",
+            "--realm",
+            "example.org",
+            "--log-file",
+            "stdout",
+        ]);
+        command.args(["--listening-ip", HUB, "--relay-ip", HUB, "--listening-port", "3478"]);
+        command.args([
+            "--tls-listening-port",
+            "5349",
+            "--cert",
+            &file("certificate.pem"),
+            "--pkey",
+            &file("key.pem"),
+        ]);
+        command.args(["--userdb", &file("turndb"), "--pidfile", &file("pid")]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let server = Running(command.spawn().expect("ip"));
+        // 5349, as the kernel writes it: it comes last.
+        let begin = Instant::now();
+        while self.within("hub", "grep -q :14E5 /proc/net/tcp").is_err() {
+            assert!(begin.elapsed() < PATIENCE, "coturn does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        server
+    }
+
+    /// A peer in a namespace: this very program, at any of its tests.
+    fn peer(&self, short: &str, role: &str, plan: &Plan) -> Peer {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.full(short)]).env("PATH", path());
+        command.arg(std::env::current_exe().expect("this program"));
+        command.args(["public_hosts_meet_directly", "--exact", "--nocapture"]);
+        command
+            .env("PEERLINE_ROLE", role)
+            .env("PEERLINE_SERVERS", plan.servers.join(" "));
+        command.env("PEERLINE_CERTIFICATE", &plan.certificate);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("ip");
+        let (stdin, stdout) = (
+            child.stdin.take().expect("a pipe"),
+            child.stdout.take().expect("a pipe"),
+        );
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                // The test harness has its own to say.
+                if let Some(line) = line.strip_prefix("> ")
+                    && sender.send(line.to_owned()).is_err()
+                {
+                    break;
+                }
+            }
+        });
+        Peer {
+            _child: Running(child),
+            stdin,
+            lines,
+            received: 0,
+            path: String::new(),
+        }
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for namespace in &self.namespaces {
+            let _ = run(&format!("ip netns del {namespace}"));
+        }
+        let _ = std::fs::remove_dir_all(std::env::temp_dir().join(&self.name));
+    }
+}
+
+/// A process of ours, killed when dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+struct Tls {
+    certificate: Vec<u8>,
+    certificate_pem: String,
+    key_pem: String,
+}
+
+impl Tls {
+    fn new() -> Self {
+        let made = rcgen::generate_simple_self_signed([HUB.to_owned()]).expect("a certificate");
+        let pem = |kind: &str, der: &[u8]| {
+            format!(
+                "-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n",
+                BASE64_STANDARD.encode(der)
+            )
+        };
+        Self {
+            certificate: made.cert.der().to_vec(),
+            certificate_pem: pem("CERTIFICATE", made.cert.der()),
+            key_pem: pem("PRIVATE KEY", &made.signing_key.serialize_der()),
+        }
+    }
+}
+
+// --- what the test knows of its peers
+
+/// Which servers peers have.
+#[derive(Default)]
+struct Plan {
+    servers: Vec<&'static str>,
+    /// In base64.
+    certificate: String,
+}
+
+struct Peer {
+    _child: Running,
+    stdin: ChildStdin,
+    lines: mpsc::Receiver<String>,
+    /// How many messages have come there.
+    received: u64,
+    /// The kinds of both candidates, such as `host srflx`.
+    path: String,
+}
+
+/// Two of them, and the signalling.
+struct Call([Peer; 2]);
+
+impl Call {
+    fn new(lab: &Lab, places: [&str; 2], plan: &Plan) -> Self {
+        Self([lab.peer(places[0], "offer", plan), lab.peer(places[1], "answer", plan)])
+    }
+
+    /// Passes on what they have to say to each other.
+    fn signal(&mut self) {
+        for who in [0, 1] {
+            while let Ok(line) = self.0[who].lines.try_recv() {
+                match line.split_once(' ') {
+                    Some(("received", count)) => self.0[who].received = count.parse().expect("a number"),
+                    Some(("path", path)) => self.0[who].path = path.to_owned(),
+                    _ => writeln!(self.0[1 - who].stdin, "{line}").expect("the peer runs"),
+                }
+            }
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+
+    fn wait(&mut self, limit: Duration, done: impl Fn(&[Peer; 2]) -> bool) -> Option<Duration> {
+        let begin = Instant::now();
+        while begin.elapsed() < limit {
+            self.signal();
+            if done(&self.0) {
+                return Some(begin.elapsed());
+            }
+        }
+        None
+    }
+
+    /// Waits for messages to go both ways, and tells the paths.
+    fn connect(&mut self) -> [String; 2] {
+        let connected = self.wait(PATIENCE, |peers| {
+            peers.iter().all(|peer| peer.received > 20 && !peer.path.is_empty())
+        });
+        let paths = [self.0[0].path.clone(), self.0[1].path.clone()];
+        assert!(connected.is_some(), "no connection: {paths:?}");
+        paths
+    }
+
+    /// How long it takes until twenty more messages have come to each.
+    fn go_on(&mut self) -> Duration {
+        self.signal();
+        let before = [0, 1].map(|who| self.0[who].received);
+        let went_on = self.wait(PATIENCE, |peers| {
+            (0..2).all(|who| peers[who].received > before[who] + 20)
+        });
+        went_on.expect("it goes on")
+    }
+}
+
+// --- the peer itself
+
+/// Signals on its standard streams, sends a message every five milliseconds, and says how many have come.
+fn a_peer(role: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(live(role == "offer"));
+}
+
+fn configuration() -> Configuration {
+    let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    let servers = variable("PEERLINE_SERVERS");
+    let mut urls = servers.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let relay_only = urls.first().is_some_and(|url| url == "relay");
+    urls.retain(|url| url != "relay");
+    let mut roots = rustls::RootCertStore::empty();
+    let certificate = BASE64_STANDARD
+        .decode(variable("PEERLINE_CERTIFICATE"))
+        .expect("base64");
+    if !certificate.is_empty() {
+        roots.add(CertificateDer::from(certificate)).expect("a certificate");
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let tls = tls.expect("TLS").with_root_certificates(roots).with_no_client_auth();
+    let ice_servers = urls.into_iter().map(|url| match url.starts_with("stun") {
+        true => IceServer::stun(url),
+        false => IceServer::turn(url, "alice", "wonderland"),
+    });
+    Configuration {
+        ice_servers: ice_servers.collect(),
+        ice_transport_policy: if relay_only {
+            IceTransportPolicy::Relay
+        } else {
+            IceTransportPolicy::All
+        },
+        turn_tls: Some(Arc::new(tls)),
+        ..Configuration::default()
+    }
+}
+
+async fn live(offers: bool) {
+    let pc = PeerConnection::new(configuration()).await.expect("a connection");
+    let (sender, mut lines) = tokio::sync::mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+        // The test is over.
+        std::process::exit(0);
+    });
+    if offers {
+        let channel = pc
+            .create_data_channel("data", DataChannelInit::default())
+            .expect("a channel");
+        tokio::spawn(talk(channel, pc.clone()));
+        pc.set_local_description(pc.create_offer().expect("an offer"))
+            .expect("it is set");
+        tell_description(&pc);
+    }
+    loop {
+        tokio::select! {
+            Some(line) = lines.recv() => hear(&pc, offers, &line),
+            event = pc.next_event() => match event {
+                Some(PeerEvent::IceCandidate(Some(candidate))) => {
+                    let IceCandidate { candidate, sdp_mid, username_fragment, .. } = candidate;
+                    let (mid, ufrag) = (sdp_mid.unwrap_or_default(), username_fragment.unwrap_or_default());
+                    println!("> candidate {mid}|{ufrag}|{candidate}");
+                }
+                Some(PeerEvent::DataChannel(channel)) => drop(tokio::spawn(talk(channel, pc.clone()))),
+                Some(_) => {}
+                None => return,
+            },
+        }
+    }
+}
+
+fn tell_description(pc: &PeerConnection) {
+    let description = pc.local_description().expect("it was set");
+    println!("> description {}", description.sdp.replace("\r\n", "\\"));
+}
+
+fn hear(pc: &PeerConnection, offers: bool, line: &str) {
+    match line.split_once(' ').expect("two words") {
+        ("description", sdp) => {
+            let sdp = sdp.replace('\\', "\r\n");
+            if offers {
+                return pc
+                    .set_remote_description(SessionDescription::answer(sdp))
+                    .expect("an answer");
+            }
+            pc.set_remote_description(SessionDescription::offer(sdp))
+                .expect("an offer");
+            pc.set_local_description(pc.create_answer().expect("an answer"))
+                .expect("it is set");
+            tell_description(pc);
+        }
+        (_, candidate) => {
+            let mut words = candidate.splitn(3, '|').map(str::to_owned);
+            let mut next = || words.next().expect("three words");
+            let (mid, ufrag, candidate) = (next(), next(), next());
+            let candidate = IceCandidate {
+                candidate,
+                sdp_mid: Some(mid),
+                username_fragment: Some(ufrag),
+                ..IceCandidate::default()
+            };
+            pc.add_ice_candidate(candidate).expect("a candidate");
+        }
+    }
+}
+
+/// Sends and receives for ever.
+async fn talk(channel: DataChannel, pc: PeerConnection) {
+    channel.opened().await.expect("it opens");
+    let (mut received, mut told) = (0_u64, 0);
+    let mut clock = tokio::time::interval(Duration::from_millis(5));
+    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = clock.tick() => {
+                let _ = channel.try_send(Bytes::from_static(&[7; 4000]));
+                if received > told {
+                    told = received;
+                    println!("> received {received}");
+                    tell_path(&pc);
+                }
+            }
+            Some(_) = channel.recv() => received += 1,
+        }
+    }
+}
+
+fn tell_path(pc: &PeerConnection) {
+    let ice = pc.sctp().map(|sctp| sctp.transport().ice_transport());
+    let Some(pair) = ice.and_then(|ice| ice.selected_candidate_pair()) else {
+        return;
+    };
+    let kind = |candidate: &str| candidate.split(' ').nth(7).unwrap_or_default().to_owned();
+    println!(
+        "> path {} {}",
+        kind(&pair.local.candidate),
+        kind(&pair.remote.candidate)
+    );
+}
+
+// --- the tests
+
+const STUN: &str = "stun:203.0.113.1:3478";
+
+#[test]
+fn public_hosts_meet_directly() {
+    let Some(mut lab) = Lab::new() else { return };
+    lab.public("a", "203.0.113.21");
+    lab.public("b", "203.0.113.22");
+    assert_eq!(
+        Call::new(&lab, ["a", "b"], &Plan::default()).connect(),
+        ["host host"; 2]
+    );
+}
+
+#[test]
+fn hosts_behind_translators_meet_at_what_a_server_sees() {
+    let Some(mut lab) = Lab::new() else { return };
+    let _coturn = lab.coturn(&Tls::new());
+    lab.at_home("a", "203.0.113.11", "masquerade", "");
+    lab.at_home("b", "203.0.113.12", "masquerade", "");
+    let plan = Plan {
+        servers: vec![STUN],
+        ..Plan::default()
+    };
+    for path in Call::new(&lab, ["a", "b"], &plan).connect() {
+        assert!(!path.contains("host") && !path.contains("relay"), "{path}");
+    }
+}
+
+#[test]
+fn relays_serve_where_nothing_else_does() {
+    let Some(mut lab) = Lab::new() else { return };
+    let tls = Tls::new();
+    let _coturn = lab.coturn(&tls);
+    // Each destination sees another port.
+    lab.at_home("a", "203.0.113.11", "masquerade fully-random", "");
+    lab.at_home("b", "203.0.113.12", "masquerade fully-random", "");
+    lab.at_home("c", "203.0.113.13", "masquerade", "meta l4proto tcp");
+    lab.at_home("d", "203.0.113.14", "masquerade", "tcp dport 5349");
+    for (places, servers) in [
+        (["a", "b"], vec![STUN, "turn:203.0.113.1:3478"]),
+        (
+            ["c", "a"],
+            vec![STUN, "turn:203.0.113.1:3478", "turn:203.0.113.1:3478?transport=tcp"],
+        ),
+        (["b", "d"], vec!["turns:203.0.113.1:5349?transport=tcp"]),
+    ] {
+        let certificate = BASE64_STANDARD.encode(&tls.certificate);
+        let paths = Call::new(&lab, places, &Plan { servers, certificate }).connect();
+        assert!(paths.iter().all(|path| path.contains("relay")), "{places:?} {paths:?}");
+    }
+}
+
+#[test]
+fn the_other_interface_takes_over_in_mid_transfer() {
+    let Some(mut lab) = Lab::new() else { return };
+    lab.public("a", "203.0.113.21");
+    lab.public("b", "203.0.113.22");
+    // A second network for both.
+    for (host, address) in [("a", "198.51.100.21/24"), ("b", "198.51.100.22/24")] {
+        let port = format!("q{host}");
+        lab.cable((host, "eth1", address), ("hub", &port, None));
+    }
+    let mut call = Call::new(&lab, ["a", "b"], &Plan::default());
+    call.connect();
+    // Whichever they use, each goes once, at one end and at the other.
+    for (host, interface) in [("a", "eth0"), ("b", "eth1")] {
+        lab.must(host, &format!("ip link set {interface} down"));
+        let took = call.go_on();
+        assert!(took < Duration::from_secs(5), "{host} {interface}: {took:?}");
+        lab.must(host, &format!("ip link set {interface} up"));
+        std::thread::sleep(Duration::from_millis(300));
+        call.go_on();
+    }
+}
+
+#[test]
+fn a_host_that_moves_to_another_network_takes_its_call_along() {
+    let Some(lab) = Lab::new() else { return };
+    from_home_to_the_street(lab, &Plan::default());
+}
+
+#[test]
+fn a_host_that_moves_connects_to_its_relay_anew() {
+    let Some(lab) = Lab::new() else { return };
+    let _coturn = lab.coturn(&Tls::new());
+    let plan = Plan {
+        servers: vec!["relay", "turn:203.0.113.1:3478?transport=tcp"],
+        ..Plan::default()
+    };
+    let paths = from_home_to_the_street(lab, &plan);
+    assert!(paths.iter().all(|path| path.contains("relay")), "{paths:?}");
+}
+
+/// Another address, another translator, and nothing between for a while. Tells the paths before.
+fn from_home_to_the_street(mut lab: Lab, plan: &Plan) -> [String; 2] {
+    lab.at_home("a", "203.0.113.11", "masquerade", "");
+    lab.public("b", "203.0.113.22");
+    let mut call = Call::new(&lab, ["a", "b"], plan);
+    let paths = call.connect();
+    lab.must("a", "ip link set eth0 down");
+    std::thread::sleep(Duration::from_millis(1500));
+    lab.cable(("a", "eth1", "203.0.113.23/24"), ("hub", "street", None));
+    let took = call.go_on();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    paths
+}
