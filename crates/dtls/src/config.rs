@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustls::crypto::CryptoProvider;
 
 use crate::certificate::{Certificate, Fingerprint};
+use crate::key_log::KeyLog;
 use crate::wire::{CipherSuite, NamedGroup, ProtocolVersion, SrtpProfile};
 
 /// Which side of the handshake a connection plays.
@@ -55,6 +56,9 @@ pub struct Config {
     pub certificate: Arc<Certificate>,
     /// The cryptography of the handshake. Default: [`default_provider`].
     pub provider: Arc<CryptoProvider>,
+    /// Who is told of each connection's secrets, in the format of NSS: whoever has them reads the traffic, as Wireshark with
+    /// the lines of rustls's `KeyLogFile`. Default: nobody.
+    pub key_log: Option<Arc<dyn KeyLog>>,
     /// The fingerprints signalled for the peer's certificate, of which one must match. While there are none, the
     /// handshake holds before it trusts the peer (see `Connection::set_remote_fingerprints`). Default: none.
     pub remote_fingerprints: Vec<Fingerprint>,
@@ -120,6 +124,7 @@ impl Config {
         Self {
             certificate,
             provider: default_provider(),
+            key_log: None,
             remote_fingerprints: Vec::new(),
             min_version: ProtocolVersion::DTLS_1_2,
             max_version: ProtocolVersion::DTLS_1_3,

@@ -5,6 +5,8 @@ mod alerts;
 mod handshaking;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests13;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -28,7 +30,7 @@ use crate::wire::ack::{Ack, RecordNumber};
 use crate::wire::alert::{Alert, AlertDescription};
 use crate::wire::record::{ContentType, Record, RecordHeader};
 use crate::wire::unified::{Ciphertext, UnifiedHeader};
-use crate::wire::{CipherSuite, ProtocolVersion, SrtpProfile};
+use crate::wire::{CipherSuite, NamedGroup, ProtocolVersion, SrtpProfile};
 
 /// One DTLS connection. It is told the time and the datagrams, and does no I/O itself.
 ///
@@ -164,6 +166,12 @@ impl Connection {
         self.session().map(Session::cipher_suite)
     }
 
+    /// The group of the key exchange: with [`NamedGroup::X25519MLKEM768`], recorded traffic does not fall to a quantum computer.
+    #[must_use]
+    pub fn key_exchange_group(&self) -> Option<NamedGroup> {
+        self.session().and(self.cx.key_exchange_group)
+    }
+
     /// The SRTP profile negotiated, if the peer has one in common.
     #[must_use]
     pub fn srtp_profile(&self) -> Option<SrtpProfile> {
@@ -246,6 +254,18 @@ impl Connection {
         };
         self.on_progress(progress);
         self.settle(now);
+    }
+
+    /// The flight that was polled last is in the hands of somebody who repeats it until it arrives, as ICE's checks do
+    /// (draft-hancke-webrtc-sped): the timer stands still until [`take_flight_back`](Self::take_flight_back).
+    pub fn entrust_flight(&mut self) {
+        self.cx.flight.entrust();
+    }
+
+    /// Nobody else repeats the flight any more: the timer starts, as if it had left now. Without effect if it was never stopped.
+    pub fn take_flight_back(&mut self, now: Instant) {
+        let now = self.advance_clock(now);
+        self.cx.flight.take_back(now);
     }
 
     /// Ends the connection: `close_notify` is transmitted, nothing more is received.

@@ -39,6 +39,8 @@ pub(crate) struct Context {
     pub(crate) heard_in: u64,
     /// The peer's certificate in DER, once its public key could be read.
     peer_certificate: Option<Box<[u8]>>,
+    /// The group of the key exchange.
+    pub(crate) key_exchange_group: Option<NamedGroup>,
 }
 
 /// Where a message has brought the handshake.
@@ -116,6 +118,7 @@ impl Context {
             answers: None,
             heard_in: 0,
             peer_certificate: None,
+            key_exchange_group: None,
             config,
         }
     }

@@ -84,6 +84,8 @@ pub(crate) struct Flight {
     timeout: Duration,
     deadline: Option<Instant>,
     last_left: Option<Instant>,
+    /// Somebody else repeats it.
+    entrusted: bool,
     /// In DTLS 1.3, what the records carried that have left.
     sent: Option<Vec<Sent>>,
 }
@@ -105,6 +107,7 @@ impl Flight {
             timeout: config.initial_timeout,
             deadline: None,
             last_left: None,
+            entrusted: false,
             sent: None,
         }
     }
@@ -127,7 +130,20 @@ impl Flight {
         self.parts = Vec::new();
         self.sent = None;
         self.deadline = None;
+        self.entrusted = false;
         self.rewind();
+    }
+
+    /// Somebody else repeats it, until [`take_back`](Self::take_back).
+    pub(crate) fn entrust(&mut self) {
+        self.entrusted |= self.deadline.take().is_some();
+    }
+
+    /// The timer starts as if the flight had left now.
+    pub(crate) fn take_back(&mut self, now: Instant) {
+        if std::mem::take(&mut self.entrusted) && self.is_wholly_sent() && self.answer == Answer::Expected {
+            self.deadline = now.checked_add(self.timeout);
+        }
     }
 
     /// Nobody listens any more for an answer: what has not left yet leaves once.

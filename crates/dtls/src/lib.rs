@@ -47,6 +47,8 @@
 //! handshake is that of any rustls `CryptoProvider`; records are protected by `ring`. With the feature `aws-lc-rs` that crate
 //! protects records, and is the default for handshakes.
 //!
+//! `key_log` tells Wireshark the secrets.
+//!
 //! Renegotiation, session resumption, early data and certificate chains are left out: WebRTC has no use for them.
 
 mod acknowledgement;
@@ -66,6 +68,7 @@ mod handshake;
 mod hello;
 #[cfg(not(feature = "aws-lc-rs"))]
 mod hybrid;
+mod key_log;
 mod ranges;
 mod reassembly;
 mod record_layer;
@@ -81,6 +84,7 @@ pub use config::{Config, ExtendedMasterSecret, Role, default_provider};
 pub use connection::Connection;
 pub use error::{CertificateError, ExportError, Fault};
 pub use event::{CloseReason, Event};
+pub use key_log::KeyLog;
 pub use rustls::crypto::CryptoProvider;
 pub use stats::Stats;
 pub use wire::alert::AlertDescription;

@@ -520,3 +520,49 @@ fn connections_are_send() {
     is_send::<Connection>();
     is_send::<Arc<Certificate>>();
 }
+
+/// What a key log was told.
+#[derive(Debug, Default)]
+struct Lines(std::sync::Mutex<Vec<Line>>);
+
+/// Label, client random, secret.
+type Line = (String, Vec<u8>, Vec<u8>);
+
+impl peerline_dtls::KeyLog for Lines {
+    fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
+        let line = (label.to_owned(), client_random.to_vec(), secret.to_vec());
+        self.0.lock().unwrap().push(line);
+    }
+}
+
+/// Those of a browser's log are what decrypts its recorded sessions, in the unit tests.
+#[test]
+fn both_sides_log_the_same_secrets() {
+    use peerline_dtls::ProtocolVersion;
+    use std::sync::Arc;
+
+    let labels_13 = [
+        "CLIENT_HANDSHAKE_TRAFFIC_SECRET",
+        "SERVER_HANDSHAKE_TRAFFIC_SECRET",
+        "CLIENT_TRAFFIC_SECRET_0",
+        "SERVER_TRAFFIC_SECRET_0",
+        "EXPORTER_SECRET",
+    ];
+    for (version, labels, length) in [
+        (ProtocolVersion::DTLS_1_2, &["CLIENT_RANDOM"][..], 48),
+        (ProtocolVersion::DTLS_1_3, &labels_13[..], 32),
+    ] {
+        let logs = [Arc::new(Lines::default()), Arc::new(Lines::default())];
+        let mut configs = configs();
+        for (config, log) in configs.iter_mut().zip(&logs) {
+            config.max_version = version;
+            config.key_log = Some(log.clone());
+        }
+        connected(configs);
+        let [client, server] = logs.map(|log| std::mem::take(&mut *log.0.lock().unwrap()));
+        assert_eq!(client, server);
+        assert_eq!(client.iter().map(|line| &*line.0).collect::<Vec<_>>(), labels);
+        assert!(client.iter().all(|line| line.1 == client[0].1 && line.1.len() == 32));
+        assert!(client.iter().all(|line| line.2.len() == length));
+    }
+}

@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::{CERTIFICATES, assert_healthy, config, configs, connect, pair};
-use peerline_dtls::Config;
+use peerline_dtls::{Config, NamedGroup, ProtocolVersion};
 use peerline_sim::{Direction, Link, every_loss, for_each_seed};
 
 /// The timer starts at 100 ms and doubles: three losses in a row of the same flight, from both sides, take well under this.
@@ -45,6 +45,43 @@ fn every_choice_of_up_to_two_lost_datagrams_when_messages_are_cut() {
         let connected = pair.run_until(LIMIT, |pair| pair.a.is_connected() && pair.b.is_connected());
         assert!(connected, "lost {lost:?}");
         assert_healthy(&mut pair);
+    }
+}
+
+/// Datagrams get lost by their number, so each choice hits either role; and so they come in another order, or twice.
+#[test]
+fn every_choice_of_up_to_two_lost_datagrams_with_every_group_of_either_version() {
+    let (v12, v13) = (ProtocolVersion::DTLS_1_2, ProtocolVersion::DTLS_1_3);
+    let classical = [NamedGroup::X25519, NamedGroup::SECP256R1, NamedGroup::SECP384R1];
+    let of = |version| classical.map(|group| (version, group));
+    let hybrid = [(v13, NamedGroup::X25519MLKEM768)];
+    for (version, group) in of(v12).into_iter().chain(of(v13)).chain(hybrid) {
+        let configs = || {
+            with(configs(), |c| {
+                (c.min_version, c.max_version) = (version, version);
+                c.groups = vec![group];
+            })
+        };
+        let shuffled = Link {
+            delay: Duration::from_millis(10),
+            reorder: 0.3,
+            duplicate: 0.3,
+            ..Link::default()
+        };
+        for lost in every_loss(2, 9) {
+            for link in [None, Some(&shuffled)] {
+                let mut pair = pair(configs());
+                if let Some(link) = link {
+                    pair = pair.links(link);
+                }
+                pair = pair.lose(lost.iter().copied());
+                let connected = pair.run_until(LIMIT, |pair| pair.a.is_connected() && pair.b.is_connected());
+                assert!(connected, "{version:?} {group:?}, lost {lost:?}, {}", link.is_some());
+                assert_eq!(pair.a.key_exchange_group(), Some(group));
+                assert_eq!(pair.b.key_exchange_group(), Some(group));
+                assert_healthy(&mut pair);
+            }
+        }
     }
 }
 

@@ -208,6 +208,7 @@ fn send_second_flight(
     let Exchanged { chosen, params } = exchanged;
     let group = cx.group(VERSION, params.group).ok_or(Fault::IllegalParameter)?;
     let key_exchange = group.start().map_err(|_| Fault::CryptoFailed)?;
+    cx.key_exchange_group = Some(params.group);
 
     cx.begin_flight(Answer::Expected);
     if request.is_some() {
@@ -228,6 +229,7 @@ fn send_second_flight(
         &params.public_key,
         session_hash,
     )?;
+    cx.log_master_secret(&chosen.randoms.client, keys.master_secret());
     if let Some(request) = request {
         let signed = cx.sign(&verifiable(&request.signature_algorithms), &cx.transcript)?;
         cx.say(HandshakeType::CERTIFICATE_VERIFY, |w| {

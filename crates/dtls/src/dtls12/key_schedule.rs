@@ -82,6 +82,13 @@ pub(crate) struct KeySchedule {
     master_secret: Zeroizing<[u8; 48]>,
 }
 
+impl KeySchedule {
+    /// For the key log.
+    pub(crate) fn master_secret(&self) -> &[u8] {
+        &self.master_secret[..]
+    }
+}
+
 /// Whose Finished.
 #[derive(Clone, Copy)]
 pub(crate) enum Sender {

@@ -222,6 +222,7 @@ fn send_hello(terms: Terms, hello: &ClientHello, cx: &mut Context) -> Result<Ser
         .ok_or(Fault::NoCommonGroup)?
         .start()
         .map_err(|_| Fault::CryptoFailed)?;
+    cx.key_exchange_group = Some(terms.group);
     let params = EcdheParams {
         group: terms.group,
         public_key: key_exchange.pub_key().to_vec(),
@@ -306,6 +307,7 @@ fn on_client_key_exchange(offered: Offered, cx: &mut Context, message: &Message)
     cx.hear(message);
     let session_hash = terms.extended_master_secret.then(|| terms.suite.hash(&cx.transcript));
     let keys = KeySchedule::new(terms.suite, randoms, key_exchange, &share.public_key, session_hash)?;
+    cx.log_master_secret(&randoms.client, keys.master_secret());
     cx.set_keys(keys.ciphers(Role::Server))?;
     Ok(Server::CertificateVerify(Exchanged {
         keys,

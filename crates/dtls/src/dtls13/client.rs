@@ -15,7 +15,7 @@ use crate::reassembly::Message;
 use crate::record_layer::Epoch;
 use crate::wire::extension::{self, Extension, ExtensionType, KeyShare};
 use crate::wire::handshake::dtls13::{CertificateRequest, EncryptedExtensions};
-use crate::wire::handshake::{CompressionMethod, HandshakeType, ServerHello};
+use crate::wire::handshake::{CompressionMethod, HandshakeType, Random, ServerHello};
 use crate::wire::{NamedGroup, ProtocolVersion, SignatureScheme, SrtpProfile};
 
 /// Where the client stands: what it waits for.
@@ -33,6 +33,8 @@ pub(crate) enum Client {
 /// What the server has said so far.
 pub(crate) struct Chosen {
     suite: Suite,
+    /// What a key log names the connection by.
+    client_random: Random,
     secrets: HandshakeSecrets,
     offered: Vec<ExtensionType>,
     srtp_profile: Option<SrtpProfile>,
@@ -71,12 +73,17 @@ impl Client {
         let share = hello
             .extension(ExtensionType::KEY_SHARE)
             .ok_or(Fault::MissingExtension)?;
-        let shared = complete(offer.exchanges, extension::key_share(share)?)?;
+        let share = extension::key_share(share)?;
+        let group = share.group;
+        let shared = complete(offer.exchanges, share)?;
+        cx.key_exchange_group = Some(group);
         if offer.retry.is_none() {
             cx.start_hash(suite);
         }
         cx.hear(message);
         let secrets = HandshakeSecrets::new(suite, shared.secret_bytes(), &cx.transcript_hash()?);
+        let client_random = offer.hello.random;
+        cx.log_handshake(&client_random, &secrets.traffic);
         cx.records.set_version(ProtocolVersion::DTLS_1_2);
         cx.set_epoch(suite, Role::Client, Epoch::HANDSHAKE, &secrets.traffic)?;
         cx.reassembly.require(Epoch::HANDSHAKE);
@@ -85,6 +92,7 @@ impl Client {
         cx.flight.finish();
         Ok(Handshake::Client13(Self::EncryptedExtensions(Box::new(Chosen {
             suite,
+            client_random,
             secrets,
             offered: offer
                 .hello
@@ -122,6 +130,7 @@ impl Client {
                     .verify_finished(base, &cx.transcript_hash()?, &message.body)?;
                 cx.hear(message);
                 let application = Box::new(chosen.secrets.application(&cx.transcript_hash()?));
+                cx.log_application(&chosen.client_random, &application);
                 return go_on_if_trusted(chosen, application, cx);
             }
             _ => return Err(Fault::UnexpectedMessage),

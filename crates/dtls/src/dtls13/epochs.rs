@@ -474,4 +474,23 @@ mod tests {
         assert!(b.is_exhausted());
         assert_eq!(open(&mut b, &genuine), Err(Discard::Forged));
     }
+
+    #[test]
+    fn no_key_and_number_protect_twice() {
+        for id in SUITES {
+            let suite = suite(id);
+            let mut secret = Secret::new(&[7; 32]);
+            let mut epochs = Epochs::new(suite);
+            let mut seen = std::collections::HashSet::new();
+            for epoch in 3..12 {
+                epochs.write_with(Epoch(epoch), &secret).expect("keys");
+                for _ in 0..5 {
+                    // Numbers begin anew with each epoch. What follows the header is the same only if key and nonce are.
+                    let record = seal(&mut epochs, epoch, &[0; 40]);
+                    assert!(seen.insert(record[Epochs::HEADER_LEN..].to_vec()), "{epoch}");
+                }
+                secret = suite.next_secret(&secret);
+            }
+        }
+    }
 }

@@ -126,7 +126,6 @@ impl Secret {
         Self(OkmBlock::new(bytes))
     }
 
-    #[cfg(test)]
     pub(crate) fn bytes(&self) -> &[u8] {
         self.0.as_ref()
     }
@@ -207,6 +206,11 @@ pub(crate) struct Exporter {
 }
 
 impl Exporter {
+    /// What everything exported comes from.
+    pub(crate) fn master_secret(&self) -> &[u8] {
+        self.master.bytes()
+    }
+
     #[cfg(test)]
     pub(crate) fn from_key_log(suite: Suite, master: &[u8]) -> Self {
         let master = Secret::new(master);

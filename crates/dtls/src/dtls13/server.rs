@@ -16,7 +16,7 @@ use crate::reassembly::Message;
 use crate::record_layer::Epoch;
 use crate::wire::extension::{self, Extension, ExtensionType, KeyShare};
 use crate::wire::handshake::dtls13::{CertificateRequest, EncryptedExtensions};
-use crate::wire::handshake::{ClientHello, CompressionMethod, HandshakeType, ServerHello};
+use crate::wire::handshake::{ClientHello, CompressionMethod, HandshakeType, Random, ServerHello};
 use crate::wire::{NamedGroup, ProtocolVersion, SignatureScheme, SrtpProfile};
 
 /// Where the server stands: what it waits for.
@@ -74,6 +74,7 @@ impl Server {
         };
         let group = cx.group(VERSION, terms.group).ok_or(Fault::NoCommonGroup)?;
         let exchange = group.start_and_complete(share).map_err(|_| Fault::BadKeyShare)?;
+        cx.key_exchange_group = Some(terms.group);
         cx.reassembly.skip_to_after(message.message_seq);
         cx.next_message_seq = message.message_seq;
         match &retry {
@@ -88,7 +89,7 @@ impl Server {
             }
         }
         cx.hear(message);
-        say_flight(&terms, &exchange, cx).map(Some)
+        say_flight(&terms, &exchange, &hello.random, cx).map(Some)
     }
 
     pub(crate) fn handle(self, cx: &mut Context, message: &Message) -> Result<Progress<Self>, Fault> {
@@ -195,7 +196,12 @@ fn say_retry(retry: &Retry, key: &hmac::Key, hello: &ClientHello, cx: &mut Conte
 }
 
 /// ServerHello, EncryptedExtensions, CertificateRequest, Certificate, CertificateVerify, Finished.
-fn say_flight(terms: &Terms<'_>, exchange: &CompletedKeyExchange, cx: &mut Context) -> Result<Server, Fault> {
+fn say_flight(
+    terms: &Terms<'_>,
+    exchange: &CompletedKeyExchange,
+    client_random: &Random,
+    cx: &mut Context,
+) -> Result<Server, Fault> {
     let share = KeyShare {
         group: terms.group,
         key_exchange: &exchange.pub_key,
@@ -215,6 +221,7 @@ fn say_flight(terms: &Terms<'_>, exchange: &CompletedKeyExchange, cx: &mut Conte
     cx.say(HandshakeType::SERVER_HELLO, |w| hello.encode(w));
 
     let secrets = HandshakeSecrets::new(terms.suite, exchange.secret.secret_bytes(), &cx.transcript_hash()?);
+    cx.log_handshake(client_random, &secrets.traffic);
     cx.set_epoch(terms.suite, Role::Server, Epoch::HANDSHAKE, &secrets.traffic)?;
     cx.reassembly.require(Epoch::HANDSHAKE);
     let answers = EncryptedExtensions {
@@ -234,6 +241,7 @@ fn say_flight(terms: &Terms<'_>, exchange: &CompletedKeyExchange, cx: &mut Conte
     let verify_data = terms.suite.verify_data(&secrets.traffic.server, &cx.transcript_hash()?);
     cx.say(HandshakeType::FINISHED, |w| w.bytes(verify_data.as_ref()));
     let application = secrets.application(&cx.transcript_hash()?);
+    cx.log_application(client_random, &application);
     Ok(Server::Certificate(Box::new(Accepted {
         suite: terms.suite,
         secrets,

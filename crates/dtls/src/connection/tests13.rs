@@ -1,0 +1,165 @@
+//! What takes a peer that breaks the rules of DTLS 1.3 under the keys of the connection.
+
+use super::*;
+use crate::certificate::HashAlgorithm;
+use crate::wire::handshake::{HandshakeHeader, HandshakeType};
+use peerline_sim::epoch;
+
+/// Both are connected; the server's acknowledgement of the client's last flight has not left.
+fn connected() -> [Connection; 2] {
+    let provider = rustls::crypto::ring::default_provider();
+    let certificate = Certificate::generate(&provider, std::time::SystemTime::UNIX_EPOCH).expect("randomness");
+    let certificate = Arc::new(certificate);
+    let mut config = Config::new(Arc::clone(&certificate));
+    config.remote_fingerprints = vec![certificate.fingerprint(HashAlgorithm::Sha256)];
+    let mut client = Connection::new(config.clone(), Role::Client);
+    let mut server = Connection::new(config, Role::Server);
+    exchange(&mut client, &mut server);
+    exchange(&mut server, &mut client);
+    exchange(&mut client, &mut server);
+    assert_eq!([client.poll_event(), server.poll_event()], [Some(Event::Connected); 2]);
+    [client, server]
+}
+
+fn exchange(from: &mut Connection, to: &mut Connection) {
+    let mut datagram = Vec::new();
+    while from.poll_transmit(epoch(), &mut datagram).is_some() {
+        to.handle_datagram(epoch(), std::mem::take(&mut datagram)[..].into());
+    }
+}
+
+/// One record of any type, under the keys of any epoch.
+fn send(from: &mut Connection, to: &mut Connection, epoch_of: Epoch, content_type: ContentType, payload: &[u8]) {
+    let mut datagram = Vec::new();
+    let fill = |out: &mut Vec<u8>| {
+        out.extend_from_slice(payload);
+        Some(payload.len())
+    };
+    let sealed = from.cx.records.enclose(epoch_of, content_type, &mut datagram, fill);
+    assert!(sealed.is_some(), "it has the keys");
+    to.handle_datagram(epoch(), datagram[..].into());
+}
+
+fn acknowledge(from: &mut Connection, to: &mut Connection, record_numbers: Vec<RecordNumber>) {
+    let mut payload = Vec::new();
+    Ack { record_numbers }.encode(&mut Writer::new(&mut payload));
+    send(from, to, Epoch::APPLICATION, ContentType::ACK, &payload);
+}
+
+fn key_update(message_seq: u16) -> Vec<u8> {
+    let header = HandshakeHeader {
+        kind: HandshakeType::KEY_UPDATE,
+        length: 1,
+        message_seq,
+        fragment_offset: 0,
+        fragment_length: 1,
+    };
+    let mut bytes = Vec::new();
+    header.encode(&mut Writer::new(&mut bytes));
+    bytes.push(0);
+    bytes
+}
+
+fn assert_they_talk(a: &mut Connection, b: &mut Connection) {
+    for _ in 0..2 {
+        let mut datagram = Vec::new();
+        let fill = |out: &mut Vec<u8>| {
+            out.extend_from_slice(b"hello");
+            Some(5)
+        };
+        a.enclose(&mut datagram, fill).expect("connected");
+        b.handle_datagram(epoch(), datagram[..].into());
+        assert_eq!(b.recv().as_deref(), Some(&b"hello"[..]));
+        std::mem::swap(a, b);
+    }
+}
+
+#[test]
+fn acknowledgements_of_records_never_sent_mean_nothing() {
+    let [mut client, mut server] = connected();
+    exchange(&mut server, &mut client);
+    client.update_keys();
+    exchange_nowhere(&mut client);
+    let before = client.cx.write_epoch;
+    for epoch in [0, 1, 2, 3, 4, 5, 1 << 16, u64::MAX] {
+        for sequence_number in [7, 1000, 1 << 47, u64::MAX] {
+            let number = RecordNumber { epoch, sequence_number };
+            acknowledge(&mut server, &mut client, vec![number; 3]);
+        }
+    }
+    // Half a number, and none.
+    send(
+        &mut server,
+        &mut client,
+        Epoch::APPLICATION,
+        ContentType::ACK,
+        &[0, 8, 1, 2],
+    );
+    send(&mut server, &mut client, Epoch::APPLICATION, ContentType::ACK, &[0, 0]);
+    assert_eq!(client.cx.write_epoch, before, "the new keys wait for the peer");
+    assert!(client.is_connected() && client.poll_event().is_none());
+    assert_they_talk(&mut client, &mut server);
+}
+
+/// The flight leaves, and is lost.
+fn exchange_nowhere(from: &mut Connection) {
+    while from.poll_transmit(epoch(), &mut Vec::new()).is_some() {}
+}
+
+#[test]
+fn what_belongs_to_another_epoch_is_dropped() {
+    let [mut client, mut server] = connected();
+    // The client still has the keys of the handshake, for its last flight; and the server, to read it again.
+    let unexpected = server.stats().records_unexpected;
+    send(
+        &mut client,
+        &mut server,
+        Epoch::HANDSHAKE,
+        ContentType::APPLICATION_DATA,
+        b"early",
+    );
+    assert_eq!(server.recv(), None);
+    assert_eq!(server.stats().records_unexpected, unexpected + 1);
+    let next = client.cx.next_message_seq;
+    send(
+        &mut client,
+        &mut server,
+        Epoch::HANDSHAKE,
+        ContentType::HANDSHAKE,
+        &key_update(next),
+    );
+    assert_eq!(
+        server.cx.records.epochs.as_ref().map(|epochs| epochs.read_epoch()),
+        Some(Epoch::APPLICATION)
+    );
+    assert!(server.is_connected() && server.poll_event().is_none());
+    exchange(&mut server, &mut client);
+    assert_they_talk(&mut client, &mut server);
+}
+
+#[test]
+fn records_without_content_and_of_unknown_types_are_dropped() {
+    let [mut client, mut server] = connected();
+    exchange(&mut server, &mut client);
+    for content_type in [20, 21, 22, 23, 24, 26, 99, 255].map(ContentType) {
+        for payload in [&[][..], b"\x01"] {
+            if content_type != ContentType::APPLICATION_DATA || payload.is_empty() {
+                let mut datagram = Vec::new();
+                let fill = |out: &mut Vec<u8>| {
+                    out.extend_from_slice(payload);
+                    Some(payload.len())
+                };
+                let records = &mut client.cx.records;
+                if records
+                    .enclose(Epoch::APPLICATION, content_type, &mut datagram, fill)
+                    .is_some()
+                {
+                    server.handle_datagram(epoch(), datagram[..].into());
+                }
+            }
+        }
+    }
+    assert_eq!(server.recv(), None);
+    assert!(server.is_connected() && server.poll_event().is_none());
+    assert_they_talk(&mut client, &mut server);
+}
