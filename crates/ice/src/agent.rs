@@ -1,6 +1,7 @@
 //! [`Agent`]: the public type, and how its sessions share sockets, pace and news.
 
 mod data;
+mod embedding;
 mod gathering;
 mod restart;
 
@@ -367,6 +368,9 @@ impl Agent {
             session.handle_timeout(&mut self.ctx, now);
         }
         self.retired.take_if(|retired| now >= retired.1);
+        if let Some(embedding) = &mut self.ctx.embedding {
+            embedding.repeat(now);
+        }
         self.expire_servers(now);
         self.settle(now);
     }
@@ -395,7 +399,7 @@ impl Agent {
             let Self { ctx, sessions, .. } = self;
             let mut sessions = sessions.iter_mut();
             let along = sessions.find_map(|session| session.ask_for_consent(ctx, now, out));
-            return along.or_else(|| self.responses.pop(out));
+            return along.or_else(|| self.responses.pop(ctx, now, out));
         }
         // "Lite implementations do not generate connectivity checks" (RFC 8445 §6.2).
         if self.ctx.lite {
@@ -425,9 +429,18 @@ impl Agent {
             };
             let triggered = next(Session::next_triggered).filter(|_| is_time(self.pacer.triggered_from));
             let ordinary = || next(Session::next_ordinary).filter(|_| is_time(self.pacer.ordinary_from));
-            let (index, pair) = triggered.or_else(ordinary)?;
+            let carrier = || self.next_carrier().filter(|_| is_time(self.carrier_from()));
+            let checked = triggered.or_else(ordinary);
+            let (index, pair) = checked.or_else(carrier)?;
             let session = self.sessions.get_mut(index)?;
+            if checked.is_none() {
+                // It takes the place of those before it, as a triggered one does.
+                session.cancel_checks(&self.ctx, pair);
+            }
             if let Some(transmit) = session.start_check(&mut self.ctx, now, pair, false, out) {
+                if checked.is_none() {
+                    return Some(transmit);
+                }
                 self.pacer.on_check_sent(now, self.ctx.timings().ta);
                 return Some(transmit);
             }
@@ -457,11 +470,16 @@ impl Agent {
         let ordinary = has(Session::next_ordinary)
             .then_some(self.pacer.ordinary_from.or(self.latest))
             .flatten();
+        let carrier = match self.next_carrier() {
+            Some(_) => self.carrier_from().or(self.latest),
+            None => self.repeat_at(),
+        };
         let servers = self.servers_deadline();
         sessions
             .chain(retired)
             .chain(triggered)
             .chain(ordinary)
+            .chain(carrier)
             .chain(servers)
             .min()
     }

@@ -77,6 +77,9 @@ impl Transactions {
     /// The most that are kept of one pair: peers may cause a new check with each of theirs.
     const MAX_OF_PAIR: usize = 4;
 
+    /// The same while checks carry a flight: their responses may.
+    const MAX_THAT_CARRY: usize = 8;
+
     pub(crate) fn contains(&self, id: TransactionId) -> bool {
         self.by_id.contains_key(&id)
     }
@@ -85,14 +88,14 @@ impl Transactions {
         self.by_due.first().map(|&(due, _)| due)
     }
 
-    fn insert(&mut self, id: TransactionId, check: Check) {
+    fn insert(&mut self, id: TransactionId, check: Check, most: usize) {
         let mut of_pair: Vec<_> = self
             .by_id
             .iter()
             .filter(|(_, other)| other.pair == check.pair)
             .map(|(&id, c)| (c.first_sent, id))
             .collect();
-        if of_pair.len() >= Self::MAX_OF_PAIR {
+        if of_pair.len() >= most {
             of_pair.sort_unstable();
             of_pair.first().map(|&(_, oldest)| self.remove(oldest));
         }
@@ -130,11 +133,11 @@ impl Transactions {
     }
 
     /// See [`Check::cancelled`].
-    fn cancel(&mut self, pair: PairId, timings: &Timings) {
+    fn cancel(&mut self, pair: PairId, timings: &Timings, which: impl Fn(&Check) -> bool) {
         let of_pair = self
             .by_id
             .iter()
-            .filter(|(_, check)| check.pair == pair && !check.cancelled);
+            .filter(|(_, check)| check.pair == pair && !check.cancelled && which(check));
         let ids: Vec<TransactionId> = of_pair.map(|(&id, _)| id).collect();
         for id in ids {
             self.change(id, |check| {
@@ -183,7 +186,12 @@ impl Session {
         let (path, valid) = (pair.path, pair.state == PairState::Succeeded);
         let says = self.says(ctx, pair.local, nominate);
         let transaction = ctx.transaction_id();
-        let len = write_request(self.remote.as_ref()?, says, transaction, out)?;
+        let embedding = &mut ctx.embedding;
+        let len = write_request(self.remote.as_ref()?, says, transaction, out, |message| {
+            if let Some(embedding) = embedding {
+                embedding.write(message, now, path);
+            }
+        })?;
 
         self.list.untrigger(id);
         if !valid {
@@ -201,7 +209,11 @@ impl Session {
             cancelled: false,
         };
         check.due = now + check.wait_after_transmission(ctx.timings());
-        self.transactions.insert(transaction, check);
+        let most = match ctx.embedding {
+            Some(_) => Transactions::MAX_THAT_CARRY,
+            None => Transactions::MAX_OF_PAIR,
+        };
+        self.transactions.insert(transaction, check, most);
         Some(Transmit {
             five_tuple: path,
             ecn: None,
@@ -222,14 +234,18 @@ impl Session {
     }
 
     /// Sends the next retransmission that is due.
-    pub(crate) fn retransmit(&mut self, ctx: &Context, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
-        let timings = ctx.timings();
+    pub(crate) fn retransmit(&mut self, ctx: &mut Context, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        let timings = &ctx.timings().clone();
+        let embedding = &mut ctx.embedding;
         let id = self.transactions.next_retransmission(now, timings)?;
         let &Check { pair, path, says, .. } = self.transactions.by_id.get(&id)?;
-        let written = self
-            .remote
-            .as_ref()
-            .and_then(|remote| write_request(remote, says, id, out));
+        let written = self.remote.as_ref().and_then(|remote| {
+            write_request(remote, says, id, out, |message| {
+                if let Some(embedding) = embedding {
+                    embedding.write(message, now, path);
+                }
+            })
+        });
         self.transactions.change(id, |check| {
             check.transmissions += 1;
             check.due = now + check.wait_after_transmission(timings);
@@ -293,6 +309,9 @@ impl Session {
         let Some(check) = self.transactions.remove(id) else {
             return false;
         };
+        if let Some(embedding) = &mut ctx.embedding {
+            embedding.take_in(response, path);
+        }
         self.list.touch(check.pair, |pair| {
             let counters = &mut pair.counters;
             counters.responses_received += 1;
@@ -328,10 +347,17 @@ impl Session {
             pair.hear(now);
         });
         self.list.set_state(check.pair, PairState::Succeeded);
-        // Other checks of the pair have nothing to add, but for one that nominates.
-        self.transactions.forget(check.pair, |other| {
-            check.says.use_candidate || !other.says.use_candidate
-        });
+        // Other checks of the pair have nothing to add, but for one that nominates, and for what responses may carry.
+        let carries = ctx.embedding.is_some();
+        if carries {
+            let ordinary = |other: &Check| !other.says.use_candidate;
+            self.transactions.cancel(check.pair, ctx.timings(), ordinary);
+        }
+        self.transactions
+            .forget(check.pair, |other| match other.says.use_candidate {
+                true => check.says.use_candidate,
+                false => !carries,
+            });
         self.nomination.first_valid_at.get_or_insert(now);
         self.update_nominated_flag(ctx, now, check.pair, check.says.use_candidate);
     }
@@ -388,7 +414,7 @@ impl Session {
 
     /// Cancels the checks of an In-Progress pair, for a triggered one to take their place (§7.3.1.4).
     pub(crate) fn cancel_checks(&mut self, ctx: &Context, pair: PairId) {
-        self.transactions.cancel(pair, ctx.timings());
+        self.transactions.cancel(pair, ctx.timings(), |_| true);
     }
 }
 
@@ -415,7 +441,14 @@ pub(crate) fn concede_role(ctx: &mut Context, said: Says) {
 }
 
 /// Appends a check or consent request (§7.2.2, §7.2.4). `None`, and `out` untouched, if its USERNAME would be too long.
-pub(crate) fn write_request(remote: &RemoteSide, says: Says, id: TransactionId, out: &mut Vec<u8>) -> Option<usize> {
+/// `add` adds what goes with it.
+pub(crate) fn write_request(
+    remote: &RemoteSide,
+    says: Says,
+    id: TransactionId,
+    out: &mut Vec<u8>,
+    add: impl FnOnce(&mut MessageBuilder<'_>),
+) -> Option<usize> {
     let mut message = MessageBuilder::request(out, Method::BINDING, id);
     message
         .attribute(Username(&remote.username))
@@ -430,5 +463,6 @@ pub(crate) fn write_request(remote: &RemoteSide, says: Says, id: TransactionId, 
     if let Some(nomination) = says.nomination {
         message.attribute(Nomination(nomination));
     }
+    add(&mut message);
     message.integrity(&remote.key).fingerprint().finish()
 }

@@ -19,6 +19,9 @@ pub struct Config {
     pub local_credentials: Option<Credentials>,
     /// Which candidates are used. All by default.
     pub transport_policy: TransportPolicy,
+    /// Carry DTLS in checks, for peers that know of it (SPED, draft-hancke-webrtc-sped): see
+    /// [`Agent::wants_flight`](crate::Agent::wants_flight). False by default.
+    pub embedding: bool,
     /// What all randomness comes from: credentials, transaction ids, the tiebreaker, the spread of consent checks. It has to
     /// be unpredictable outside of tests (RFC 7675 §8). Zeros by default.
     pub rng_seed: [u8; 32],

@@ -170,8 +170,10 @@ impl Session {
         // A translator may have given us another address, and the peer not know yet that we use that one.
         let nominate = self.consent.is_asking() && self.selected == Some(id);
         let says = self.says(ctx, local, nominate);
+        // Whatever handshake there was is over by now.
+        ctx.embedding.take_if(|embedding| embedding.ended);
         let transaction = TransactionId(rng.random());
-        let len = write_request(self.remote.as_ref()?, says, transaction, out)?;
+        let len = write_request(self.remote.as_ref()?, says, transaction, out, |_| {})?;
         if self.consent.asked.len() >= Consent::MAX_ASKED {
             self.consent.asked.remove(0);
         }

@@ -9,6 +9,7 @@ use rand::{Rng, RngExt, SeedableRng};
 
 use peerline_stun::TransactionId;
 
+use crate::embedding::Embedding;
 use crate::stats::DropCounters;
 use crate::{Config, Event, Limits, Role, Timings, TransportPolicy};
 
@@ -27,6 +28,8 @@ pub(crate) struct Context {
     /// True while no local candidate is expected.
     pub(crate) gathered: bool,
     pub(crate) drops: DropCounters,
+    /// DTLS in checks, until the handshake is long over.
+    pub(crate) embedding: Option<Box<Embedding>>,
     events: VecDeque<Event>,
 }
 
@@ -44,6 +47,7 @@ impl Context {
             tie_breaker: 0,
             gathered: false,
             drops: DropCounters::default(),
+            embedding: config.embedding.then(Box::default),
             events: VecDeque::new(),
         };
         ctx.tie_breaker = ctx.rng().random();

@@ -54,6 +54,7 @@
 //! | `nomination` | which valid pair is used |
 //! | `consent` | whether the peer still wants it, and whether the path still works |
 //! | `roaming` | another path in place of one that does not work any more |
+//! | `embedding` | DTLS inside checks (draft-hancke-webrtc-sped) |
 //! | `sorted` | tables of few entries |
 
 mod agent;
@@ -64,6 +65,7 @@ mod config;
 mod consent;
 mod context;
 mod credentials;
+mod embedding;
 mod error;
 mod event;
 mod gather;

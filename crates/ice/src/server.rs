@@ -7,14 +7,14 @@ use peerline_stun::attribute::{
     ErrorAttribute, ErrorCode, IceControlled, IceControlling, Nomination, Priority, UseCandidate, Username,
     XorMappedAddress,
 };
-use peerline_stun::{Attribute, Class, Integrity, Key, Message, MessageBuilder, Method};
+use peerline_stun::{Attribute, Class, Integrity, Key, Message, MessageBuilder, Method, TransactionId};
 use peerline_wire::{FiveTuple, Transmit};
 
 use crate::Role;
 use crate::check::KNOWN;
 use crate::context::Context;
 use crate::pair::PairState;
-use crate::session::Session;
+use crate::session::{RemoteSide, Session};
 
 /// What an authenticated check says.
 #[derive(Clone, Debug)]
@@ -37,7 +37,18 @@ pub(crate) struct EarlyCheck {
 /// Responses waiting to be polled.
 #[derive(Debug, Default)]
 pub(crate) struct Responses {
-    queue: VecDeque<(FiveTuple, Vec<u8>)>,
+    queue: VecDeque<(FiveTuple, Response)>,
+}
+
+/// A response, or what it takes to write one at the last moment: the request may have brought something to be answered with it.
+#[derive(Debug)]
+enum Response {
+    Written(Vec<u8>),
+    Success {
+        id: TransactionId,
+        integrity: Integrity,
+        key: Box<Key>,
+    },
 }
 
 impl Responses {
@@ -48,24 +59,48 @@ impl Responses {
     fn push(&mut self, path: FiveTuple, write: impl FnOnce(&mut Vec<u8>)) {
         let mut bytes = Vec::new();
         write(&mut bytes);
-        self.queue.push_back((path, bytes));
+        self.queue.push_back((path, Response::Written(bytes)));
+    }
+
+    fn push_success(&mut self, ctx: &Context, path: FiveTuple, request: &Message<'_>, integrity: Integrity, key: &Key) {
+        if ctx.embedding.is_some() {
+            let (id, key) = (request.transaction_id(), Box::new(key.clone()));
+            return self.queue.push_back((path, Response::Success { id, integrity, key }));
+        }
+        self.push(path, |out| {
+            MessageBuilder::success(out, request)
+                .attribute(XorMappedAddress(path.remote))
+                .integrity_as(integrity, key)
+                .fingerprint();
+        });
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    pub(crate) fn pop(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
-        let (five_tuple, bytes) = self.queue.pop_front()?;
+    pub(crate) fn pop(&mut self, ctx: &mut Context, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        let (five_tuple, response) = self.queue.pop_front()?;
         // Mostly there is nothing to answer, and nothing is kept for it.
         if self.queue.is_empty() {
             self.queue = VecDeque::new();
         }
-        out.extend_from_slice(&bytes);
+        let start = out.len();
+        match response {
+            Response::Written(bytes) => out.extend_from_slice(&bytes),
+            Response::Success { id, integrity, key } => {
+                let mut message = MessageBuilder::new(out, Class::SuccessResponse, Method::BINDING, id);
+                message.attribute(XorMappedAddress(five_tuple.remote));
+                if let Some(embedding) = &mut ctx.embedding {
+                    embedding.write(&mut message, now, five_tuple);
+                }
+                message.integrity_as(integrity, &key).fingerprint();
+            }
+        }
         Some(Transmit {
             five_tuple,
             ecn: None,
-            len: bytes.len(),
+            len: out.len() - start,
         })
     }
 
@@ -132,12 +167,14 @@ pub(crate) fn handle_request<'s>(
     // From here on it is the peer.
     match accept(ctx, request, theirs) {
         Ok(check) => {
-            responses.push(path, |out| {
-                MessageBuilder::success(out, request)
-                    .attribute(XorMappedAddress(path.remote))
-                    .integrity_as(integrity, &session.key)
-                    .fingerprint();
-            });
+            // Of another fork, nothing is taken.
+            let is_known = |remote: &RemoteSide| remote.credentials.ufrag == check.ufrag;
+            if let Some(embedding) = &mut ctx.embedding
+                && session.remote.as_ref().is_none_or(is_known)
+            {
+                embedding.take_in(request, path);
+            }
+            responses.push_success(ctx, path, request, integrity, &session.key);
             session.handle_check(ctx, now, path, &check);
         }
         Err(code) => {

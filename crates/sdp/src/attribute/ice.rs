@@ -48,6 +48,11 @@ impl IceOptions {
     /// The controlling agent may nominate another pair later (draft-thatcher-ice-renomination).
     pub const RENOMINATION: &str = "renomination";
 
+    /// DTLS may come inside connectivity checks (draft-hancke-webrtc-sped).
+    pub const SPED: &str = "sped";
+    /// The same, as libwebrtc's first version of it is called.
+    pub const GOOG_SPED_V1: &str = "googspedv1";
+
     /// Options by name.
     pub fn new<T: Into<String>>(options: impl IntoIterator<Item = T>) -> Self {
         Self(options.into_iter().map(Into::into).collect())

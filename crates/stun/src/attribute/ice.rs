@@ -1,7 +1,7 @@
-//! What ICE adds to a Binding request (RFC 8445 §16.1): PRIORITY, USE-CANDIDATE, ICE-CONTROLLED, ICE-CONTROLLING; and
-//! libwebrtc's NOMINATION and GOOG-NETWORK-INFO.
+//! What ICE adds to a Binding request (RFC 8445 §16.1): PRIORITY, USE-CANDIDATE, ICE-CONTROLLED, ICE-CONTROLLING; libwebrtc's
+//! NOMINATION and GOOG-NETWORK-INFO; and DTLS within checks (draft-hancke-webrtc-sped).
 
-use super::shapes::{empty_attribute, number_attribute};
+use super::shapes::{bytes_attribute, empty_attribute, number_attribute};
 use super::{Attribute, AttributeType, exactly};
 use crate::{AttributeError, TransactionId};
 
@@ -29,6 +29,17 @@ number_attribute! {
     /// NOMINATION: the pair with the highest number is the one to use, whatever was nominated before
     /// (draft-thatcher-ice-renomination).
     Nomination(u32), NOMINATION
+}
+
+bytes_attribute! {
+    /// META-DTLS-IN-STUN: a datagram of DTLS, in a connectivity check or the response to one (draft-hancke-webrtc-sped).
+    MetaDtlsInStun, META_DTLS_IN_STUN
+}
+
+bytes_attribute! {
+    /// META-DTLS-IN-STUN-ACKNOWLEDGEMENT: the CRC-32s of the datagrams that have come that way, four bytes each. Empty, it says
+    /// that the sender knows of it (draft-hancke-webrtc-sped).
+    MetaDtlsInStunAcknowledgement, META_DTLS_IN_STUN_ACKNOWLEDGEMENT
 }
 
 /// GOOG-NETWORK-INFO: libwebrtc says in each check which of its networks it leaves by, and what that costs it.

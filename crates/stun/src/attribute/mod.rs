@@ -23,7 +23,10 @@ pub use address::{
 pub use alternate::{AlternateDomain, Software};
 pub use credential::{Nonce, Realm, SecurityFeatures, UserHash, Username};
 pub use error_code::{AddressErrorCode, ErrorAttribute, ErrorCode};
-pub use ice::{IceControlled, IceControlling, NetworkInfo, Nomination, Priority, UseCandidate};
+pub use ice::{
+    IceControlled, IceControlling, MetaDtlsInStun, MetaDtlsInStunAcknowledgement, NetworkInfo, Nomination, Priority,
+    UseCandidate,
+};
 pub(crate) use integrity::FINGERPRINT_XOR;
 pub use integrity::{Fingerprint, MessageIntegrity, MessageIntegritySha256};
 pub use nat_discovery::{ChangeRequest, Padding, ResponsePort};
@@ -153,6 +156,10 @@ attribute_types! {
     NOMINATION = 0xC001, "NOMINATION";
     /// libwebrtc's, in each of its checks.
     NETWORK_INFO = 0xC057, "GOOG-NETWORK-INFO";
+
+    // draft-hancke-webrtc-sped.
+    META_DTLS_IN_STUN = 0xC070, "META-DTLS-IN-STUN";
+    META_DTLS_IN_STUN_ACKNOWLEDGEMENT = 0xC071, "META-DTLS-IN-STUN-ACKNOWLEDGEMENT";
 }
 
 /// A value that is exactly `N` bytes.
