@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use peerline_dtls::{Certificate, CryptoProvider, ProtocolVersion};
+use peerline_dtls::{Certificate, CryptoProvider, KeyLog, ProtocolVersion};
 use peerline_ice::TransportPolicy;
 use peerline_sctp::CongestionControl;
 use peerline_srtp::Profile;
@@ -42,6 +42,14 @@ pub struct Config {
     pub max_records_per_key: u64,
     /// Answer a first ClientHello with a cookie (RFC 6347 §4.2.1, RFC 9147 §5.1). Default false: ICE has verified the path already.
     pub hello_verify_request: bool,
+    /// Carry DTLS in ICE's checks, so that both handshakes go at once (SPED, draft-hancke-webrtc-sped). Default true; with peers
+    /// without it, and once there is a path, DTLS goes by itself.
+    pub sped: bool,
+    /// Who is told of the connection's secrets, as lines for Wireshark: rustls's `KeyLogFile`, for one. Default `None`: nobody.
+    pub key_log: Option<Arc<dyn KeyLog>>,
+    /// Send SCTP's INIT with offers and answers, so that data channels open as soon as DTLS is up (SNAP,
+    /// draft-hancke-tsvwg-snap). Default true; peers without it do the handshake.
+    pub snap: bool,
     /// The largest message received, announced as `a=max-message-size` (RFC 8841 §6). Default 262,144, as Chromium.
     pub max_message_size: usize,
     /// The most bytes of messages that one connection holds for sending. Default 16 MiB, as Chromium.
@@ -85,6 +93,9 @@ impl Config {
             max_dtls_version: ProtocolVersion::DTLS_1_3,
             max_records_per_key: 1 << 23,
             hello_verify_request: false,
+            sped: true,
+            key_log: None,
+            snap: true,
             max_message_size: 262_144,
             send_buffer: 16 << 20,
             receive_window: 5 << 20,

@@ -117,6 +117,7 @@ impl Connection {
         let ice = ice::Agent::new(ice::Config {
             lite: config.ice_lite,
             transport_policy: config.ice_transport_policy,
+            embedding: config.sped,
             rng_seed: rng.random(),
             ..ice::Config::default()
         });
@@ -134,7 +135,7 @@ impl Connection {
             },
             ..datachannel::Config::default()
         });
-        let negotiation = Negotiation::new(&config, rng.random());
+        let negotiation = Negotiation::new(&config, rng.random(), channels.association().init_chunk());
         let transceivers = Transceivers::new(rng.random());
         Self {
             ice,
@@ -173,17 +174,17 @@ impl Connection {
         match demux(&datagram.payload) {
             Some(Protocol::Stun) => {
                 self.ice.handle_datagram(now, datagram);
+                if self.take_embedded(now) {
+                    return self.settle(now);
+                }
                 return self.settle_ice(now);
             }
             // What DTLS sees came over a path that ICE has verified: nobody else's packet reaches the handshake.
             Some(Protocol::Dtls) if self.ice.handle_data(now, &datagram.five_tuple, datagram.payload.len()) => {
-                match &mut self.upper.dtls {
-                    Some(dtls) => dtls.handle_datagram(now, datagram.payload),
-                    None if self.early.len() < self.config.max_early_datagrams => {
-                        self.early.push_back(datagram.payload);
-                    }
-                    None => self.counters.dropped += 1,
+                if self.ice.embeds() {
+                    self.ice.acknowledge_embedded(&datagram.payload);
                 }
+                self.handle_dtls(now, datagram.payload);
             }
             Some(Protocol::Rtp) if self.ice.handle_data(now, &datagram.five_tuple, datagram.payload.len()) => {
                 match &mut self.upper.media {
@@ -200,6 +201,15 @@ impl Connection {
             _ => self.counters.dropped += 1,
         }
         self.settle(now);
+    }
+
+    /// Takes a datagram of DTLS from the peer, whichever way it came.
+    pub(crate) fn handle_dtls(&mut self, now: Instant, datagram: BytesMut) {
+        match &mut self.upper.dtls {
+            Some(dtls) => dtls.handle_datagram(now, datagram),
+            None if self.early.len() < self.config.max_early_datagrams => self.early.push_back(datagram),
+            None => self.counters.dropped += 1,
+        }
     }
 
     /// Lets the timers that are due expire.
@@ -258,8 +268,11 @@ impl Connection {
 
     /// The path of a packet: each layer encloses what the one above appends.
     fn transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        self.embed_flight(now);
         let first = self.transmit_handshake(now, out);
-        if let Some(transmit) = first.or_else(|| self.ice.poll_transmit(now, out)) {
+        let first = first.or_else(|| self.ice.poll_transmit(now, out));
+        // Of a flight that checks could not carry to its end, the rest.
+        if let Some(transmit) = first.or_else(|| self.ice.poll_embedded(out)) {
             return Some(transmit);
         }
         while !self.upper.rests(now) {
@@ -365,8 +378,9 @@ impl Connection {
             max_version: self.config.max_dtls_version,
             max_records_per_key: self.config.max_records_per_key,
             hello_verify_request: self.config.hello_verify_request,
-            mtu: self.config.mtu,
+            mtu: self.handshake_mtu(),
             provider: self.config.provider.clone(),
+            key_log: self.config.key_log.clone(),
             ..dtls::Config::new(self.config.certificate.clone())
         };
         let mut dtls = dtls::Connection::new(config, role);
@@ -409,6 +423,8 @@ impl Connection {
             match event {
                 dtls::Event::Connected => {
                     self.dtls_state = DtlsTransportState::Connected;
+                    // Channels may open at once.
+                    self.update_states();
                     self.connect_media(now);
                     self.connect_channels(now);
                 }
@@ -435,7 +451,10 @@ impl Connection {
     pub(crate) fn connect_channels(&mut self, now: Instant) {
         if self.negotiation.has_data && self.dtls_state == DtlsTransportState::Connected && !self.sctp_begun {
             self.sctp_begun = true;
-            self.upper.channels.connect(now);
+            match self.negotiation.take_signalled_init() {
+                Some(init) => self.upper.channels.connect_signalled(now, &init),
+                None => self.upper.channels.connect(now),
+            }
         }
     }
 

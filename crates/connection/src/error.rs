@@ -62,6 +62,8 @@ pub enum SdpFault {
     NotBundled,
     /// A section of RTP is accepted without `a=rtcp-mux` (RFC 5761 §5.1.1).
     MissingRtcpMux,
+    /// `a=sctp-init` is not an INIT chunk of SCTP (draft-hancke-tsvwg-snap §4.3).
+    BadSctpInit,
     /// More lines at the session level than a description can need.
     TooManyLines,
     /// More media sections than [`Config::max_media_sections`](crate::Config::max_media_sections).
@@ -223,6 +225,7 @@ impl fmt::Display for SdpFault {
             Self::ChangedFingerprint => "the DTLS fingerprint changed: open a new connection instead",
             Self::NotBundled => "an accepted m= section is not in the BUNDLE group: there is one transport for all",
             Self::MissingRtcpMux => "an accepted m= section lacks a=rtcp-mux",
+            Self::BadSctpInit => "a=sctp-init is no INIT chunk of SCTP",
             Self::TooManyLines => "too many lines before the first m= section",
             Self::TooManyMediaSections => "too many m= sections",
         })

@@ -2,7 +2,7 @@
 //! and tells what to send, when to wake it, and what has happened.
 //!
 //! The map: `connection` is the public type and the path of a packet; `demux` tells protocols apart; `jsep` is offers and
-//! answers; `transceiver` what they are about in audio and video, and `media` its packets; `channels` the data channels; `upper`
+//! answers; `embedded` carries DTLS in ICE's checks; `transceiver` what they are about in audio and video, and `media` its packets; `channels` the data channels; `upper`
 //! is whether anything but ICE has to be asked; `gathering` our candidates;
 //! `stats` the report; `state`, `description`, `event`, `config` and `error` are the vocabulary. `router` serves a shared
 //! socket: it tells which of many connections a datagram is for. A driver (the package `peerline` is one, on tokio) owns the
@@ -35,6 +35,7 @@ mod config;
 mod connection;
 mod demux;
 mod description;
+mod embedded;
 mod error;
 mod event;
 #[doc(hidden)]
@@ -80,7 +81,9 @@ pub use stats::{
 pub use transceiver::{Track, TrackOrKind, Transceiver, TransceiverId, TransceiverInit};
 pub use transports::{IceCandidatePair, IceParameters};
 
-pub use peerline_dtls::{Certificate, CloseReason as DtlsCloseReason, CryptoProvider, default_provider};
+pub use peerline_dtls::{
+    Certificate, CloseReason as DtlsCloseReason, CryptoProvider, KeyLog, NamedGroup, default_provider,
+};
 pub use peerline_ice::{CandidateError, Server as ResolvedServer, TransportPolicy, TurnCredentials};
 pub use peerline_sctp::CongestionControl;
 pub use peerline_srtp::Profile as SrtpProfile;

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use peerline_dtls::NamedGroup;
 use peerline_ice as ice;
 
 use crate::Connection;
@@ -114,6 +115,13 @@ impl Connection {
     #[must_use]
     pub fn remote_certificate(&self) -> Option<&[u8]> {
         self.upper.dtls.as_ref()?.peer_certificate_der()
+    }
+
+    /// The group of DTLS's key exchange, once connected: with [`NamedGroup::X25519MLKEM768`], recorded traffic does not fall to a
+    /// quantum computer.
+    #[must_use]
+    pub fn key_exchange_group(&self) -> Option<NamedGroup> {
+        self.upper.dtls.as_ref()?.key_exchange_group()
     }
 
     /// `RTCSctpTransport.state`; none while data channels were not agreed on, when JavaScript's `sctp` is null.

@@ -55,11 +55,12 @@ fn states_and_events_come_in_the_w3c_order() {
             Event::SelectedCandidatePairChange,
             Event::DtlsTransportStateChange(DtlsTransportState::Connecting),
             Event::IceConnectionStateChange(IceConnectionState::Connected),
-            Event::IceConnectionStateChange(IceConnectionState::Completed),
+            // DTLS went with the checks, and is done before a path is chosen for good.
             Event::DtlsTransportStateChange(DtlsTransportState::Connected),
             Event::ConnectionStateChange(ConnectionState::Connected),
             Event::ChannelOpen(id),
             Event::SctpTransportStateChange(SctpTransportState::Connected),
+            Event::IceConnectionStateChange(IceConnectionState::Completed),
         ]
     );
 }

@@ -139,7 +139,7 @@ fn an_offer_says_what_jsep_wants() {
         "v=0",
         "s=-",
         "t=0 0",
-        "a=ice-options:trickle ice2 renomination",
+        "a=ice-options:trickle ice2 renomination sped googspedv1",
         "a=group:BUNDLE 0",
         "m=application 9 UDP/DTLS/SCTP webrtc-datachannel",
         "c=IN IP4 0.0.0.0",

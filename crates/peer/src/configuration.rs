@@ -9,7 +9,7 @@ use peerline_connection::{
     CodecSupport, Config, CongestionControl, HeaderExtensionSupport, IceServer, IceServerError, SrtpProfile,
     TransportPolicy as IceTransportPolicy,
 };
-use peerline_dtls::default_provider;
+use peerline_dtls::{KeyLog, default_provider};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use rustls::ClientConfig as TlsConfig;
@@ -61,6 +61,14 @@ pub struct Configuration {
     /// Use this endpoint's sockets, shared with other connections, in place of sockets of its own; `port_range` then
     /// means nothing. Default `None`.
     pub endpoint: Option<Endpoint>,
+    /// Who is told of the connection's secrets, as lines for Wireshark: rustls's `KeyLogFile`, for one. Default `None`: nobody.
+    pub key_log: Option<Arc<dyn KeyLog>>,
+    /// Carry DTLS in ICE's checks (SPED), so that both handshakes go at once: a round trip sooner, with peers that do the same.
+    /// Default true.
+    pub sped: bool,
+    /// Send SCTP's INIT with offers and answers, so that data channels open as soon as DTLS is up (SNAP): two round trips sooner,
+    /// with peers that do the same. Default true.
+    pub snap: bool,
     /// The largest message to accept, in bytes (`a=max-message-size`, RFC 8841 §6). Default 256 KiB, as browsers do.
     pub max_message_size: usize,
     /// The most bytes of messages that the connection holds for sending, all channels together: beyond,
@@ -102,6 +110,9 @@ impl Default for Configuration {
             continual_gathering: true,
             max_local_addresses: 16,
             endpoint: None,
+            key_log: None,
+            sped: true,
+            snap: true,
             max_message_size: 256 * 1024,
             send_buffer: 16 << 20,
             receive_window: 5 << 20,
@@ -131,6 +142,9 @@ impl Configuration {
         config.min_dtls_version = self.min_dtls_version;
         config.max_dtls_version = self.max_dtls_version;
         config.max_records_per_key = self.max_records_per_key;
+        config.key_log = self.key_log.clone();
+        config.sped = self.sped;
+        config.snap = self.snap;
         config.ice_lite = self.ice_lite;
         config.ice_transport_policy = self.ice_transport_policy;
         config.max_message_size = self.max_message_size;

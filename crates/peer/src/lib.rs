@@ -92,7 +92,9 @@ pub use peerline_connection::{
     ServerTransport, SessionDescription, SignalingState, SrtpProfile, Stats, StatsKind, StatsReport,
     TransceiverDirection, TransceiverId, TransceiverInit, TransportStats,
 };
-pub use peerline_dtls::{Certificate, CertificateError, CryptoProvider, ProtocolVersion, default_provider};
+pub use peerline_dtls::{
+    Certificate, CertificateError, CryptoProvider, KeyLog, NamedGroup, ProtocolVersion, default_provider,
+};
 pub use rustls::ClientConfig as TlsConfig;
 
 /// The README's example, compiled.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use peerline_connection::{
     DtlsTransportState, IceCandidate, IceCandidatePair, IceConnectionState, IceGatheringState, IceParameters, IceRole,
-    SctpTransportState,
+    NamedGroup, SctpTransportState,
 };
 
 use crate::PeerConnection;
@@ -64,6 +64,13 @@ impl DtlsTransport {
         let state = self.0.lock();
         let certificate = state.connection.remote_certificate();
         certificate.map(Bytes::copy_from_slice).into_iter().collect()
+    }
+
+    /// The group of the key exchange, once connected: with [`NamedGroup::X25519MLKEM768`], recorded traffic does not fall to a
+    /// quantum computer.
+    #[must_use]
+    pub fn key_exchange_group(&self) -> Option<NamedGroup> {
+        self.0.lock().connection.key_exchange_group()
     }
 }
 

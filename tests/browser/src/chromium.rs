@@ -39,6 +39,13 @@ const OPEN_ADDRESSES: [&str; 4] = [
     "--ignore-certificate-errors",
 ];
 
+/// Two field trials, and a log of all that WebRTC says of itself.
+const TWO_TRIPS: [&str; 3] = [
+    "--force-fieldtrials=WebRTC-IceHandshakeDtls/Enabled/WebRTC-Sctp-Snap/Enabled/",
+    "--enable-logging=stderr",
+    "--vmodule=*/webrtc/*=4",
+];
+
 pub(crate) struct Chromium {
     wire: Wire,
     session: Option<String>,
@@ -50,8 +57,10 @@ impl Chromium {
         let profile = new_profile()?;
         let profile_flag = format!("--user-data-dir={}", profile.display());
         let mut flags = FLAGS.to_vec();
-        if setup == Setup::OpenAddresses {
-            flags.extend(OPEN_ADDRESSES);
+        match setup {
+            Setup::OpenAddresses => flags.extend(OPEN_ADDRESSES),
+            Setup::TwoTrips => flags.extend(OPEN_ADDRESSES.iter().chain(&TWO_TRIPS)),
+            Setup::AsShipped => {}
         }
         flags.extend([profile_flag.as_str(), "about:blank"]);
         let mut process = Process::start(&PROGRAMS, &flags, profile)?;

@@ -148,7 +148,7 @@ impl Firefox {
 
 fn write_preferences(profile: &Path, setup: Setup) -> Result<()> {
     let mut text = String::new();
-    let open: &[_] = if setup == Setup::OpenAddresses {
+    let open: &[_] = if setup == Setup::OpenAddresses || setup == Setup::TwoTrips {
         &OPEN_ADDRESSES
     } else {
         &[]

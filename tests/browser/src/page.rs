@@ -25,6 +25,9 @@ pub enum Setup {
     OpenAddresses,
     /// As a user without permissions meets it: host candidates hide behind `.local` names.
     AsShipped,
+    /// As [`OpenAddresses`](Self::OpenAddresses), with DTLS inside ICE's checks (SPED) and SCTP's handshake in the descriptions (SNAP)
+    /// switched on; the log has SCTP's packets. Chromium alone has them.
+    TwoTrips,
 }
 
 /// A browser with one page in it; dropping it ends the browser. The page's log is printed if that happens in a panic.
@@ -75,6 +78,12 @@ impl Page {
         };
         page.navigate(url);
         page
+    }
+
+    /// What the browser has written to its log so far.
+    pub fn log(&self) -> String {
+        let process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        process.log()
     }
 
     /// Which browser this is.

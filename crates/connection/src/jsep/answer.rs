@@ -73,7 +73,7 @@ impl Connection {
                 continue;
             }
             let answered = if data == Some(index) {
-                Some(self.negotiation.data_answer(section, credentials, setup))
+                Some(self.negotiation.data_answer(section, parameters, credentials, setup))
             } else if self.accepts_offered(offer, index, section) {
                 let transceiver = self.transceivers.at(index).filter(|transceiver| !transceiver.stopped);
                 transceiver.and_then(|owner| self.media_answer(offer, section, owner, setup, &mut numbers))
@@ -223,6 +223,7 @@ impl Negotiation {
     fn data_answer(
         &self,
         section: &MediaDescription,
+        offered: &RemoteParameters,
         credentials: &ice::Credentials,
         setup: Setup,
     ) -> MediaDescription {
@@ -248,6 +249,10 @@ impl Negotiation {
             });
         } else {
             media.push(&SctpPort(LOCAL_SCTP_PORT));
+            let has_init = offered.data.as_ref().is_some_and(|data| data.init.is_some());
+            if let Some(init) = self.signalled_init(has_init) {
+                media.push(init);
+            }
         }
         media
     }

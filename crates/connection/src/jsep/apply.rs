@@ -306,7 +306,7 @@ impl Connection {
                 _ => dtls::Role::Client,
             };
             self.apply_transport(now, role, parameters);
-            let data = parameters.data.filter(|_| answer.data_section().is_some());
+            let data = parameters.data.clone().filter(|_| answer.data_section().is_some());
             self.apply_data(now, kind, data);
             self.negotiation.pending.local = Some(answer);
             self.start_gathering(now);
@@ -338,14 +338,15 @@ impl Connection {
             };
             self.apply_ice(now, &mut parameters);
             self.apply_transport(now, role, &parameters);
-            data = parameters.data;
+            data = parameters.data.take();
         }
         let has_offered = self
             .negotiation
             .local()
             .is_some_and(|offer| offer.data_section().is_some());
+        let has_data = data.is_some();
         self.apply_data(now, kind, data.filter(|_| has_offered));
-        if has_offered && data.is_none() && kind == SdpType::Answer {
+        if has_offered && !has_data && kind == SdpType::Answer {
             // What was to travel there cannot.
             self.upper.channels.abort(now, "the peer rejected data channels");
         }
@@ -356,6 +357,9 @@ impl Connection {
     fn apply_ice(&mut self, now: Instant, parameters: &mut RemoteParameters) {
         self.ice.set_remote_lite(parameters.ice_lite);
         self.ice.set_renomination(parameters.renomination);
+        if parameters.sped {
+            self.ice.set_remote_embedding();
+        }
         self.ice.set_remote_credentials(now, parameters.credentials.clone());
         self.add_remote_candidates(now, std::mem::take(&mut parameters.candidates));
         if parameters.end_of_candidates {
@@ -387,7 +391,7 @@ impl Connection {
                     .set_max_send_message_size(parameters.max_message_size);
                 if !self.negotiation.has_data {
                     self.upper.channels.set_remote_port(parameters.sctp_port);
-                    self.negotiation.has_data = true;
+                    self.negotiation.agree_on_data(parameters.init);
                     self.connect_channels(now);
                 }
             }

@@ -11,9 +11,11 @@
 
 use peerline_dtls as dtls;
 use peerline_ice as ice;
+use peerline_sctp::SignalledInit;
 use peerline_sdp as sdp;
 use peerline_sdp::attribute::{
-    Direction, Fingerprint, HashFunction, IceLite, IceOptions, IcePwd, IceUfrag, MaxMessageSize, Mid, RtpMap, Setup,
+    Direction, Fingerprint, HashFunction, IceLite, IceOptions, IcePwd, IceUfrag, MaxMessageSize, Mid, RtpMap, SctpInit,
+    Setup,
 };
 use peerline_sdp::{MediaDescription, Origin, Section as _};
 
@@ -70,6 +72,7 @@ pub(crate) struct Negotiation {
     wants_data: bool,
     /// Both descriptions have a data section.
     pub(crate) has_data: bool,
+    snap: Snap,
     numbers: Numbers,
     /// The number to be proposed as the next `a=mid`.
     next_mid: u32,
@@ -88,18 +91,34 @@ pub(crate) struct Negotiation {
 struct LocalParameters {
     fingerprint: Fingerprint,
     max_message_size: usize,
+    /// SCTP's INIT, if it is signalled.
+    sctp_init: Option<SctpInit>,
     ice_lite: bool,
+    sped: bool,
     max_media_sections: usize,
 }
 
+/// Whether SCTP's handshake was in the descriptions (draft-hancke-tsvwg-snap).
+#[derive(Debug)]
+enum Snap {
+    /// Data channels have not been agreed on yet.
+    Open,
+    /// Both sides signalled their INITs. The peer's is kept until DTLS is up.
+    Agreed(Option<SignalledInit>),
+    /// One of them did not.
+    Handshake,
+}
+
 impl Negotiation {
-    pub(crate) fn new(config: &Config, session_id: u64) -> Self {
+    pub(crate) fn new(config: &Config, session_id: u64, sctp_init: Vec<u8>) -> Self {
         Self {
             state: SignalingState::Stable,
             local: LocalParameters {
                 fingerprint: fingerprint_to_sdp(config.certificate.fingerprint(dtls::HashAlgorithm::Sha256)),
                 max_message_size: config.max_message_size,
+                sctp_init: config.snap.then_some(SctpInit(sctp_init)),
                 ice_lite: config.ice_lite,
+                sped: config.sped,
                 max_media_sections: config.max_media_sections,
             },
             // "the <sess-id> … a 64-bit random number with the highest bit set to zero" (RFC 8829 §5.2.1).
@@ -112,6 +131,7 @@ impl Negotiation {
             offered: None,
             wants_data: false,
             has_data: false,
+            snap: Snap::Open,
             numbers: Numbers::default(),
             next_mid: 0,
             stable: None,
@@ -124,6 +144,37 @@ impl Negotiation {
 
     pub(crate) fn close(&mut self) {
         self.state = SignalingState::Closed;
+    }
+
+    /// Both sides want data channels, and the peer has signalled its INIT or not. "Attempting to add an sctp-init attribute to an
+    /// existing SCTP association" changes nothing (draft-hancke-tsvwg-snap §4.6).
+    fn agree_on_data(&mut self, peer: Option<SignalledInit>) {
+        self.has_data = true;
+        if matches!(self.snap, Snap::Open) {
+            self.snap = match peer.filter(|_| self.local.sctp_init.is_some()) {
+                Some(init) => Snap::Agreed(Some(init)),
+                None => Snap::Handshake,
+            };
+        }
+    }
+
+    /// The INIT with which SCTP begins, if it has been signalled.
+    pub(crate) fn take_signalled_init(&mut self) -> Option<SignalledInit> {
+        match &mut self.snap {
+            Snap::Agreed(init) => init.take(),
+            Snap::Open | Snap::Handshake => None,
+        }
+    }
+
+    /// Our INIT, for a description of ours: an answer has it if the offer has.
+    fn signalled_init(&self, peer_speaks: bool) -> Option<&SctpInit> {
+        match self.snap {
+            Snap::Open => self.local.sctp_init.as_ref().filter(|_| peer_speaks),
+            // "Subsequent offers and answers MUST include the "a=sctp-init" line in the negotiated SDP with the same value as in the
+            // initial negotiation."
+            Snap::Agreed(_) => self.local.sctp_init.as_ref(),
+            Snap::Handshake => None,
+        }
     }
 
     /// Gives back what only the next exchange would need.
@@ -158,11 +209,10 @@ impl Negotiation {
         if self.local.ice_lite {
             description.push(&IceLite);
         }
-        description.push(&IceOptions::new([
-            IceOptions::TRICKLE,
-            IceOptions::ICE2,
-            IceOptions::RENOMINATION,
-        ]));
+        let options = [IceOptions::TRICKLE, IceOptions::ICE2, IceOptions::RENOMINATION];
+        let sped = [IceOptions::SPED, IceOptions::GOOG_SPED_V1];
+        let sped = sped.into_iter().filter(|_| self.local.sped);
+        description.push(&IceOptions::new(options.into_iter().chain(sped)));
         description
     }
 

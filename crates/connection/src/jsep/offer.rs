@@ -225,6 +225,10 @@ impl Negotiation {
         let mut media = MediaDescription::data_channel();
         self.fill_data_section(&mut media, Some(mid), credentials, Setup::ActPass);
         media.push(&SctpPort(LOCAL_SCTP_PORT));
+        // Whether the peer speaks it is not known yet, or has been learnt.
+        if let Some(init) = self.signalled_init(true) {
+            media.push(init);
+        }
         media
     }
 

@@ -2,8 +2,9 @@
 
 use peerline_dtls as dtls;
 use peerline_ice as ice;
+use peerline_sctp::SignalledInit;
 use peerline_sdp as sdp;
-use peerline_sdp::attribute::{EndOfCandidates, Fingerprint, HashFunction, IceOptions, Setup};
+use peerline_sdp::attribute::{EndOfCandidates, Fingerprint, HashFunction, IceOptions, SctpInit, Setup};
 use peerline_sdp::{IceParameters, MediaDescription, Section as _};
 
 use super::applied::data_section;
@@ -18,6 +19,8 @@ pub(super) struct RemoteParameters {
     pub(super) ice_lite: bool,
     /// The peer follows later nominations (draft-thatcher-ice-renomination).
     pub(super) renomination: bool,
+    /// It takes DTLS inside checks.
+    pub(super) sped: bool,
     pub(super) fingerprints: Vec<dtls::Fingerprint>,
     pub(super) setup: Setup,
     pub(super) data: Option<DataParameters>,
@@ -26,12 +29,14 @@ pub(super) struct RemoteParameters {
 }
 
 /// What a remote description says of data channels.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct DataParameters {
     /// The largest message that the peer takes, in bytes.
     pub(super) max_message_size: usize,
     /// SCTP's port at the peer.
     pub(super) sctp_port: u16,
+    /// SCTP's INIT, if the peer signals it (SNAP).
+    pub(super) init: Option<SignalledInit>,
 }
 
 impl RemoteParameters {
@@ -68,6 +73,9 @@ impl RemoteParameters {
             index,
             ice_lite: ice.lite,
             renomination: ice.options.contains(IceOptions::RENOMINATION),
+            sped: [IceOptions::SPED, IceOptions::GOOG_SPED_V1]
+                .iter()
+                .any(|option| ice.options.contains(option)),
             credentials: credentials(ice)?,
             fingerprints,
             // "The default value of the setup attribute … is 'active'" (RFC 4145 §4).
@@ -91,8 +99,19 @@ impl DataParameters {
                 size => usize::try_from(size).unwrap_or(usize::MAX),
             },
             sctp_port: section.sctp_port().map_err(Error::SdpSyntax)?.unwrap_or(5000),
+            init: signalled_init(section)?,
         })
     }
+}
+
+/// "If the data is not properly base64-encoded this results in an error. [...] If the series of bytes is not a valid SCTP INIT
+/// chunk this results in an error" (draft-hancke-tsvwg-snap §4.3, §4.5).
+fn signalled_init(section: &MediaDescription) -> Result<Option<SignalledInit>, Error> {
+    let Some(SctpInit(chunk)) = section.attribute::<SctpInit>().map_err(Error::SdpSyntax)? else {
+        return Ok(None);
+    };
+    let init = SignalledInit::parse(&chunk).ok_or(Error::SdpSemantics(SdpFault::BadSctpInit))?;
+    Ok(Some(init))
 }
 
 /// A fingerprint as DTLS's own type has it.

@@ -2,7 +2,7 @@
 
 use crate::renegotiation::echo;
 use crate::session::{Session, Side, opened};
-use peerline::{Configuration, CryptoProvider, DataChannelInit, ProtocolVersion, default_provider};
+use peerline::{Configuration, CryptoProvider, DataChannelInit, NamedGroup, ProtocolVersion, default_provider};
 use peerline_browser_tests::Browser;
 
 crate::scenarios! {
@@ -16,11 +16,13 @@ crate::scenarios! {
 
 /// Who offers is the server: the answerer is active.
 async fn dtls13_as_client(browser: Browser) {
-    negotiate(browser, Side::Page, Configuration::default(), "FEFC").await;
+    let session = negotiate(browser, Side::Page, Configuration::default(), "FEFC").await;
+    assert_eq!(group(&session), Some(NamedGroup::X25519MLKEM768));
 }
 
 async fn dtls13_as_server(browser: Browser) {
-    negotiate(browser, Side::Rust, Configuration::default(), "FEFC").await;
+    let session = negotiate(browser, Side::Rust, Configuration::default(), "FEFC").await;
+    assert_eq!(group(&session), Some(NamedGroup::X25519MLKEM768));
 }
 
 async fn dtls12_as_client(browser: Browser) {
@@ -40,7 +42,8 @@ async fn dtls13_without_the_hybrid_group(browser: Browser) {
             crypto_provider: Some(provider.into()),
             ..Configuration::default()
         };
-        negotiate(browser, side, configuration, "FEFC").await;
+        let session = negotiate(browser, side, configuration, "FEFC").await;
+        assert_eq!(group(&session), Some(NamedGroup::X25519));
     }
 }
 
@@ -53,6 +56,10 @@ async fn keys_are_updated(browser: Browser) {
         };
         negotiate(browser, side, configuration, "FEFC").await;
     }
+}
+
+fn group(session: &Session) -> Option<NamedGroup> {
+    session.pc.sctp()?.transport().key_exchange_group()
 }
 
 fn only_12() -> Configuration {

@@ -16,6 +16,7 @@ mod relay;
 mod renegotiation;
 mod session;
 mod statistics;
+mod two_trips;
 mod vanishing;
 
 use std::time::Duration;

@@ -24,7 +24,18 @@ struct Path {
     loss: AtomicU32,
     lost: AtomicU64,
     random: AtomicU32,
+    seen: Mutex<Vec<Seen>>,
 }
+
+/// A datagram that came by.
+#[derive(Clone)]
+pub(crate) struct Seen {
+    pub(crate) from_page: bool,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// How many of the first are kept.
+const MAX_SEEN: usize = 100;
 
 impl Relay {
     pub(crate) fn new(delay: Duration) -> Self {
@@ -33,6 +44,7 @@ impl Relay {
             loss: AtomicU32::new(0),
             lost: AtomicU64::new(0),
             random: AtomicU32::new(0x9e37_79b9),
+            seen: Mutex::default(),
         };
         Self {
             path: Arc::new(path),
@@ -43,6 +55,11 @@ impl Relay {
     /// From now on loses so many of 1,000 datagrams.
     pub(crate) fn lose(&self, per_mille: u32) {
         self.path.loss.store(per_mille, Ordering::Relaxed);
+    }
+
+    /// The first datagrams that came by.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.path.seen.lock().expect("no one panics with it").clone()
     }
 
     /// How many it has lost.
@@ -83,8 +100,8 @@ impl Relay {
                     Some(way) => way,
                     None => {
                         let back = Arc::new(bind().await);
-                        let way = path.clone().queue(back.clone(), rust, &mut backs);
-                        let home = path.clone().queue(front.clone(), page, &mut backs);
+                        let way = path.clone().queue(back.clone(), rust, true, &mut backs);
+                        let home = path.clone().queue(front.clone(), page, false, &mut backs);
                         backs.spawn(carry(back, home));
                         ways.entry(page).or_insert(way)
                     }
@@ -101,10 +118,11 @@ impl Relay {
 struct Way {
     path: Arc<Path>,
     queue: UnboundedSender<(Instant, Vec<u8>)>,
+    from_page: bool,
 }
 
 impl Path {
-    fn queue(self: Arc<Self>, socket: Arc<UdpSocket>, to: SocketAddr, tasks: &mut JoinSet<()>) -> Way {
+    fn queue(self: Arc<Self>, socket: Arc<UdpSocket>, to: SocketAddr, from_page: bool, tasks: &mut JoinSet<()>) -> Way {
         let (queue, mut waiting) = unbounded_channel::<(Instant, Vec<u8>)>();
         tasks.spawn(async move {
             while let Some((due, datagram)) = waiting.recv().await {
@@ -113,7 +131,11 @@ impl Path {
                 let _ = socket.send_to(&datagram, to).await;
             }
         });
-        Way { path: self, queue }
+        Way {
+            path: self,
+            queue,
+            from_page,
+        }
     }
 
     /// The next of a fixed row of numbers, so that a run is much like the one before.
@@ -129,6 +151,14 @@ impl Path {
 
 impl Way {
     fn send(&self, datagram: &[u8]) {
+        let mut seen = self.path.seen.lock().expect("no one panics with it");
+        if seen.len() < MAX_SEEN {
+            seen.push(Seen {
+                from_page: self.from_page,
+                bytes: datagram.to_owned(),
+            });
+        }
+        drop(seen);
         if self.path.is_lost() {
             self.path.lost.fetch_add(1, Ordering::Relaxed);
             return;

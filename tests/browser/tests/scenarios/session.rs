@@ -67,12 +67,17 @@ impl Session {
 
     /// Opens a page that reaches Rust only through `relay`.
     pub(crate) async fn open_behind(relay: Relay, browser: Browser, name: &str) -> Self {
+        Self::open_set_up_behind(relay, browser, Setup::OpenAddresses, name).await
+    }
+
+    /// The same, with a browser that is set up so.
+    pub(crate) async fn open_set_up_behind(relay: Relay, browser: Browser, setup: Setup, name: &str) -> Self {
         let configuration = Configuration {
             loopback: true,
             address_filter: Some(AddressFilter::only([Ipv4Addr::LOCALHOST.into()])),
             ..Configuration::default()
         };
-        let page = Page::open(browser, Setup::OpenAddresses, name);
+        let page = Page::open(browser, setup, name);
         let mut session = Self::open_on(page, Trickle::Yes, configuration).await;
         session.relay = Some(relay);
         session
