@@ -10,9 +10,9 @@ use super::outgoing::Outgoing;
 const CAPACITY: usize = 2048;
 
 /// How often one packet is sent again: requests are short, and what they ask for is not.
-const MAX_REPEATS: u32 = 10;
+const MAX_REPEATS: u8 = 10;
 
-/// Older packets are of no use to anybody who watches live.
+/// Packets that left longer ago are of no use to anybody who watches live.
 const LIFETIME: Duration = Duration::from_secs(3);
 
 /// The latest packets of one stream by sequence number, each in the slot that its low bits name. A packet costs its slot: its
@@ -43,11 +43,11 @@ pub(super) struct Repeat {
 #[derive(Clone, Debug)]
 struct Kept {
     number: u16,
-    again: Again,
+    /// How often it was sent again.
+    repeats: u8,
+    /// When it was last sent.
     sent: Instant,
-    /// When it was last sent again.
-    repeated: Option<Instant>,
-    repeats: u32,
+    again: Again,
 }
 
 impl History {
@@ -60,10 +60,9 @@ impl History {
         }
         self.slots[slot] = Some(Kept {
             number,
-            again,
-            sent: now,
-            repeated: None,
             repeats: 0,
+            sent: now,
+            again,
         });
     }
 
@@ -75,12 +74,24 @@ impl History {
         if kept.number != number
             || !is_recent(kept.sent, LIFETIME)
             || kept.repeats >= MAX_REPEATS
-            || kept.repeated.is_some_and(|at| is_recent(at, pause))
+            || (kept.repeats > 0 && is_recent(kept.sent, pause))
         {
             return None;
         }
-        kept.repeated = Some(now);
+        kept.sent = now;
         kept.repeats += 1;
         Some(&kept.again)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who forwards to many writes one for each packet that leaves, to memory that no cache holds.
+    #[test]
+    fn what_is_kept_of_a_packet_is_small() {
+        let size = size_of::<Option<Kept>>();
+        assert!(size <= 136, "{size} bytes");
     }
 }

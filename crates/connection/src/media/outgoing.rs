@@ -2,7 +2,7 @@
 
 use peerline_rtp::extension::{ExtensionId, Form, Writer};
 use peerline_rtp::payload::Payload;
-use peerline_rtp::{Header, PayloadType, Serial16, Ssrc};
+use peerline_rtp::{Csrcs, Header, PayloadType, Serial16, Ssrc};
 
 use super::extensions::{ExtensionIds, Extensions};
 
@@ -12,8 +12,8 @@ pub(super) struct Outgoing {
     pub(super) payload_type: u8,
     pub(super) sequence_number: Serial16,
     pub(super) timestamp: u32,
-    /// The contributing sources.
-    pub(super) csrcs: Vec<u32>,
+    /// The contributing sources. Few packets have any, and each packet is kept for a while: it is to be small.
+    pub(super) csrcs: Option<Box<Csrcs>>,
     pub(super) payload: Payload,
     /// What belongs to the media.
     pub(super) extensions: Extensions,
@@ -99,7 +99,7 @@ impl Outgoing {
     fn header(&self, payload_type: PayloadType, sequence_number: Serial16, ssrc: Ssrc) -> Header {
         Header {
             marker: self.payload.marker(),
-            csrcs: self.csrcs.iter().copied().map(Ssrc).collect(),
+            csrcs: self.csrcs.as_deref().copied().unwrap_or_default(),
             ..Header::new(payload_type, sequence_number, self.timestamp, ssrc)
         }
     }
@@ -150,7 +150,7 @@ mod tests {
             payload_type: 96,
             sequence_number: Serial16(1),
             timestamp: 0,
-            csrcs: Vec::new(),
+            csrcs: None,
             payload: Payload::new(&[], vec![0; 10].into()),
             extensions,
         };

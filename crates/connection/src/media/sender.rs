@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use peerline_rtp::Csrcs;
 use peerline_rtp::payload::{Packetizer as _, Payload};
+use peerline_rtp::{Csrcs, Ssrc};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
@@ -185,7 +185,7 @@ impl Sender {
                     payload_type: codec.payload_type,
                     sequence_number,
                     timestamp,
-                    csrcs: Vec::new(),
+                    csrcs: None,
                     payload,
                     extensions: extensions.take_if(|_| is_last).unwrap_or_default(),
                 },
@@ -233,13 +233,15 @@ impl Sender {
             stream.sent.frames += 1;
             stream.sent.rate.on_frame(now);
         }
+        let csrcs = packet.csrcs.into_iter().map(Ssrc).collect::<Csrcs>();
+        let csrcs = (!csrcs.is_empty()).then(|| Box::new(csrcs));
         queue(
             index,
             Outgoing {
                 payload_type: packet.payload_type,
                 sequence_number,
                 timestamp: packet.timestamp,
-                csrcs: packet.csrcs,
+                csrcs,
                 payload: Payload::new(&[], packet.payload).with_marker(packet.marker),
                 extensions: packet.extensions,
             },
@@ -300,7 +302,7 @@ impl Sender {
                     payload_type: dtmf.payload_type,
                     sequence_number,
                     timestamp: packet.timestamp,
-                    csrcs: Vec::new(),
+                    csrcs: None,
                     payload: packet.payload,
                     extensions: Extensions::new(),
                 });
