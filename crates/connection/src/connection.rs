@@ -22,7 +22,7 @@ use crate::media::agreed::Agreed;
 use crate::state::{ConnectionState, DtlsTransportState, IceConnectionState, IceGatheringState};
 use crate::transceiver::Transceivers;
 use crate::transports::Told;
-use crate::upper::Upper;
+use crate::upper::{News, Upper};
 
 /// One peer: `RTCPeerConnection` without I/O.
 ///
@@ -187,16 +187,18 @@ impl Connection {
                 self.handle_dtls(now, datagram.payload);
             }
             Some(Protocol::Rtp) if self.ice.handle_data(now, &datagram.five_tuple, datagram.payload.len()) => {
-                match &mut self.upper.media {
+                match self.upper.media_mut() {
                     Some(media) => media.handle_rtp(now, datagram.payload),
                     None => self.counters.dropped += 1,
                 }
+                return self.settle_media(now);
             }
             Some(Protocol::Rtcp) if self.ice.handle_data(now, &datagram.five_tuple, datagram.payload.len()) => {
-                match &mut self.upper.media {
+                match self.upper.media_mut() {
                     Some(media) => media.handle_rtcp(now, datagram.payload),
                     None => self.counters.dropped += 1,
                 }
+                return self.settle_media(now);
             }
             _ => self.counters.dropped += 1,
         }
@@ -257,8 +259,11 @@ impl Connection {
     /// last may be shorter. A first ClientHello follows them: some peers listen to DTLS only once a response of ours has told them
     /// that the path works.
     fn transmit_handshake(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        if self.upper.data_rests(now) {
+            return None;
+        }
         let dtls = self.upper.dtls.as_ref()?;
-        if !dtls.has_flight_to_send() || dtls.stats().datagrams_received == 0 || self.upper.rests(now) {
+        if !dtls.has_flight_to_send() || dtls.stats().datagrams_received == 0 {
             return None;
         }
         let Self { ice, upper, .. } = self;
@@ -415,36 +420,47 @@ impl Connection {
         }
     }
 
-    /// Takes the news of the layers above ICE; false if there were none.
+    /// The same after what concerned media alone: if neither ICE nor what else is above it has news, states are as they were.
+    fn settle_media(&mut self, now: Instant) {
+        let news = self.ice.poll_event();
+        if news.is_some() || !self.upper.data_rests(now) {
+            news.into_iter().for_each(|event| self.on_ice_event(now, event));
+            return self.settle(now);
+        }
+        self.stirred = true;
+        self.settle_upper(now);
+    }
+
+    /// Takes the news of the layers above ICE that do not rest; false if there were none.
     fn settle_upper(&mut self, now: Instant) -> bool {
         let mut any = false;
-        while let Some(event) = self.upper.dtls.as_mut().and_then(dtls::Connection::poll_event) {
+        while let Some(news) = self.upper.poll_event(now) {
             any = true;
-            match event {
-                dtls::Event::Connected => {
-                    self.dtls_state = DtlsTransportState::Connected;
-                    // Channels may open at once.
-                    self.update_states();
-                    self.connect_media(now);
-                    self.connect_channels(now);
-                }
-                dtls::Event::Readable => self.feed_channels(now),
-                dtls::Event::Closed(reason) => {
-                    // What was decrypted before the end still counts: SCTP's own goodbye above all.
-                    self.feed_channels(now);
-                    self.on_dtls_closed(now, &reason);
-                }
+            match news {
+                News::Dtls(event) => self.on_dtls_event(now, event),
+                News::Media(event) => self.on_media_event(event),
+                News::Channels(event) => self.on_channel_event(&event),
             }
         }
-        while let Some(event) = self.upper.media.as_mut().and_then(|media| media.poll_event()) {
-            any = true;
-            self.on_media_event(event);
-        }
-        while let Some(event) = self.upper.channels.poll_event() {
-            any = true;
-            self.on_channel_event(&event);
-        }
         any
+    }
+
+    fn on_dtls_event(&mut self, now: Instant, event: dtls::Event) {
+        match event {
+            dtls::Event::Connected => {
+                self.dtls_state = DtlsTransportState::Connected;
+                // Channels may open at once.
+                self.update_states();
+                self.connect_media(now);
+                self.connect_channels(now);
+            }
+            dtls::Event::Readable => self.feed_channels(now),
+            dtls::Event::Closed(reason) => {
+                // What was decrypted before the end still counts: SCTP's own goodbye above all.
+                self.feed_channels(now);
+                self.on_dtls_closed(now, &reason);
+            }
+        }
     }
 
     /// Begins SCTP, once DTLS is up and both sides want data channels.

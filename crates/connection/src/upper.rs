@@ -1,20 +1,24 @@
-//! [`Upper`]: DTLS, media and data channels, the layers above ICE, and whether they rest.
+//! [`Upper`]: DTLS, media and data channels, the layers above ICE, and which of them rest.
 //!
 //! Of a connection that carries nothing, ICE alone has something to do: consent, every few seconds. What is above it is then not
-//! asked at all: with thousands of connections none of its memory is in any cache.
+//! asked at all: with thousands of connections none of its memory is in any cache. Nor are DTLS and the data channels in it while
+//! media alone is carried, as by one who forwards it to many.
 
 use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
 use peerline_dtls as dtls;
-use peerline_sctp::datachannel::Channels;
+use peerline_sctp::datachannel::{self, Channels};
 
+use crate::event::Event;
 use crate::media::Media;
 
 /// The layers above ICE. To borrow them mutably ends their [rest](Self::rests), so what is remembered of it always holds.
 pub(crate) struct Upper {
     layers: Layers,
-    rest: Option<Rest>,
+    /// That of DTLS and of the data channels.
+    data_rest: Option<Rest>,
+    media_rest: Option<Rest>,
 }
 
 pub(crate) struct Layers {
@@ -24,10 +28,23 @@ pub(crate) struct Layers {
     pub(crate) channels: Channels,
 }
 
+/// What a layer tells.
+pub(crate) enum News {
+    Dtls(dtls::Event),
+    Media(Event),
+    Channels(datachannel::Event),
+}
+
 /// Nothing to send and no news, until a deadline if there is one.
 #[derive(Clone, Copy)]
 struct Rest {
     deadline: Option<Instant>,
+}
+
+impl Rest {
+    fn is_over(self, now: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= now)
+    }
 }
 
 impl Upper {
@@ -37,25 +54,108 @@ impl Upper {
             media: None,
             channels,
         };
-        Self { layers, rest: None }
+        Self {
+            layers,
+            data_rest: None,
+            media_rest: None,
+        }
     }
 
-    /// They were just asked for datagrams and for news, and had none: so it stays, until they are touched or time is up.
+    /// Media alone: the others rest on.
+    pub(crate) fn media_mut(&mut self) -> Option<&mut Media> {
+        self.media_rest = None;
+        self.layers.media.as_deref_mut()
+    }
+
+    /// Those that do not rest were just asked for datagrams and for news, and had none: so it stays, until they are touched or time
+    /// is up.
     pub(crate) fn begin_rest(&mut self) {
-        self.rest = Some(Rest {
-            deadline: self.layers.poll_timeout(),
+        let Self {
+            layers,
+            data_rest,
+            media_rest,
+        } = self;
+        data_rest.get_or_insert_with(|| Rest {
+            deadline: layers.data_timeout(),
+        });
+        media_rest.get_or_insert_with(|| Rest {
+            deadline: layers.media_timeout(),
         });
     }
 
     /// True while they have nothing to send, no news, and no timer that is due.
     pub(crate) fn rests(&self, now: Instant) -> bool {
-        self.rest
-            .is_some_and(|rest| rest.deadline.is_none_or(|deadline| now < deadline))
+        self.data_rests(now) && self.media_rest.is_some_and(|rest| !rest.is_over(now))
+    }
+
+    /// The same for DTLS and the data channels.
+    pub(crate) fn data_rests(&self, now: Instant) -> bool {
+        self.data_rest.is_some_and(|rest| !rest.is_over(now))
+    }
+
+    /// Ends the rest of those whose time is up.
+    fn wake(&mut self, now: Instant) {
+        self.data_rest.take_if(|rest| rest.is_over(now));
+        self.media_rest.take_if(|rest| rest.is_over(now));
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.rest
-            .map_or_else(|| self.layers.poll_timeout(), |rest| rest.deadline)
+        let data = self
+            .data_rest
+            .map_or_else(|| self.layers.data_timeout(), |rest| rest.deadline);
+        let media = self
+            .media_rest
+            .map_or_else(|| self.layers.media_timeout(), |rest| rest.deadline);
+        data.into_iter().chain(media).min()
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.wake(now);
+        let Layers { dtls, media, channels } = &mut self.layers;
+        if let Some(media) = media.as_mut().filter(|_| self.media_rest.is_none()) {
+            media.handle_timeout(now);
+        }
+        if self.data_rest.is_none() {
+            if let Some(dtls) = dtls {
+                dtls.handle_timeout(now);
+            }
+            channels.handle_timeout(now);
+        }
+    }
+
+    /// One DTLS record of the handshake, or an alert; one packet of media; or one DTLS record around a packet of SCTP.
+    pub(crate) fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<usize> {
+        self.wake(now);
+        let Layers { dtls, media, channels } = &mut self.layers;
+        let mut media = media.as_mut().filter(|_| self.media_rest.is_none());
+        let Some(dtls) = dtls.as_mut().filter(|_| self.data_rest.is_none()) else {
+            return media?.poll_transmit(now, out);
+        };
+        dtls.poll_transmit(now, out)
+            .or_else(|| media.as_mut()?.poll_transmit(now, out))
+            .or_else(|| dtls.enclose(out, |out| channels.poll_transmit(now, out)))
+    }
+
+    pub(crate) fn poll_event(&mut self, now: Instant) -> Option<News> {
+        self.wake(now);
+        let Layers { dtls, media, channels } = &mut self.layers;
+        let is_awake = self.data_rest.is_none();
+        if let Some(event) = dtls.as_mut().filter(|_| is_awake).and_then(|dtls| dtls.poll_event()) {
+            return Some(News::Dtls(event));
+        }
+        let media = media.as_mut().filter(|_| self.media_rest.is_none());
+        if let Some(event) = media.and_then(|media| media.poll_event()) {
+            return Some(News::Media(event));
+        }
+        is_awake.then(|| channels.poll_event())?.map(News::Channels)
+    }
+
+    /// Gives back memory that is not needed. Who rests does so after it, too.
+    pub(crate) fn shrink_to_fit(&mut self) {
+        if let Some(dtls) = &mut self.layers.dtls {
+            dtls.shrink_to_fit();
+        }
+        self.layers.channels.shrink_to_fit();
     }
 }
 
@@ -69,43 +169,20 @@ impl Deref for Upper {
 
 impl DerefMut for Upper {
     fn deref_mut(&mut self) -> &mut Layers {
-        self.rest = None;
+        self.data_rest = None;
+        self.media_rest = None;
         &mut self.layers
     }
 }
 
 impl Layers {
-    pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        if let Some(dtls) = &mut self.dtls {
-            dtls.handle_timeout(now);
-        }
-        if let Some(media) = &mut self.media {
-            media.handle_timeout(now);
-        }
-        self.channels.handle_timeout(now);
-    }
-
-    /// One DTLS record of the handshake, or an alert; one packet of media; or one DTLS record around a packet of SCTP.
-    pub(crate) fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<usize> {
-        let Self { dtls, media, channels } = self;
-        let dtls = dtls.as_mut()?;
-        dtls.poll_transmit(now, out)
-            .or_else(|| media.as_mut()?.poll_transmit(now, out))
-            .or_else(|| dtls.enclose(out, |out| channels.poll_transmit(now, out)))
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
+    fn data_timeout(&self) -> Option<Instant> {
         let dtls = self.dtls.as_ref().and_then(dtls::Connection::poll_timeout);
-        let media = self.media.as_ref().and_then(|media| media.poll_timeout());
-        let both = dtls.into_iter().chain(media);
-        both.chain(self.channels.poll_timeout()).min()
+        dtls.into_iter().chain(self.channels.poll_timeout()).min()
     }
 
-    pub(crate) fn shrink_to_fit(&mut self) {
-        if let Some(dtls) = &mut self.dtls {
-            dtls.shrink_to_fit();
-        }
-        self.channels.shrink_to_fit();
+    fn media_timeout(&self) -> Option<Instant> {
+        self.media.as_ref()?.poll_timeout()
     }
 }
 
@@ -143,5 +220,27 @@ mod tests {
         assert_eq!(upper.poll_timeout(), Some(deadline));
         assert!(upper.rests(deadline - Duration::from_nanos(1)));
         assert!(!upper.rests(deadline));
+
+        // Nor does DTLS sleep beyond it because of what media do.
+        let media = Media::new(now, &crate::media::tests::config(), [0; 32]);
+        upper.media = Some(Box::new(media));
+        upper.begin_rest();
+        for millis in 1..deadline.duration_since(now).as_millis() as u64 {
+            let now = now + Duration::from_millis(millis);
+            assert!(upper.rests(now));
+            assert!(upper.media_mut().is_some());
+            assert!(!upper.rests(now) && upper.data_rests(now));
+            upper.handle_timeout(now);
+            assert_eq!(upper.poll_transmit(now, &mut out), None);
+            assert!(upper.poll_event(now).is_none());
+            upper.begin_rest();
+            assert_eq!(upper.poll_timeout(), Some(deadline));
+        }
+        upper.media_mut();
+        upper.handle_timeout(deadline);
+        assert!(
+            upper.poll_transmit(deadline, &mut out).is_some(),
+            "the ClientHello again"
+        );
     }
 }

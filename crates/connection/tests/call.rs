@@ -7,8 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::Lab;
 use peerline_connection::{
-    Connection, ConnectionState, Event, IncomingFrame, MediaKind, OfferOptions, OutgoingFrame, OutgoingPacket,
-    ReceiveMode, RtpEncodingParameters, SendMediaError, StatsKind, Track, TransceiverId, TransceiverInit,
+    Connection, ConnectionState, DataChannelInit, Event, IncomingFrame, MediaKind, OfferOptions, OutgoingFrame,
+    OutgoingPacket, ReceiveMode, RtpEncodingParameters, SendMediaError, StatsKind, Track, TransceiverId,
+    TransceiverInit,
 };
 use peerline_sim::Link;
 
@@ -515,4 +516,86 @@ fn who_is_heard_is_told_for_ten_seconds() {
     assert!(lab.peer(1).contributing_sources(lab.now(), picture_in).is_empty());
     lab.run_for(Duration::from_secs(11));
     assert!(sources(&lab, picture_in).is_empty());
+}
+
+/// How long a message takes, or a picture, whose packets are all lost once, while the other kind is sent beside it, or not.
+fn after_loss(lost: Kind, beside: bool) -> Duration {
+    let (mut lab, [camera, _], [watched, _]) = call(9, 0.0);
+    let channel = lab.open(0, "chat", DataChannelInit::default());
+    lab.offer(0, OfferOptions::default());
+    let far = lab.expect_incoming(1);
+    let mut number = 0;
+    let mut send = |lab: &mut Lab, kind: Kind| {
+        number += 1;
+        lab.with_peer(0, |peer, now| match kind {
+            Kind::Message => peer.send(now, channel, vec![1; 100]).expect("it is sent"),
+            Kind::Picture => {
+                let frame = OutgoingFrame {
+                    payload: picture(number),
+                    timestamp: number * 90,
+                    ..OutgoingFrame::default()
+                };
+                peer.send_frame(now, camera, frame).expect("it is sent");
+            }
+        });
+    };
+    let recv = |lab: &mut Lab| {
+        lab.with_peer(1, |peer, now| {
+            let message = peer.recv(now, far).map(|_| Kind::Message);
+            let picture = peer.recv_frame(watched).map(|_| Kind::Picture);
+            [message, picture].contains(&Some(lost))
+        })
+    };
+    let set_loss = |lab: &mut Lab, loss| {
+        for [one, other] in lab.routes() {
+            lab.network.set_links(one, other, &link(loss));
+        }
+    };
+    let other = match lost {
+        Kind::Message => Kind::Picture,
+        Kind::Picture => Kind::Message,
+    };
+    for _ in 0..100 {
+        send(&mut lab, lost);
+        send(&mut lab, other);
+        lab.run_for(Duration::from_millis(20));
+        recv(&mut lab);
+    }
+    lab.run_for(Duration::from_millis(500));
+    while recv(&mut lab) {}
+    let sent = lab.now();
+    set_loss(&mut lab, 1.0);
+    send(&mut lab, lost);
+    lab.run_for(Duration::from_millis(1));
+    set_loss(&mut lab, 0.0);
+    // What follows shows the peer that a picture is missing.
+    if lost == Kind::Picture {
+        send(&mut lab, lost);
+    }
+    while lab.now() < sent + Duration::from_secs(2) {
+        if beside {
+            send(&mut lab, other);
+        }
+        lab.run_for(Duration::from_millis(1));
+        if recv(&mut lab) {
+            return lab.now() - sent;
+        }
+    }
+    panic!("it never came");
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Message,
+    Picture,
+}
+
+/// DTLS and data channels rest while media alone are sent: none of their timers is late for it. Nor are those of media for messages.
+#[test]
+fn what_is_lost_is_repeated_in_time_whatever_else_is_sent() {
+    for lost in [Kind::Message, Kind::Picture] {
+        let alone = after_loss(lost, false);
+        assert!(alone < Duration::from_millis(500), "{lost:?} after {alone:?}");
+        assert_eq!(after_loss(lost, true), alone, "{lost:?}");
+    }
 }

@@ -25,7 +25,7 @@ impl Connection {
         transceiver: TransceiverId,
         frame: OutgoingFrame,
     ) -> Result<(), SendMediaError> {
-        let media = self.upper.media.as_mut().ok_or(SendMediaError::NotSending)?;
+        let media = self.upper.media_mut().ok_or(SendMediaError::NotSending)?;
         media.send_frame(now, transceiver, frame)
     }
 
@@ -39,19 +39,19 @@ impl Connection {
         transceiver: TransceiverId,
         packet: OutgoingPacket,
     ) -> Result<(), SendMediaError> {
-        let media = self.upper.media.as_mut().ok_or(SendMediaError::NotSending)?;
+        let media = self.upper.media_mut().ok_or(SendMediaError::NotSending)?;
         media.send_packet(now, transceiver, packet)
     }
 
     /// The next frame that has been received, if the receiver gives [`ReceiveMode::Frames`].
     pub fn recv_frame(&mut self, transceiver: TransceiverId) -> Option<IncomingFrame> {
-        let (_, section) = self.upper.media.as_mut()?.section_of(transceiver)?;
+        let (_, section) = self.upper.media_mut()?.section_of(transceiver)?;
         section.receiver.recv_frame()
     }
 
     /// The next packet that has been received, if the receiver gives [`ReceiveMode::Packets`].
     pub fn recv_packet(&mut self, transceiver: TransceiverId) -> Option<IncomingPacket> {
-        let (_, section) = self.upper.media.as_mut()?.section_of(transceiver)?;
+        let (_, section) = self.upper.media_mut()?.section_of(transceiver)?;
         section.receiver.recv_packet()
     }
 
@@ -62,7 +62,7 @@ impl Connection {
         if let Some(found) = all.find(|found| found.id == transceiver) {
             found.receiver.mode = mode;
         }
-        let media = self.upper.media.as_mut();
+        let media = self.upper.media_mut();
         if let Some((_, section)) = media.and_then(|media| media.section_of(transceiver)) {
             section.receiver.set_mode(mode);
         }
@@ -70,7 +70,7 @@ impl Connection {
 
     /// Asks the peer for a keyframe of what this transceiver receives; of the layer `rid`, or of all.
     pub fn request_keyframe(&mut self, now: Instant, transceiver: TransceiverId, rid: Option<&str>) {
-        if let Some(media) = &mut self.upper.media {
+        if let Some(media) = self.upper.media_mut() {
             media.request_keyframe(transceiver, rid);
             media.handle_timeout(now);
         }
@@ -79,7 +79,7 @@ impl Connection {
     /// Tells the peer how much all that it sends together may take, in bits a second (REMB); `None` to say nothing any more.
     /// Browsers go by it where they agreed on `goog-remb`.
     pub fn set_max_receive_bitrate(&mut self, now: Instant, bitrate: Option<u64>) {
-        if let Some(media) = &mut self.upper.media {
+        if let Some(media) = self.upper.media_mut() {
             media.set_max_receive_bitrate(now, bitrate);
         }
     }
@@ -105,7 +105,7 @@ impl Connection {
         duration: Duration,
         gap: Duration,
     ) -> Result<(), DtmfError> {
-        let media = self.upper.media.as_mut().filter(|media| !media.closed);
+        let media = self.upper.media_mut().filter(|media| !media.closed);
         let media = media.ok_or(DtmfError::CannotInsert)?;
         let found = media.section_of(transceiver);
         let (_, section) = found
@@ -131,11 +131,7 @@ impl Connection {
 
     /// `toneBuffer`: the tones that are still to be played.
     pub fn tone_buffer(&mut self, transceiver: TransceiverId) -> String {
-        let section = self
-            .upper
-            .media
-            .as_mut()
-            .and_then(|media| media.section_of(transceiver));
+        let section = self.upper.media_mut().and_then(|media| media.section_of(transceiver));
         let dtmf = section.and_then(|(_, section)| section.sender.dtmf.as_ref());
         dtmf.map(Dtmf::tone_buffer).unwrap_or_default()
     }

@@ -75,7 +75,7 @@ impl Line {
     pub(super) fn pop(&mut self, now: Instant) -> Option<Queued> {
         let queued = match self.at_once.pop_front() {
             Some(queued) => queued,
-            None if self.pace.allows(now) => {
+            None if !self.paced.is_empty() && self.pace.allows(now) => {
                 let queued = self.paced.pop_front()?;
                 self.paced_bytes -= queued.len();
                 self.pace.on_sent(now, queued.len(), self.paced.is_empty());
