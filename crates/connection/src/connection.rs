@@ -1,6 +1,7 @@
 //! [`Connection`]: one whole peer, without I/O.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -100,6 +101,12 @@ const MAX_REQUESTS: usize = 1024;
 /// One DTLS record holds a packet: 2^14 bytes of it (RFC 6347 §4.1).
 const MAX_RECORD: usize = 1 << 14;
 
+/// How long a silent SCTP waits before it asks whether its peer is there, in seconds; each connection has an interval of its own, so
+/// that those that were made together do not all ask at once. "The upper layer can [...] change the 'HB.interval'" (RFC 9260 §8.3):
+/// that there is a way to the peer, ICE finds out every 5 seconds (RFC 7675), and sooner than SCTP would even at the 30 seconds of
+/// §16. What is left for SCTP to find out is that the peer has lost the association and nothing else.
+const HEARTBEATS: RangeInclusive<u64> = 240..=360;
+
 /// The largest SCTP packet in a datagram of `mtu` bytes: what a record leaves of it, in whole blocks of AES. The part of a block
 /// at the end of each record would cost as much as several whole ones, to seal it and to open it.
 fn packet_size(mtu: usize) -> usize {
@@ -128,6 +135,7 @@ impl Connection {
                 mtu: packet_size(config.mtu),
                 max_mtu: packet_size(config.max_mtu.min(MAX_RECORD)),
                 max_message_size: config.max_message_size,
+                heartbeat_interval: Duration::from_secs(rng.random_range(HEARTBEATS)),
                 send_buffer: config.send_buffer,
                 receive_window: config.receive_window,
                 congestion_control: config.congestion_control,

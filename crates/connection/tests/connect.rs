@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use common::{Lab, config};
 use peerline_connection::{
     ConnectionState, DataChannelInit, DataChannelState, DtlsTransportState, Error, Event, IceConnectionState,
     IceGatheringState, Message, OfferOptions, SctpTransportState, SdpType, SessionDescription, SignalingState,
+    StatsKind,
 };
 use peerline_sim::{Link, every_loss, for_each_seed};
 
@@ -186,6 +188,37 @@ fn ice_restarts_from_either_side_while_data_flows() {
         assert_eq!(lab.expect_message(1, far), "after".into());
         lab.events = [Vec::new(), Vec::new()];
     }
+}
+
+/// ICE asks every few seconds whether the peer is there; SCTP, each time by two datagrams a side that have to be sealed, seldom, and
+/// of connections that were made together each at its own time.
+#[test]
+fn sctp_seldom_asks_who_is_there() {
+    let data_sent = |lab: &Lab, who: usize| -> u64 {
+        let stats = lab.peer(who).stats(lab.now()).stats;
+        let pairs = stats.iter().filter_map(|stats| match &stats.kind {
+            StatsKind::CandidatePair(pair) => Some(pair.packets_sent),
+            _ => None,
+        });
+        pairs.sum()
+    };
+    let both = |lab: &Lab| data_sent(lab, 0) + data_sent(lab, 1);
+    let mut first: BTreeSet<u64> = BTreeSet::new();
+    for seed in 0..6 {
+        let (mut lab, [near, far]) = Lab::connected(seed, path());
+        lab.run_for(Duration::from_secs(30));
+        let (start, before) = (lab.now(), both(&lab));
+        assert!(!lab.run_until(Duration::from_secs(200), |lab| both(lab) > before));
+        assert!(lab.run_until(Duration::from_secs(160), |lab| both(lab) > before));
+        first.insert((lab.now() - start).as_secs());
+        lab.run_for(Duration::from_secs(1_440));
+        // Two a question and an answer, of each side every 4 to 6 minutes; and the path is asked for larger datagrams twice.
+        let sent = both(&lab) - before;
+        assert!((10..=32).contains(&sent), "{sent}");
+        lab.send(0, near, "still here");
+        assert_eq!(lab.expect_message(1, far), "still here".into());
+    }
+    assert!(first.len() >= 4, "{first:?}");
 }
 
 #[test]
