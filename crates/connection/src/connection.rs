@@ -463,6 +463,8 @@ impl Connection {
                 self.connect_channels(now);
             }
             dtls::Event::Readable => self.feed_channels(now),
+            // Paths are ICE's affair: connection IDs are neither offered nor accepted.
+            dtls::Event::PathSeen(_) | dtls::Event::PathChanged(_) | dtls::Event::ConnectionIdsWanted(_) => {}
             dtls::Event::Closed(reason) => {
                 // What was decrypted before the end still counts: SCTP's own goodbye above all.
                 self.feed_channels(now);

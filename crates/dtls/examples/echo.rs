@@ -58,7 +58,8 @@ fn converse(mut dtls: Connection, socket: &UdpSocket) -> Result<(), Box<dyn Erro
         while let Some(event) = dtls.poll_event() {
             match event {
                 Event::Connected => greet(&mut dtls, &mut out),
-                Event::Readable => {}
+                // It asks for no connection IDs.
+                Event::Readable | Event::PathSeen(_) | Event::PathChanged(_) | Event::ConnectionIdsWanted(_) => {}
                 Event::Closed(reason) => {
                     while dtls.poll_transmit(Instant::now(), &mut out).is_some() {
                         socket.send(&std::mem::take(&mut out))?;

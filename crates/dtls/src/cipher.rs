@@ -8,7 +8,8 @@ use ring::aead;
 use aead::{AES_128_GCM, AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 
 use crate::wire::CipherSuite;
-use crate::wire::record::RecordHeader;
+use crate::wire::connection_id::ConnectionId;
+use crate::wire::record::{ContentType, RecordHeader};
 
 /// Which AEAD a suite uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,31 +106,53 @@ impl Cipher {
 
     /// Encrypts `out[plaintext..]` in place and appends the tag. The explicit nonce is epoch and sequence number
     /// (RFC 5288 §3 leaves the choice to the sender), which never repeats.
-    pub(crate) fn seal(&self, header: &RecordHeader, out: &mut Vec<u8>, plaintext: usize) -> Option<()> {
-        let explicit = header.sequence_u64().to_be_bytes();
+    pub(crate) fn seal(
+        &self,
+        header: &RecordHeader,
+        connection_id: &[u8],
+        out: &mut Vec<u8>,
+        plaintext: usize,
+    ) -> Option<()> {
+        let nonce = self.nonce(header.sequence_u64().to_be_bytes());
         let text = out.get_mut(plaintext..)?;
-        let aad = aad(header, text.len())?;
-        let tag = self
-            .key
-            .seal_in_place_separate_tag(self.nonce(explicit), aad, text)
-            .ok()?;
+        let tag = match connection_id {
+            [] => self
+                .key
+                .seal_in_place_separate_tag(nonce, aad(header, text.len())?, text),
+            id => self
+                .key
+                .seal_in_place_separate_tag(nonce, aad_with_id(header, id, text.len())?, text),
+        }
+        .ok()?;
         out.extend_from_slice(tag.as_ref());
         Some(())
     }
 
     /// Decrypts a record's payload in place: the plaintext is `payload[range]` of what is returned.
-    pub(crate) fn open(&self, header: &RecordHeader, payload: &mut [u8]) -> Result<std::ops::Range<usize>, Forged> {
+    pub(crate) fn open(
+        &self,
+        header: &RecordHeader,
+        connection_id: &[u8],
+        payload: &mut [u8],
+    ) -> Result<std::ops::Range<usize>, Forged> {
         let start = self.explicit_nonce_len();
         let plaintext_len = payload.len().checked_sub(self.expansion()).ok_or(Forged)?;
         let explicit = match payload.first_chunk::<8>() {
             Some(explicit) if start == 8 => *explicit,
             _ => header.sequence_u64().to_be_bytes(),
         };
-        let aad = aad(header, plaintext_len).ok_or(Forged)?;
+        let nonce = self.nonce(explicit);
         let ciphertext = payload.get_mut(start..).ok_or(Forged)?;
-        self.key
-            .open_in_place(self.nonce(explicit), aad, ciphertext)
-            .map_err(|_| Forged)?;
+        match connection_id {
+            [] => self
+                .key
+                .open_in_place(nonce, aad(header, plaintext_len).ok_or(Forged)?, ciphertext),
+            id => {
+                let aad = aad_with_id(header, id, plaintext_len).ok_or(Forged)?;
+                self.key.open_in_place(nonce, aad, ciphertext)
+            }
+        }
+        .map_err(|_| Forged)?;
         Ok(start..start + plaintext_len)
     }
 
@@ -151,5 +174,45 @@ fn aad(header: &RecordHeader, plaintext_len: usize) -> Option<Aad<[u8; 13]>> {
     aad[8] = header.content_type.0;
     aad[9..11].copy_from_slice(&header.version.0.to_be_bytes());
     aad[11..].copy_from_slice(&u16::try_from(plaintext_len).ok()?.to_be_bytes());
+    Some(Aad::from(aad))
+}
+
+/// What the AEAD covers beside the payload of a record with a connection ID.
+struct Additional {
+    bytes: [u8; Self::MAX_LEN],
+    len: usize,
+}
+
+impl Additional {
+    const MAX_LEN: usize = 23 + ConnectionId::MAX_LEN;
+
+    fn push(&mut self, bytes: &[u8]) -> Option<()> {
+        let end = self.len + bytes.len();
+        self.bytes.get_mut(self.len..end)?.copy_from_slice(bytes);
+        self.len = end;
+        Some(())
+    }
+}
+
+impl AsRef<[u8]> for Additional {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+/// RFC 9146 §5.3: `seq_num_placeholder + tls12_cid + cid_length + tls12_cid + version + epoch + sequence_number + cid +
+/// length_of_DTLSInnerPlaintext`.
+fn aad_with_id(header: &RecordHeader, id: &[u8], plaintext_len: usize) -> Option<Aad<Additional>> {
+    let mut aad = Additional {
+        bytes: [0; Additional::MAX_LEN],
+        len: 0,
+    };
+    let kind = ContentType::TLS12_CID.0;
+    aad.push(&[0xff; 8])?;
+    aad.push(&[kind, u8::try_from(id.len()).ok()?, kind])?;
+    aad.push(&header.version.0.to_be_bytes())?;
+    aad.push(&header.sequence_u64().to_be_bytes())?;
+    aad.push(id)?;
+    aad.push(&u16::try_from(plaintext_len).ok()?.to_be_bytes())?;
     Some(Aad::from(aad))
 }

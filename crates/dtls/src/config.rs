@@ -7,6 +7,7 @@ use rustls::crypto::CryptoProvider;
 
 use crate::certificate::{Certificate, Fingerprint};
 use crate::key_log::KeyLog;
+use crate::wire::connection_id::ConnectionId;
 use crate::wire::{CipherSuite, NamedGroup, ProtocolVersion, SrtpProfile};
 
 /// Which side of the handshake a connection plays.
@@ -49,6 +50,17 @@ pub enum ExtendedMasterSecret {
     Off,
 }
 
+/// How it is proved that the peer has moved, when its records come by another path (RFC 9853 §5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RoutabilityCheck {
+    /// Not at all: `Event::PathSeen` tells the application, which may prove it in its own way.
+    Off,
+    /// The peer has to answer by the new path. Whoever can copy its datagrams and deliver them faster can have them come through it.
+    Basic,
+    /// Before that, the old path must not work any more, or be dropped by the peer: which takes a while if the old path is dead.
+    Enhanced,
+}
+
 /// What a connection is told. Start from [`Config::new`].
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -83,6 +95,19 @@ pub struct Config {
     /// HelloRetryRequest, RFC 9147 §5.1).
     /// Default: false, since ICE has proved the path already, and it costs a round trip.
     pub hello_verify_request: bool,
+
+    /// What the peer is to write into its records so that they are known as this connection's from whichever address they come
+    /// (RFC 9146, RFC 9147 §9): empty if it need not, while this side writes what the peer wants. Nothing on the wire says how long one
+    /// is: connections that share a socket have them of one length. Default: none, and none accepted; with ICE, paths are ICE's affair.
+    pub connection_id: Option<ConnectionId>,
+    /// How the peer's new address is proved, with connection IDs, if the peer does so too. Default:
+    /// [`RoutabilityCheck::Enhanced`].
+    pub routability_check: RoutabilityCheck,
+    /// How long a path may take to answer that is checked. Default: 1 s; RFC 9853 §5.5 says three round trips if the time that one
+    /// takes is known.
+    pub routability_patience: Duration,
+    /// How many of the connection IDs that the peer gives in reserve are kept. Default: 8.
+    pub max_spare_connection_ids: usize,
 
     /// The longest datagram that the handshake sends, in bytes; at least [`Config::MIN_MTU`]. Application data is
     /// sized by the layer above, with `Connection::overhead`. Default: 1200, as browsers do.
@@ -153,6 +178,10 @@ impl Config {
             ],
             extended_master_secret: ExtendedMasterSecret::Preferred,
             hello_verify_request: false,
+            connection_id: None,
+            routability_check: RoutabilityCheck::Enhanced,
+            routability_patience: Duration::from_secs(1),
+            max_spare_connection_ids: 8,
             mtu: 1200,
             initial_timeout: Duration::from_millis(100),
             max_timeout: Duration::from_secs(60),

@@ -3,6 +3,7 @@
 mod acks;
 mod alerts;
 mod handshaking;
+mod paths;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -24,10 +25,12 @@ use crate::error::{ExportError, Fault};
 use crate::event::{CloseReason, Event};
 use crate::flight::Expiry;
 use crate::handshake::Handshake;
+use crate::paths::{PathId, Paths};
 use crate::record_layer::{Discard, Epoch};
 use crate::stats::Stats;
 use crate::wire::ack::{Ack, RecordNumber};
 use crate::wire::alert::{Alert, AlertDescription};
+use crate::wire::connection_id::ConnectionId;
 use crate::wire::record::{ContentType, Record, RecordHeader};
 use crate::wire::unified::{Ciphertext, UnifiedHeader};
 use crate::wire::{CipherSuite, NamedGroup, ProtocolVersion, SrtpProfile};
@@ -58,6 +61,9 @@ pub struct Connection {
     farewell: Option<Farewell>,
     /// The peer's certificate has been vouched for and the handshake completed.
     verified: bool,
+    paths: Paths,
+    /// The path of the datagram at hand, and its length.
+    arriving: Option<(PathId, usize)>,
     /// When the peer's last flight will have been repeated for the last time.
     retire_at: Option<Instant>,
     stats: Stats,
@@ -72,14 +78,18 @@ enum State {
 /// A protected record of either version.
 enum Early {
     Record(Record),
-    Ciphertext(Ciphertext),
+    /// And whether a connection ID stood before it in its datagram.
+    Ciphertext(Ciphertext, bool),
+    /// One of 1.2 whose type was inside.
+    Data(BytesMut),
 }
 
 impl Early {
     fn len(&self) -> usize {
         match self {
             Self::Record(record) => record.payload.len(),
-            Self::Ciphertext(record) => record.bytes.len(),
+            Self::Ciphertext(record, _) => record.bytes.len(),
+            Self::Data(payload) => payload.len(),
         }
     }
 }
@@ -90,12 +100,16 @@ struct News {
     connected: bool,
     readable: bool,
     closed: Option<CloseReason>,
+    path_seen: Option<PathId>,
+    path_changed: Option<PathId>,
+    connection_ids_wanted: Option<u8>,
     /// `Readable` was announced, and `recv` has not returned `None` since.
     announced: bool,
 }
 
 impl Connection {
-    /// The most that [`overhead`](Self::overhead) can be: in DTLS 1.2, the record header, GCM's explicit nonce and its tag.
+    /// The most that [`overhead`](Self::overhead) can be without connection IDs: in DTLS 1.2, the record header, GCM's explicit nonce and
+    /// its tag.
     pub const MAX_OVERHEAD: usize = RecordHeader::LEN + 8 + 16;
 
     /// A connection at its start. A client has its first flight ready; a server waits for one.
@@ -117,6 +131,8 @@ impl Connection {
             doubt: None,
             farewell: None,
             verified: false,
+            paths: Paths::default(),
+            arriving: None,
             retire_at: None,
             stats: Stats::default(),
         };
@@ -203,11 +219,12 @@ impl Connection {
     }
 
     /// By how many bytes [`enclose`](Self::enclose) outgrows what it encloses: at most 37. Before the handshake is
-    /// complete it is the most it can be.
+    /// complete it is the most it can be. With connection IDs, up to 256 more: it may change with each that the peer gives.
     #[must_use]
     pub fn overhead(&self) -> usize {
         match self.state {
             State::Connected(_) => self.cx.records.overhead(self.cx.write_epoch),
+            _ if self.cx.config.connection_id.is_some() => Self::MAX_OVERHEAD + ConnectionId::MAX_LEN + 1,
             _ => Self::MAX_OVERHEAD,
         }
     }
@@ -294,17 +311,26 @@ impl Connection {
             self.repeat_farewell();
             return;
         }
+        let id_len = self.cx.config.connection_id.as_ref().map_or(0, ConnectionId::len);
+        let mut follows = false;
         while let Some(first) = datagram.first()
             && !self.is_closed()
         {
             if UnifiedHeader::begins_with(*first) {
-                let Ok(record) = Ciphertext::split_off(&mut datagram) else {
+                let Ok(record) = Ciphertext::split_off_with(&mut datagram, id_len) else {
                     self.stats.records_malformed += 1;
                     return;
                 };
-                self.on_ciphertext(now, record);
+                // RFC 9147 §4: with another's connection ID, "the rest of the datagram MUST be discarded."
+                if self.cx.records.epochs.is_some() && !self.is_addressed(&record, follows) {
+                    self.stats.records_unexpected += 1;
+                    return;
+                }
+                let is_identified = record.connection_id.is_some();
+                self.on_ciphertext(now, record, follows);
+                follows |= is_identified;
             } else {
-                let Ok(record) = Record::split_off(&mut datagram) else {
+                let Ok(record) = Record::split_off_with(&mut datagram, id_len) else {
                     self.stats.records_malformed += 1;
                     return;
                 };
@@ -319,6 +345,7 @@ impl Connection {
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance_clock(now);
         self.retire(now);
+        self.paths.handle_timeout(now, self.cx.config.routability_patience);
         match self.cx.flight.handle_timeout(now, &self.cx.config) {
             Expiry::NotYet => {}
             Expiry::Retransmit => self.stats.retransmissions += 1,
@@ -372,7 +399,16 @@ impl Connection {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let doubt = self.doubt.as_ref().map(|doubt| doubt.deadline);
         let acks = self.cx.acks.due();
-        self.cx.flight.deadline().into_iter().chain(doubt).chain(acks).min()
+        let path = self.paths.deadline().filter(|_| self.is_connected());
+        let deadlines = self
+            .cx
+            .flight
+            .deadline()
+            .into_iter()
+            .chain(doubt)
+            .chain(acks)
+            .chain(path);
+        deadlines.min()
     }
 
     /// The next news.
@@ -383,7 +419,11 @@ impl Connection {
         if std::mem::take(&mut self.news.readable) {
             return Some(Event::Readable);
         }
-        self.news.closed.take().map(Event::Closed)
+        let news = &mut self.news;
+        let seen = news.path_seen.take().map(Event::PathSeen);
+        seen.or_else(|| news.path_changed.take().map(Event::PathChanged))
+            .or_else(|| news.connection_ids_wanted.take().map(Event::ConnectionIdsWanted))
+            .or_else(|| news.closed.take().map(Event::Closed))
     }
 
     /// The payload of the next record received.
@@ -457,14 +497,22 @@ impl Connection {
             self.keep_early(Early::Record(record));
             return;
         }
-        let payload = match self.cx.records.open(record) {
-            Ok(payload) => payload,
+        let number = RecordNumber {
+            epoch: Epoch::PROTECTED.0,
+            sequence_number: record.header.sequence_number,
+        };
+        let (content_type, payload) = match self.cx.records.open(record) {
+            Ok(opened) => opened,
+            Err(Discard::Misaddressed) => return self.stats.records_unexpected += 1,
             Err(Discard::Replayed) => return self.stats.records_replayed += 1,
             Err(Discard::Forged) => return self.stats.records_forged += 1,
             Err(Discard::Malformed) => return self.stats.records_malformed += 1,
         };
+        self.on_authentic(now, number);
         match content_type {
-            ContentType::APPLICATION_DATA => self.deliver(payload),
+            ContentType::APPLICATION_DATA if self.is_connected() => self.deliver(payload),
+            ContentType::APPLICATION_DATA => self.keep_early(Early::Data(payload)),
+            ContentType::RETURN_ROUTABILITY_CHECK if self.is_connected() => self.on_routability_message(now, &payload),
             ContentType::ALERT => self.on_alert(&payload),
             ContentType::HANDSHAKE if self.is_connected() => self.on_late_fragments(now, &payload),
             ContentType::HANDSHAKE => {
@@ -474,8 +522,9 @@ impl Connection {
         }
     }
 
-    fn on_ciphertext(&mut self, now: Instant, record: Ciphertext) {
-        let Some(epochs) = &mut self.cx.records.epochs else {
+    /// `follows` says that a connection ID stood before it in its datagram.
+    fn on_ciphertext(&mut self, now: Instant, record: Ciphertext, follows: bool) {
+        if self.cx.records.epochs.is_none() {
             let State::Handshaking(handshake) = &self.state else {
                 return self.stats.records_unexpected += 1;
             };
@@ -484,11 +533,14 @@ impl Connection {
             }
             // RFC 9147 §7.1: an empty ACK says that something came that could not be decrypted yet.
             self.cx.acks.schedule(now + self.cx.flight.timeout() / 4);
-            return self.keep_early(Early::Ciphertext(record));
+            return self.keep_early(Early::Ciphertext(record, follows));
+        }
+        let Some(epochs) = &mut self.cx.records.epochs else {
+            return;
         };
         if !epochs.can_open(record.epoch_bits) {
             return match self.state {
-                State::Handshaking(_) => self.keep_early(Early::Ciphertext(record)),
+                State::Handshaking(_) => self.keep_early(Early::Ciphertext(record, follows)),
                 State::Connected(_) | State::Closed => self.stats.records_unexpected += 1,
             };
         }
@@ -496,6 +548,7 @@ impl Connection {
             Ok(opened) => opened,
             Err(Discard::Replayed) => return self.stats.records_replayed += 1,
             Err(Discard::Malformed) => return self.stats.records_malformed += 1,
+            Err(Discard::Misaddressed) => return self.stats.records_unexpected += 1,
             Err(Discard::Forged) => {
                 let is_exhausted = epochs.is_exhausted();
                 self.stats.records_forged += 1;
@@ -505,7 +558,11 @@ impl Connection {
                 return;
             }
         };
+        self.on_authentic(now, opened.number);
         match opened.content_type {
+            ContentType::RETURN_ROUTABILITY_CHECK if self.is_connected() && opened.epoch >= Epoch::APPLICATION => {
+                self.on_routability_message(now, &opened.payload);
+            }
             ContentType::APPLICATION_DATA if self.is_connected() && opened.epoch >= Epoch::APPLICATION => {
                 self.deliver(opened.payload);
             }
@@ -514,6 +571,11 @@ impl Connection {
             ContentType::HANDSHAKE => self.on_handshake_record(now, &opened),
             _ => self.stats.records_unexpected += 1,
         }
+    }
+
+    fn is_addressed(&self, record: &Ciphertext, follows: bool) -> bool {
+        let id = record.connection_id.clone().and_then(|id| record.bytes.get(id));
+        self.cx.records.is_addressed(id, follows)
     }
 
     fn keep_early(&mut self, record: Early) {

@@ -41,6 +41,8 @@ pub(crate) struct Context {
     peer_certificate: Option<Box<[u8]>>,
     /// The group of the key exchange.
     pub(crate) key_exchange_group: Option<NamedGroup>,
+    /// Both sides know the return routability check.
+    pub(crate) checks_paths: bool,
 }
 
 /// Where a message has brought the handshake.
@@ -119,6 +121,7 @@ impl Context {
             heard_in: 0,
             peer_certificate: None,
             key_exchange_group: None,
+            checks_paths: false,
             config,
         }
     }

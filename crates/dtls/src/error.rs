@@ -47,6 +47,8 @@ pub enum Fault {
     BadFinished,
     /// The peer's share of the key exchange is not a valid public key.
     BadKeyShare,
+    /// The peer asks for connection IDs again and again (RFC 9147 §9).
+    TooManyConnectionIds,
     /// So many records failed to decrypt that one of the forgeries might come to be taken for genuine (RFC 9147 §4.5.3).
     TooManyForgeries,
     /// The crypto provider failed: no randomness, or a signature that could not be made.
@@ -69,6 +71,7 @@ impl Fault {
             Self::IllegalParameter | Self::BadKeyShare | Self::Downgrade => AlertDescription::ILLEGAL_PARAMETER,
             Self::MissingExtension => AlertDescription::MISSING_EXTENSION,
             Self::TooManyForgeries => AlertDescription::BAD_RECORD_MAC,
+            Self::TooManyConnectionIds => AlertDescription::TOO_MANY_CIDS_REQUESTED,
             Self::UnofferedExtension => AlertDescription::UNSUPPORTED_EXTENSION,
             // RFC 8122 §6.2: "If the presented certificate does not match any fingerprint, the endpoint MUST
             // terminate the media connection with a bad_certificate error."
@@ -96,6 +99,7 @@ impl fmt::Display for Fault {
             Self::NoCommonVersion => "no version of DTLS in common",
             Self::MissingExtension => "the peer left out an extension that is needed",
             Self::Downgrade => "the hellos were tampered with, for an older version of DTLS",
+            Self::TooManyConnectionIds => "the peer asks for too many connection IDs",
             Self::TooManyForgeries => "too many records failed to decrypt",
             Self::NoCommonCipherSuite => "no cipher suite in common",
             Self::NoCommonGroup => "no key exchange group in common",
@@ -172,3 +176,29 @@ impl fmt::Display for ExportError {
 }
 
 impl std::error::Error for ExportError {}
+
+/// Why no connection IDs were offered or asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionIdError {
+    /// The connection is not connected, or not by DTLS 1.3: in 1.2 the first ones are the last.
+    NotConnected,
+    /// None are negotiated for that direction.
+    NotNegotiated,
+    /// The peer has not acknowledged, or answered, the last time yet.
+    Busy,
+    /// One is not as long as the first, there are none for use at once, or more than 15.
+    BadLength,
+}
+
+impl fmt::Display for ConnectionIdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotConnected => "the connection is not connected by DTLS 1.3",
+            Self::NotNegotiated => "no connection IDs were negotiated for that direction",
+            Self::Busy => "the last time is not over",
+            Self::BadLength => "connection IDs have to be as long as the first, and at most 15",
+        })
+    }
+}
+
+impl std::error::Error for ConnectionIdError {}

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::error::Fault;
+use crate::paths::PathId;
 use crate::wire::alert::AlertDescription;
 
 /// News from a connection.
@@ -12,6 +13,13 @@ pub enum Event {
     Connected,
     /// Decrypted data can be had from `recv`. Comes again only after `recv` returned `None`.
     Readable,
+    /// The peer's newest record came by another path, and nothing proves that the peer is there: both sides have connection IDs, but no
+    /// return routability check.
+    PathSeen(PathId),
+    /// From now on everything is sent by this path: the check has proved that the peer is there.
+    PathChanged(PathId),
+    /// The peer wants so many more connection IDs: see `Connection::offer_connection_ids`.
+    ConnectionIdsWanted(u8),
     /// The connection has ended. This is the last event.
     Closed(CloseReason),
 }

@@ -10,11 +10,13 @@ use peerline_wire::{Reader, Writer};
 use crate::wire::ParseError;
 use crate::wire::ack::Ack;
 use crate::wire::alert::Alert;
+use crate::wire::connection_id::{ConnectionId, NewConnectionId, RequestConnectionId};
 use crate::wire::handshake::{
     self as messages, CertificateRequest, CertificateVerify, ClientHello, ClientKeyExchange, Finished, Fragment,
     HandshakeType, HelloVerifyRequest, ServerHello, ServerKeyExchange, dtls13,
 };
 use crate::wire::record::{ContentType, Record};
+use crate::wire::routability::RoutabilityMessage;
 use crate::wire::unified::{Ciphertext, UnifiedHeader};
 use crate::{Certificate, Config, Connection, HashAlgorithm, NamedGroup, ProtocolVersion, Role};
 
@@ -40,6 +42,11 @@ pub fn record(bytes: &[u8]) {
             ContentType::ALERT => same(&record.payload, Alert::decode, |alert, w| alert.encode(w)),
             ContentType::ACK => same(&record.payload, Ack::decode, |ack, w| ack.encode(w)),
             ContentType::HANDSHAKE => fragments(&record.payload),
+            ContentType::RETURN_ROUTABILITY_CHECK => {
+                same(&record.payload, RoutabilityMessage::decode, |message, w| {
+                    message.encode(w);
+                });
+            }
             _ => {}
         }
     }
@@ -71,6 +78,8 @@ fn message(kind: HandshakeType, body: &[u8]) {
         }
         HandshakeType::ENCRYPTED_EXTENSIONS => same(body, dtls13::EncryptedExtensions::decode, |m, w| m.encode(w)),
         HandshakeType::KEY_UPDATE => same(body, dtls13::KeyUpdate::decode, |m, w| m.encode(w)),
+        HandshakeType::NEW_CONNECTION_ID => same(body, NewConnectionId::decode, |m, w| m.encode(w)),
+        HandshakeType::REQUEST_CONNECTION_ID => same(body, RequestConnectionId::decode, |m, w| m.encode(w)),
         HandshakeType::CERTIFICATE_VERIFY => same(body, CertificateVerify::decode, |m, w| m.encode(w)),
         HandshakeType::CLIENT_KEY_EXCHANGE => same(body, ClientKeyExchange::decode, |m, w| m.encode(w)),
         HandshakeType::FINISHED => same(body, Finished::decode, |m, w| m.encode(w)),
@@ -167,6 +176,7 @@ fn config(version: ProtocolVersion, role: Role) -> Config {
         remote_fingerprints: vec![peer.fingerprint(HashAlgorithm::Sha256)],
         mtu: Config::MIN_MTU * 4,
         max_version: version,
+        connection_id: ConnectionId::new(b"known"),
         // A share of the hybrid group takes a fuzzer's time.
         groups: vec![NamedGroup::X25519, NamedGroup::SECP256R1],
         ..Config::new(certificate(role))

@@ -47,7 +47,8 @@
 //! handshake is that of any rustls `CryptoProvider`; records are protected by `ring`. With the feature `aws-lc-rs` that crate
 //! protects records, and is the default for handshakes.
 //!
-//! `key_log` tells Wireshark the secrets.
+//! `key_log` tells Wireshark the secrets. `connection_ids` and `paths` follow a peer that moves, if [`Config::connection_id`] is set:
+//! see [`Connection::handle_datagram_from`].
 //!
 //! Renegotiation, session resumption, early data and certificate chains are left out: WebRTC has no use for them.
 
@@ -56,6 +57,7 @@ mod certificate;
 mod cipher;
 mod config;
 mod connection;
+mod connection_ids;
 mod context;
 mod dtls12;
 mod dtls13;
@@ -69,6 +71,7 @@ mod hello;
 #[cfg(not(feature = "aws-lc-rs"))]
 mod hybrid;
 mod key_log;
+mod paths;
 mod ranges;
 mod reassembly;
 mod record_layer;
@@ -80,14 +83,16 @@ mod stats;
 pub mod wire;
 
 pub use certificate::{Certificate, Fingerprint, FingerprintError, HashAlgorithm};
-pub use config::{Config, ExtendedMasterSecret, Role, default_provider};
+pub use config::{Config, ExtendedMasterSecret, Role, RoutabilityCheck, default_provider};
 pub use connection::Connection;
-pub use error::{CertificateError, ExportError, Fault};
+pub use error::{CertificateError, ConnectionIdError, ExportError, Fault};
 pub use event::{CloseReason, Event};
 pub use key_log::KeyLog;
+pub use paths::PathId;
 pub use rustls::crypto::CryptoProvider;
 pub use stats::Stats;
 pub use wire::alert::AlertDescription;
+pub use wire::connection_id::{ConnectionId, ConnectionIdUsage};
 pub use wire::{CipherSuite, NamedGroup, ProtocolVersion, SrtpProfile};
 
 /// The README's example, compiled.

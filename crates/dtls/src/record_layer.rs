@@ -6,6 +6,7 @@ use bytes::{Buf, BytesMut};
 use peerline_wire::{ReplayWindow, Writer};
 
 use crate::cipher::Cipher;
+use crate::connection_ids::ConnectionIds;
 use crate::dtls13::epochs::Epochs;
 use crate::wire::ProtocolVersion;
 use crate::wire::ack::RecordNumber;
@@ -54,6 +55,8 @@ pub(crate) enum Discard {
     Forged,
     /// The peer's, but no record.
     Malformed,
+    /// With a connection ID that is not this connection's, or without one.
+    Misaddressed,
 }
 
 #[derive(Default)]
@@ -64,6 +67,8 @@ pub(crate) struct RecordLayer {
     keys: Option<Box<Keys>>,
     /// Those of DTLS 1.3.
     pub(crate) epochs: Option<Box<Epochs>>,
+    /// What protected records are known by, if that is negotiated.
+    pub(crate) connection_ids: Option<Box<ConnectionIds>>,
 }
 
 /// The one pair of keys of DTLS 1.2.
@@ -103,11 +108,15 @@ impl RecordLayer {
 
     /// By how many bytes a record outgrows what it carries.
     pub(crate) fn overhead(&self, epoch: Epoch) -> usize {
+        let connection_id = self.connection_ids.as_ref().map_or(0, |ids| ids.peer().len());
         if epoch > Epoch::PROTECTED {
-            return Epochs::OVERHEAD;
+            return Epochs::OVERHEAD + connection_id;
         }
         let expansion = match &self.keys {
-            Some(keys) if epoch == Epoch::PROTECTED => keys.write.expansion(),
+            // RFC 9146 §4: the real content type is inside.
+            Some(keys) if epoch == Epoch::PROTECTED => {
+                keys.write.expansion() + connection_id + usize::from(connection_id > 0)
+            }
             _ => 0,
         };
         RecordHeader::LEN + expansion
@@ -153,17 +162,25 @@ impl RecordLayer {
         out: &mut Vec<u8>,
         fill: impl FnOnce(&mut Vec<u8>) -> Option<usize>,
     ) -> Option<usize> {
+        let connection_id = self.connection_ids.as_ref().map_or(&[][..], |ids| ids.peer());
         let (cipher, sequence) = match (epoch, self.keys.as_deref_mut()) {
             (Epoch::PLAIN, _) => (None, &mut self.plain_sequence),
             (Epoch::PROTECTED, Some(Keys { write, next, .. })) => (Some(&*write), next),
-            _ => return self.epochs.as_mut()?.enclose(epoch, content_type, out, fill),
+            _ => {
+                let epochs = self.epochs.as_mut()?;
+                return epochs.enclose(epoch, content_type, out, connection_id, fill);
+            }
         };
         // RFC 6347 §4.1: a sequence number MUST NOT wrap.
         if *sequence > RecordHeader::MAX_SEQUENCE_NUMBER {
             return None;
         }
+        let connection_id = if cipher.is_some() { connection_id } else { &[] };
         let mut header = RecordHeader {
-            content_type,
+            content_type: match connection_id {
+                [] => content_type,
+                _ => ContentType::TLS12_CID,
+            },
             version: self.version.unwrap_or(ProtocolVersion::DTLS_1_0),
             epoch: epoch.0 as u16,
             sequence_number: *sequence,
@@ -171,6 +188,11 @@ impl RecordLayer {
         };
         let start = out.len();
         header.encode(&mut Writer::new(out));
+        if !connection_id.is_empty() {
+            out.truncate(start + RecordHeader::CONNECTION_ID_AT);
+            out.extend_from_slice(connection_id);
+            out.extend_from_slice(&[0; 2]);
+        }
         let payload = out.len();
         if cipher.is_some_and(|cipher| cipher.explicit_nonce_len() > 0) {
             Writer::new(out).u64(header.sequence_u64());
@@ -182,7 +204,10 @@ impl RecordLayer {
             _ => return None,
         }
         if let Some(cipher) = cipher {
-            cipher.seal(&header, out, plaintext)?;
+            if !connection_id.is_empty() {
+                out.push(content_type.0);
+            }
+            cipher.seal(&header, connection_id, out, plaintext)?;
         }
         header.length = u16::try_from(out.len() - payload).ok()?;
         out[payload - 2..payload].copy_from_slice(&header.length.to_be_bytes());
@@ -190,19 +215,48 @@ impl RecordLayer {
         Some(out.len() - start)
     }
 
-    /// Decrypts a record of epoch 1 in place, once.
-    pub(crate) fn open(&mut self, record: Record) -> Result<BytesMut, Discard> {
-        let Record { header, mut payload } = record;
+    /// True if a record is addressed as it should be: by a connection ID, once one is negotiated. In DTLS 1.3, records after the first
+    /// of a datagram need none (RFC 9147 §4).
+    pub(crate) fn is_addressed(&self, connection_id: Option<&[u8]>, follows: bool) -> bool {
+        match (&self.connection_ids, connection_id) {
+            (Some(ids), Some(id)) => ids.identify_own() && ids.is_own(id),
+            (Some(ids), None) => !ids.identify_own() || follows,
+            // RFC 9147 §9.1: "If no CID is negotiated, then the receiver MUST reject any records it receives that contain a CID."
+            (None, id) => id.is_none(),
+        }
+    }
+
+    /// Decrypts a record of epoch 1 in place, once: what it carries, and its payload.
+    pub(crate) fn open(&mut self, record: Record) -> Result<(ContentType, BytesMut), Discard> {
+        let is_identified = record.header.content_type == ContentType::TLS12_CID;
+        let id = is_identified.then_some(&record.connection_id[..]);
+        if !self.is_addressed(id, false) {
+            return Err(Discard::Misaddressed);
+        }
+        let Record {
+            header,
+            connection_id,
+            mut payload,
+        } = record;
         let Keys { read, window, .. } = self.keys.as_deref_mut().ok_or(Discard::Forged)?;
         if !window.is_fresh(header.sequence_number) {
             return Err(Discard::Replayed);
         }
-        let plaintext = read.open(&header, &mut payload).map_err(|_| Discard::Forged)?;
+        let plaintext = read
+            .open(&header, &connection_id, &mut payload)
+            .map_err(|_| Discard::Forged)?;
         // RFC 6347 §4.1.2.6: "the receive window is updated only if the MAC verification succeeds."
         window.accept(header.sequence_number);
         payload.truncate(plaintext.end);
         payload.advance(plaintext.start);
-        Ok(payload)
+        if !is_identified {
+            return Ok((header.content_type, payload));
+        }
+        // RFC 9146 §4: content, its type, and zeros.
+        let content = payload.iter().rposition(|byte| *byte != 0).ok_or(Discard::Malformed)?;
+        let content_type = ContentType(payload[content]);
+        payload.truncate(content);
+        Ok((content_type, payload))
     }
 }
 
@@ -236,6 +290,12 @@ mod tests {
         out.split_off(6)
     }
 
+    fn open(layer: &mut RecordLayer, bytes: &[u8]) -> Result<BytesMut, Discard> {
+        let (content_type, payload) = layer.open(record(bytes))?;
+        assert_eq!(content_type, ContentType::APPLICATION_DATA);
+        Ok(payload)
+    }
+
     fn record(bytes: &[u8]) -> Record {
         Record::split_off(&mut BytesMut::from(bytes)).unwrap()
     }
@@ -246,9 +306,9 @@ mod tests {
             let (mut a, mut b) = pair(bulk);
             let first = seal(&mut a, b"first");
             let second = seal(&mut a, b"second");
-            assert_eq!(b.open(record(&second)).unwrap(), &b"second"[..]);
-            assert_eq!(b.open(record(&first)).unwrap(), &b"first"[..]);
-            assert_eq!(b.open(record(&first)), Err(Discard::Replayed));
+            assert_eq!(open(&mut b, &second).unwrap(), &b"second"[..]);
+            assert_eq!(open(&mut b, &first).unwrap(), &b"first"[..]);
+            assert_eq!(open(&mut b, &first), Err(Discard::Replayed));
         }
     }
 
@@ -270,9 +330,16 @@ mod tests {
             for len in 0..genuine.len() - RecordHeader::LEN {
                 let header = record(&genuine).header;
                 let payload = BytesMut::from(&genuine[RecordHeader::LEN..RecordHeader::LEN + len]);
-                assert_eq!(b.open(Record { header, payload }), Err(Discard::Forged));
+                assert_eq!(
+                    b.open(Record {
+                        header,
+                        payload,
+                        connection_id: BytesMut::new()
+                    }),
+                    Err(Discard::Forged)
+                );
             }
-            assert_eq!(b.open(record(&genuine)).unwrap(), &b"genuine"[..]);
+            assert_eq!(open(&mut b, &genuine).unwrap(), &b"genuine"[..]);
         }
     }
 

@@ -5,9 +5,11 @@
 
 pub mod ack;
 pub mod alert;
+pub mod connection_id;
 pub mod extension;
 pub mod handshake;
 pub mod record;
+pub mod routability;
 pub mod unified;
 
 use std::fmt;

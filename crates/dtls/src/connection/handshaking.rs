@@ -75,7 +75,12 @@ impl Connection {
                 match record {
                     Early::Record(record) if self.cx.records.epochs.is_none() => self.on_protected(now, record),
                     Early::Record(_) => self.stats.records_unexpected += 1,
-                    Early::Ciphertext(record) => self.on_ciphertext(now, record),
+                    Early::Ciphertext(record, follows) if !self.is_addressed(&record, follows) => {
+                        self.stats.records_unexpected += 1;
+                    }
+                    Early::Ciphertext(record, follows) => self.on_ciphertext(now, record, follows),
+                    Early::Data(payload) if self.is_connected() => self.deliver(payload),
+                    Early::Data(payload) => self.keep_early(Early::Data(payload)),
                 }
                 self.advance_handshake();
             }
@@ -90,7 +95,13 @@ impl Connection {
                     .handle(&mut self.cx, &message)
                     .map(|progress| progress.map(State::Handshaking)),
                 State::Connected(mut session) => match &mut session.keys {
-                    Keys::Dtls13(keys) => keys.handle(&mut self.cx, &message),
+                    Keys::Dtls13(keys) => {
+                        let handled = keys.handle(&mut self.cx, &message);
+                        if message.kind == HandshakeType::REQUEST_CONNECTION_ID {
+                            self.news.connection_ids_wanted = keys.wanted;
+                        }
+                        handled
+                    }
                     Keys::Dtls12(_) => Ok(()),
                 }
                 .map(|()| Progress::Next(State::Connected(session))),

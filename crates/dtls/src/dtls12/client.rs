@@ -3,6 +3,7 @@
 use super::key_schedule::{KeySchedule, Randoms, Sender, Suite};
 use super::{on_certificate, signed_params, verify};
 use crate::config::{ExtendedMasterSecret, Role};
+use crate::connection_ids::ConnectionIds;
 use crate::context::{Context, Keys, Progress, Session, Trust};
 use crate::error::Fault;
 use crate::flight::Answer;
@@ -142,6 +143,7 @@ impl Client {
         {
             return Err(Fault::IllegalParameter);
         }
+        ConnectionIds::negotiate(&hello.extensions, cx)?;
         cx.records.set_version(VERSION);
         cx.hear(message);
         Ok(Self::ServerCertificate(chosen))

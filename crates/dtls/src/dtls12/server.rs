@@ -6,6 +6,7 @@ use rustls::crypto::ActiveKeyExchange;
 use super::key_schedule::{KeySchedule, Randoms, Sender, Suite};
 use super::{on_certificate, signed_params, verify};
 use crate::config::{ExtendedMasterSecret, Role};
+use crate::connection_ids::ConnectionIds;
 use crate::context::{Context, Keys, Progress, Session, Trust};
 use crate::error::Fault;
 use crate::flight::Answer;
@@ -124,6 +125,7 @@ impl Server {
             }
         }
         let terms = Terms::find(hello, cx)?;
+        ConnectionIds::negotiate(&hello.extensions, cx)?;
         cx.reassembly.skip_to_after(message.message_seq);
         cx.next_message_seq = message.message_seq;
         cx.transcript.clear();
@@ -240,7 +242,10 @@ fn send_hello(terms: Terms, hello: &ClientHello, cx: &mut Context) -> Result<Ser
         session_id: Vec::new(),
         cipher_suite: terms.suite.id,
         compression_method: CompressionMethod::NULL,
-        extensions: answers(&terms, hello),
+        extensions: answers(&terms, hello)
+            .into_iter()
+            .chain(ConnectionIds::answers(cx))
+            .collect(),
     };
     cx.say(HandshakeType::SERVER_HELLO, |w| answer.encode(w));
     let certificate = Certificate {

@@ -6,6 +6,7 @@ use super::key_schedule::{ApplicationSecrets, HandshakeSecrets, Suite};
 use super::session::Session13;
 use super::{VERSION, on_certificate, on_certificate_verify, say_certificate};
 use crate::config::Role;
+use crate::connection_ids::ConnectionIds;
 use crate::context::{Context, Keys, Progress, Session, Trust};
 use crate::error::Fault;
 use crate::flight::Answer;
@@ -62,10 +63,9 @@ impl Client {
         if hello.is_hello_retry_request() {
             return on_retry_request(offer, hello, suite, cx, message);
         }
-        expect_only(
-            &hello.extensions,
-            &[ExtensionType::SUPPORTED_VERSIONS, ExtensionType::KEY_SHARE],
-        )?;
+        let mut expected = vec![ExtensionType::SUPPORTED_VERSIONS, ExtensionType::KEY_SHARE];
+        expected.extend(ConnectionIds::extensions(&cx.config).map(|offered| offered.extension_type));
+        expect_only(&hello.extensions, &expected)?;
         // RFC 8446 §4.1.4: the suite must be that of the HelloRetryRequest.
         if offer.retry.is_some_and(|suite| suite != hello.cipher_suite) {
             return Err(Fault::IllegalParameter);
@@ -81,6 +81,7 @@ impl Client {
             cx.start_hash(suite);
         }
         cx.hear(message);
+        ConnectionIds::negotiate(&hello.extensions, cx)?;
         let secrets = HandshakeSecrets::new(suite, shared.secret_bytes(), &cx.transcript_hash()?);
         let client_random = offer.hello.random;
         cx.log_handshake(&client_random, &secrets.traffic);
@@ -260,6 +261,8 @@ impl Chosen {
             ExtensionType::KEY_SHARE,
             ExtensionType::COOKIE,
             ExtensionType::SIGNATURE_ALGORITHMS,
+            ExtensionType::CONNECTION_ID,
+            ExtensionType::RETURN_ROUTABILITY_CHECK,
         ];
         let is_misplaced = |answer: &Extension| misplaced.contains(&answer.extension_type);
         if Extension::has_duplicates(&answers) || answers.iter().any(is_misplaced) {

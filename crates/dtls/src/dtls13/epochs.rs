@@ -46,7 +46,7 @@ impl Epochs {
     /// How long the header is that this side writes: 16 bits of sequence number and a length.
     const HEADER_LEN: usize = 5;
 
-    /// By how many bytes a record outgrows what it carries: header, content type, tag.
+    /// By how many bytes a record without connection ID outgrows what it carries: header, content type, tag.
     pub(crate) const OVERHEAD: usize = Self::HEADER_LEN + 1 + TAG_LEN;
 
     /// RFC 9147 §4.5.3: how many records may fail to decrypt under one key.
@@ -150,6 +150,7 @@ impl Epochs {
         epoch: Epoch,
         content_type: ContentType,
         out: &mut Vec<u8>,
+        connection_id: &[u8],
         fill: impl FnOnce(&mut Vec<u8>) -> Option<usize>,
     ) -> Option<usize> {
         let limit = self
@@ -163,7 +164,7 @@ impl Epochs {
         let record = out.len();
         let header = UnifiedHeader {
             epoch_bits: epoch.low_bits(),
-            connection_id: None,
+            connection_id: Some(connection_id).filter(|id| !id.is_empty()),
             sequence_bits: SequenceBits::Sixteen(keys.next as u16),
             length: Some(0),
         };
@@ -177,7 +178,9 @@ impl Epochs {
         out.push(content_type.0);
         let length = u16::try_from(length + 1 + TAG_LEN).ok()?;
         out[plaintext - 2..plaintext].copy_from_slice(&length.to_be_bytes());
-        keys.cipher.seal(keys.next, out, record, Self::HEADER_LEN, 1..3)?;
+        let (header, sequence) = (Self::HEADER_LEN + connection_id.len(), 1 + connection_id.len());
+        keys.cipher
+            .seal(keys.next, out, record, header, sequence..sequence + 2)?;
         keys.next += 1;
         Some(out.len() - record)
     }
@@ -304,7 +307,7 @@ mod tests {
             out.extend_from_slice(plaintext);
             Some(plaintext.len())
         };
-        let len = epochs.enclose(Epoch(epoch), ContentType::APPLICATION_DATA, &mut out, fill);
+        let len = epochs.enclose(Epoch(epoch), ContentType::APPLICATION_DATA, &mut out, &[], fill);
         assert_eq!(len, Some(plaintext.len() + Epochs::OVERHEAD));
         out
     }
@@ -404,7 +407,7 @@ mod tests {
             out.push(0);
             Some(1)
         };
-        a.enclose(Epoch(3), ContentType(0), &mut out, fill).unwrap();
+        a.enclose(Epoch(3), ContentType(0), &mut out, &[], fill).unwrap();
         assert_eq!(open(&mut b, &out), Err(Discard::Malformed));
     }
 
@@ -460,7 +463,7 @@ mod tests {
             Some(1)
         };
         assert_eq!(
-            a.enclose(Epoch(3), ContentType::APPLICATION_DATA, &mut Vec::new(), fill),
+            a.enclose(Epoch(3), ContentType::APPLICATION_DATA, &mut Vec::new(), &[], fill),
             None
         );
 

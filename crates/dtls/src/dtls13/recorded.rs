@@ -65,7 +65,7 @@ fn open(datagram: &[u8], keys: &mut Epochs) -> Vec<Opened> {
             records.push(keys.open(record.clone()).unwrap());
             assert_eq!(keys.open(record), Err(Discard::Replayed));
         } else {
-            let Record { header, payload } = Record::split_off(&mut datagram).unwrap();
+            let Record { header, payload, .. } = Record::split_off(&mut datagram).unwrap();
             records.push(Opened {
                 epoch: Epoch(header.epoch.into()),
                 number: RecordNumber {

@@ -8,6 +8,7 @@ use super::key_schedule::{ApplicationSecrets, HandshakeSecrets, Suite};
 use super::session::Session13;
 use super::{VERSION, on_certificate, on_certificate_verify, say_certificate};
 use crate::config::Role;
+use crate::connection_ids::ConnectionIds;
 use crate::context::{Context, Keys, Progress, Session, Trust};
 use crate::error::Fault;
 use crate::flight::Answer;
@@ -89,6 +90,7 @@ impl Server {
             }
         }
         cx.hear(message);
+        ConnectionIds::negotiate(&hello.extensions, cx)?;
         say_flight(&terms, &exchange, &hello.random, cx).map(Some)
     }
 
@@ -212,7 +214,10 @@ fn say_flight(
         session_id: Vec::new(),
         cipher_suite: terms.suite.id,
         compression_method: CompressionMethod::NULL,
-        extensions: vec![Extension::selected_version(VERSION), Extension::key_share(&share)],
+        extensions: [Extension::selected_version(VERSION), Extension::key_share(&share)]
+            .into_iter()
+            .chain(ConnectionIds::answers(cx))
+            .collect(),
     };
     // RFC 9147 §4: `legacy_record_version`.
     cx.records.set_version(ProtocolVersion::DTLS_1_2);

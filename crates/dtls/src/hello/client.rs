@@ -3,6 +3,7 @@
 use rustls::crypto::ActiveKeyExchange;
 
 use crate::config::ExtendedMasterSecret;
+use crate::connection_ids::ConnectionIds;
 use crate::context::Context;
 use crate::error::Fault;
 use crate::flight::Answer;
@@ -195,6 +196,7 @@ fn extensions(cx: &Context, exchanges: &[Box<dyn ActiveKeyExchange>]) -> Vec<Ext
     if !cx.config.srtp_profiles.is_empty() {
         extensions.push(Extension::use_srtp(&cx.config.srtp_profiles));
     }
+    extensions.extend(ConnectionIds::extensions(&cx.config));
     if !exchanges.is_empty() {
         let versions = [ProtocolVersion::DTLS_1_3, ProtocolVersion::DTLS_1_2];
         let spoken = if speaks_12 { &versions[..] } else { &versions[..1] };

@@ -47,6 +47,8 @@ number! {
         DECODE_ERROR = 50,
         /// A signature or a Finished message did not verify.
         DECRYPT_ERROR = 51,
+        /// The peer asked for connection IDs too often (RFC 9147 §9).
+        TOO_MANY_CIDS_REQUESTED = 52,
         /// The version offered is not supported.
         PROTOCOL_VERSION = 70,
         /// The parameters offered are not secure enough.

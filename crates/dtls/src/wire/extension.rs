@@ -2,6 +2,7 @@
 
 use peerline_wire::{Reader, Writer};
 
+use super::connection_id::ConnectionId;
 use super::{NamedGroup, ParseError, ProtocolVersion, SignatureScheme, SrtpProfile, exactly, number, numbers_u16};
 
 number! {
@@ -23,6 +24,10 @@ number! {
         COOKIE = 44,
         /// `key_share` (RFC 8446 §4.2.8).
         KEY_SHARE = 51,
+        /// `connection_id` (RFC 9146 §3).
+        CONNECTION_ID = 54,
+        /// `rrc` (RFC 9853 §3).
+        RETURN_ROUTABILITY_CHECK = 61,
         /// `renegotiation_info` (RFC 5746 §3.2).
         RENEGOTIATION_INFO = 0xff01,
     }
@@ -126,6 +131,18 @@ impl Extension {
     #[must_use]
     pub fn cookie(cookie: &[u8]) -> Self {
         Self::new(ExtensionType::COOKIE, |w| w.length_u16(|w| w.bytes(cookie)))
+    }
+
+    /// `connection_id`: what the receiver is to write into its records.
+    #[must_use]
+    pub fn connection_id(id: &ConnectionId) -> Self {
+        Self::new(ExtensionType::CONNECTION_ID, |w| id.encode(w))
+    }
+
+    /// `rrc`, whose body is empty.
+    #[must_use]
+    pub fn return_routability_check() -> Self {
+        Self::new(ExtensionType::RETURN_ROUTABILITY_CHECK, |_| ())
     }
 
     /// The body of the first extension of a kind.

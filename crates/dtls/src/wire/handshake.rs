@@ -28,6 +28,10 @@ number! {
         NEW_SESSION_TICKET = 4,
         /// The server's answers that need not be in the clear (DTLS 1.3).
         ENCRYPTED_EXTENSIONS = 8,
+        /// The sender wants connection IDs for its records (DTLS 1.3).
+        REQUEST_CONNECTION_ID = 9,
+        /// Connection IDs for the receiver's records (DTLS 1.3).
+        NEW_CONNECTION_ID = 10,
         /// A certificate chain.
         CERTIFICATE = 11,
         /// The server's share of the key exchange, signed.

@@ -16,15 +16,19 @@ number! {
         HANDSHAKE = 22,
         /// The payload of the layer above.
         APPLICATION_DATA = 23,
+        /// A record of DTLS 1.2 with a connection ID; what it carries is told inside (RFC 9146 §4).
+        TLS12_CID = 25,
         /// Which handshake records have arrived (RFC 9147 §7).
         ACK = 26,
+        /// Messages of the return routability check (RFC 9853 §4).
+        RETURN_ROUTABILITY_CHECK = 27,
     }
 }
 
 /// The 13 bytes before the payload of each record of DTLS 1.2, and of each plaintext record of DTLS 1.3.
 ///
 /// ```text
-///  type (1) | version (2) | epoch (2) | sequence_number (6) | length (2)
+///  type (1) | version (2) | epoch (2) | sequence_number (6) | connection_id, if the type is tls12_cid | length (2)
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordHeader {
@@ -43,6 +47,9 @@ pub struct RecordHeader {
 impl RecordHeader {
     /// The header's length in bytes.
     pub const LEN: usize = 13;
+
+    /// Where a connection ID stands, if there is one: before the length (RFC 9146 §4).
+    pub(crate) const CONNECTION_ID_AT: usize = Self::LEN - 2;
 
     /// The highest sequence number: 2^48 − 1.
     pub const MAX_SEQUENCE_NUMBER: u64 = (1 << 48) - 1;
@@ -67,7 +74,7 @@ impl RecordHeader {
         })
     }
 
-    /// Appends the header.
+    /// Appends the header, without a connection ID.
     pub fn encode(&self, w: &mut Writer<'_>) {
         let mut bytes = [0; Self::LEN];
         bytes[0] = self.content_type.0;
@@ -89,6 +96,8 @@ impl RecordHeader {
 pub struct Record {
     /// Its header.
     pub header: RecordHeader,
+    /// Its connection ID, if its type is [`ContentType::TLS12_CID`]: a slice of the datagram.
+    pub connection_id: BytesMut,
     /// Its payload, a slice of the datagram.
     pub payload: BytesMut,
 }
@@ -98,8 +107,19 @@ impl Record {
     ///
     /// # Errors
     /// [`ParseError`] if the datagram does not begin with a whole record that keeps to the length limits. What it
-    /// holds can then not be told apart, and the rest is to be discarded (RFC 6347 §4.1.2.7).
+    /// holds can then not be told apart, and the rest is to be discarded (RFC 6347 §4.1.2.7). Likewise if it has a connection ID.
     pub fn split_off(datagram: &mut BytesMut) -> Result<Self, ParseError> {
+        Self::split_off_with(datagram, 0)
+    }
+
+    /// The same, if connection IDs have so many bytes: 0 if there are none.
+    ///
+    /// # Errors
+    /// As [`split_off`](Self::split_off).
+    pub fn split_off_with(datagram: &mut BytesMut, connection_id_len: usize) -> Result<Self, ParseError> {
+        if datagram.first() == Some(&ContentType::TLS12_CID.0) {
+            return Self::split_off_identified(datagram, connection_id_len);
+        }
         let header = RecordHeader::decode(&mut Reader::new(datagram))?;
         let length = usize::from(header.length);
         let limit = if header.epoch == 0 {
@@ -120,7 +140,44 @@ impl Record {
             datagram.split_to(RecordHeader::LEN + length)
         };
         payload.advance(RecordHeader::LEN);
-        Ok(Self { header, payload })
+        Ok(Self {
+            header,
+            connection_id: BytesMut::new(),
+            payload,
+        })
+    }
+
+    /// RFC 9146 §4: a record with a connection ID.
+    fn split_off_identified(datagram: &mut BytesMut, connection_id_len: usize) -> Result<Self, ParseError> {
+        // "The CID field is present and contains one or more bytes."
+        if connection_id_len == 0 {
+            return Err(ParseError::Unsupported);
+        }
+        let mut r = Reader::new(datagram);
+        let mut header = RecordHeader {
+            content_type: ContentType(r.u8()?),
+            version: ProtocolVersion(r.u16()?),
+            epoch: r.u16()?,
+            sequence_number: r.u48()?,
+            length: 0,
+        };
+        r.bytes(connection_id_len)?;
+        header.length = r.u16()?;
+        let length = usize::from(header.length);
+        if length > RecordHeader::MAX_CIPHERTEXT {
+            return Err(ParseError::BadLength);
+        }
+        if r.remaining() < length {
+            return Err(ParseError::Truncated);
+        }
+        let mut connection_id = datagram.split_to(RecordHeader::LEN + connection_id_len);
+        connection_id.truncate(RecordHeader::CONNECTION_ID_AT + connection_id_len);
+        connection_id.advance(RecordHeader::CONNECTION_ID_AT);
+        Ok(Self {
+            header,
+            connection_id,
+            payload: datagram.split_to(length),
+        })
     }
 }
 

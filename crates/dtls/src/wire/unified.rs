@@ -132,6 +132,8 @@ impl SequenceBits {
 pub struct Ciphertext {
     /// The low two bits of its epoch.
     pub epoch_bits: u8,
+    /// Where its connection ID stands, if it has one.
+    pub connection_id: Option<std::ops::Range<usize>>,
     /// Where its sequence number stands, which is encrypted, and how long it is: 1 or 2 bytes.
     pub sequence: std::ops::Range<usize>,
     /// Where its payload begins: what comes before is covered by the AEAD.
@@ -150,11 +152,21 @@ impl Ciphertext {
     /// [`ParseError`] if the datagram does not begin with a whole record that keeps to the length limit: the rest is
     /// to be discarded.
     pub fn split_off(datagram: &mut BytesMut) -> Result<Self, ParseError> {
+        Self::split_off_with(datagram, 0)
+    }
+
+    /// The same, if connection IDs have so many bytes: 0 if there are none.
+    ///
+    /// # Errors
+    /// As [`split_off`](Self::split_off).
+    pub fn split_off_with(datagram: &mut BytesMut, connection_id_len: usize) -> Result<Self, ParseError> {
         let mut r = Reader::new(datagram);
-        let header = UnifiedHeader::decode(&mut r, 0)?;
-        if header.connection_id.is_some() {
-            return Err(ParseError::Unsupported);
-        }
+        let header = UnifiedHeader::decode(&mut r, connection_id_len)?;
+        let connection_id = match header.connection_id {
+            Some([]) => return Err(ParseError::Unsupported),
+            Some(id) => Some(1..1 + id.len()),
+            None => None,
+        };
         let left = r.remaining();
         let payload = datagram.len() - left;
         let length = header.length.map_or(left, usize::from);
@@ -171,9 +183,11 @@ impl Ciphertext {
         } else {
             datagram.split_to(payload + length)
         };
+        let sequence = connection_id.as_ref().map_or(1, |id| id.end);
         Ok(Self {
             epoch_bits,
-            sequence: 1..1 + sequence_len,
+            connection_id,
+            sequence: sequence..sequence + sequence_len,
             payload,
             bytes,
         })
