@@ -284,6 +284,10 @@ impl Connection {
         self.embed_flight(now);
         let first = self.transmit_handshake(now, out);
         let first = first.or_else(|| self.ice.poll_transmit(now, out));
+        // A check may need a connection over TCP.
+        while let Some(event) = self.ice.poll_event() {
+            self.on_ice_event(now, event);
+        }
         // Of a flight that checks could not carry to its end, the rest.
         if let Some(transmit) = first.or_else(|| self.ice.poll_embedded(out)) {
             return Some(transmit);
@@ -513,6 +517,8 @@ impl Connection {
             }
             ice::Event::CandidateError(error) => self.events.push_back(Event::IceCandidateError(error)),
             ice::Event::ResolveName(name) => self.events.push_back(Event::ResolveName(name)),
+            ice::Event::TcpConnect(path) => self.events.push_back(Event::TcpConnect(path)),
+            ice::Event::TcpClose(path) => self.events.push_back(Event::TcpClose(path)),
             // A kind of news that this version does not know changes nothing here.
             _ => {}
         }

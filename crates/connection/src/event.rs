@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use peerline_dtls::CloseReason;
 use peerline_ice::CandidateError;
+use peerline_wire::FiveTuple;
 
 use crate::channels::ChannelId;
 use crate::description::IceCandidate;
@@ -47,6 +48,11 @@ pub enum Event {
     /// A remote candidate has this `.local` name: resolve it by multicast DNS (RFC 6762) and pass the answer to
     /// [`handle_resolved`](crate::Connection::handle_resolved).
     ResolveName(String),
+    /// A connection over TCP is wanted from the IP address of the local side to the remote side: answer with
+    /// [`tcp_connected`](crate::Connection::tcp_connected) or [`tcp_closed`](crate::Connection::tcp_closed).
+    TcpConnect(FiveTuple),
+    /// A connection over TCP is of no use any more, or not wanted: close it, or stop opening it.
+    TcpClose(FiveTuple),
     /// The peer sends media, or says that what it sends belongs to more streams (`track`).
     Track {
         /// Which one receives it.

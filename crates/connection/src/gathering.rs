@@ -4,11 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use peerline_ice as ice;
-use peerline_wire::Transport;
+use peerline_wire::{FiveTuple, Transport};
 
 use crate::event::Event;
 use crate::state::IceGatheringState;
-use crate::{Connection, ResolvedServer};
+use crate::{Connection, ResolvedServer, TcpType};
 
 /// The local side of ICE, as signalling sees it.
 pub(crate) struct Gathering {
@@ -73,6 +73,39 @@ impl Connection {
     /// others are tried if it does not answer.
     pub fn network_changed(&mut self, now: Instant) {
         self.ice.network_changed(now);
+        self.settle(now);
+    }
+
+    /// The driver can connect from this address by TCP, whatever the port (active), or listens there (passive): a host candidate
+    /// (RFC 6544). [`Event::TcpConnect`] then asks for connections, and what comes to a listener is told with
+    /// [`tcp_accepted`](Self::tcp_accepted); each datagram on them is [framed](crate::framing), and has the path that the event
+    /// named, or that the connection came by.
+    pub fn add_tcp_address(&mut self, now: Instant, address: SocketAddr, tcp_type: TcpType) {
+        self.ice.add_tcp_address(now, address, tcp_type);
+        self.settle(now);
+    }
+
+    /// What [`add_tcp_address`](Self::add_tcp_address) told of is no more.
+    pub fn remove_tcp_address(&mut self, now: Instant, address: SocketAddr, tcp_type: TcpType) {
+        self.ice.remove_tcp_address(now, address, tcp_type);
+        self.settle(now);
+    }
+
+    /// The connection that [`Event::TcpConnect`] has asked for is there.
+    pub fn tcp_connected(&mut self, now: Instant, path: &FiveTuple) {
+        self.ice.tcp_connected(now, path);
+        self.settle(now);
+    }
+
+    /// A connection has come to a listener. It is closed, with [`Event::TcpClose`], unless it soon proves to be the peer's.
+    pub fn tcp_accepted(&mut self, now: Instant, path: &FiveTuple) {
+        self.ice.tcp_accepted(now, path);
+        self.settle(now);
+    }
+
+    /// A connection is gone, or could not be made.
+    pub fn tcp_closed(&mut self, now: Instant, path: &FiveTuple) {
+        self.ice.tcp_closed(now, path);
         self.settle(now);
     }
 

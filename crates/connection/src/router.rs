@@ -438,6 +438,18 @@ enum Destination<'a> {
     Nobody,
 }
 
+impl Connection {
+    /// True for a connectivity check that names one of this connection's ICE sessions: for who has a stranger's connection over
+    /// TCP, and wants to know whether it is for this one.
+    #[must_use]
+    pub fn is_named_by(&self, check: &[u8]) -> bool {
+        match destination(check) {
+            Destination::Ufrag(name) => self.ice.local_ufrags().any(|ufrag| ufrag == name),
+            Destination::Transaction(_) | Destination::Path | Destination::Nobody => false,
+        }
+    }
+}
+
 fn destination(payload: &[u8]) -> Destination<'_> {
     if !may_teach(payload) {
         return Destination::Path;

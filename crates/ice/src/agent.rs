@@ -1,5 +1,6 @@
 //! [`Agent`]: the public type, and how its sessions share sockets, pace and news.
 
+mod connections;
 mod data;
 mod embedding;
 mod gathering;
@@ -31,7 +32,8 @@ use crate::{
 ///   [`accepts`](Self::accepts), [`candidate_pairs`](Self::candidate_pairs) and their like.
 /// - *Commands*: [`gather`](Self::gather), [`add_local_address`](Self::add_local_address),
 ///   [`remove_local_address`](Self::remove_local_address), [`add_server`](Self::add_server),
-///   [`finish_gathering`](Self::finish_gathering), [`network_changed`](Self::network_changed) for this side; [`set_remote_credentials`](Self::set_remote_credentials),
+///   [`finish_gathering`](Self::finish_gathering), [`network_changed`](Self::network_changed) for this side, and over TCP
+///   [`add_tcp_address`](Self::add_tcp_address), [`tcp_accepted`](Self::tcp_accepted) and their like; [`set_remote_credentials`](Self::set_remote_credentials),
 ///   [`add_remote_candidate`](Self::add_remote_candidate), [`end_of_candidates`](Self::end_of_candidates) for the other;
 ///   [`restart`](Self::restart), [`rollback_restart`](Self::rollback_restart), [`close`](Self::close).
 /// - *The five verbs*: [`handle_datagram`](Self::handle_datagram), [`handle_timeout`](Self::handle_timeout),
@@ -232,6 +234,7 @@ impl Agent {
             relays.close(now);
         }
         self.responses.clear();
+        self.ctx.connections = None;
         self.settle_now();
     }
 
@@ -267,8 +270,9 @@ impl Agent {
         self.settle_now();
     }
 
-    /// Takes a candidate of the peer. Candidates over TCP, of another component or with a domain name are ignored; one
-    /// with a `.local` name is asked for with [`Event::ResolveName`].
+    /// Takes a candidate of the peer. Candidates of another component, with a domain name, or over TCP without a type are
+    /// ignored; one with a `.local` name is asked for with [`Event::ResolveName`]. No connection is made to the ports of
+    /// well-known services, which a peer might have us knock at: those below 1024, but for 80 and 443 of public addresses.
     ///
     /// # Errors
     /// See [`AddCandidateError`]; the agent goes on as before.
@@ -433,6 +437,13 @@ impl Agent {
             let checked = triggered.or_else(ordinary);
             let (index, pair) = checked.or_else(carrier)?;
             let session = self.sessions.get_mut(index)?;
+            if session.lacks_connection(&self.ctx, pair) {
+                // "If performance of the transaction requires establishment of a TCP connection, then the connection gets opened
+                // when the transaction is performed" (RFC 6544 §4.1), at the same pace.
+                session.await_connection(&mut self.ctx, now, pair);
+                self.pacer.on_check_sent(now, self.ctx.timings().ta);
+                continue;
+            }
             if checked.is_none() {
                 // It takes the place of those before it, as a triggered one does.
                 session.cancel_checks(&self.ctx, pair);
@@ -475,8 +486,10 @@ impl Agent {
             None => self.repeat_at(),
         };
         let servers = self.servers_deadline();
+        let connections = self.ctx.connections.as_ref().and_then(|all| all.poll_timeout());
         sessions
             .chain(retired)
+            .chain(connections)
             .chain(triggered)
             .chain(ordinary)
             .chain(carrier)
@@ -509,6 +522,7 @@ impl Agent {
                 session.settle(&mut self.ctx, now);
             }
             self.retire(now);
+            self.settle_connections(now);
             self.settle_gathering();
         }
         let path = self

@@ -53,7 +53,16 @@ impl Candidate {
     /// ```
     #[must_use]
     pub fn priority_of(kind: CandidateKind, local_preference: u16, component: u16) -> u32 {
-        kind.type_preference() << 24 | u32::from(local_preference) << 8 | (256 - u32::from(component.clamp(1, 256)))
+        formula(kind.type_preference(), local_preference, component)
+    }
+
+    /// The priority of a candidate of ours.
+    pub(crate) fn priority_over(transport: Transport, kind: CandidateKind, local_preference: u16) -> u32 {
+        let type_preference = match transport {
+            Transport::Udp => kind.type_preference(),
+            Transport::Tcp => kind.tcp_type_preference(),
+        };
+        formula(type_preference, local_preference, COMPONENT)
     }
 
     /// The address, unless it hides behind a name.
@@ -64,6 +73,10 @@ impl Candidate {
             CandidateAddress::Name(..) => None,
         }
     }
+}
+
+fn formula(type_preference: u32, local_preference: u16, component: u16) -> u32 {
+    type_preference << 24 | u32::from(local_preference) << 8 | (256 - u32::from(component.clamp(1, 256)))
 }
 
 /// Where a candidate is.
@@ -109,6 +122,18 @@ impl CandidateKind {
         }
     }
 
+    /// "[...] if the transport protocol is more important [...], all the preferred transport protocol candidates SHOULD have
+    /// type preference higher than the other transport protocol candidates. However, it is RECOMMENDED that the relayed
+    /// candidates are still preferred lower than the other candidate types" (RFC 6544 §4.2).
+    const fn tcp_type_preference(self) -> u32 {
+        match self {
+            Self::Host => 90,
+            Self::PeerReflexive => 80,
+            Self::ServerReflexive => 70,
+            Self::Relayed => 0,
+        }
+    }
+
     /// The name in SDP and in W3C statistics (RFC 8839 §5.1).
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -148,7 +173,29 @@ impl TcpType {
             Self::SimultaneousOpen => "so",
         }
     }
+
+    /// What the peer's candidate is that one of this type connects with (RFC 6544 §6.2).
+    pub(crate) const fn opposite(self) -> Self {
+        match self {
+            Self::Active => Self::Passive,
+            Self::Passive => Self::Active,
+            Self::SimultaneousOpen => Self::SimultaneousOpen,
+        }
+    }
+
+    /// "It is RECOMMENDED that the host [...] TCP candidates have the direction-pref assigned as follows: 6 for active, 4 for
+    /// passive, and 2 for S-O" (RFC 6544 §4.2).
+    const fn direction_preference(self) -> u16 {
+        match self {
+            Self::Active => 6,
+            Self::Passive => 4,
+            Self::SimultaneousOpen => 2,
+        }
+    }
 }
+
+/// What the port of an active candidate is written as (RFC 6544 §4.5): its connections leave from ports of their own.
+pub(crate) const DISCARD_PORT: u16 = 9;
 
 /// The local preference of the host candidate at `address`, where `before` counts the agent's earlier addresses of the
 /// same family and reach.
@@ -157,13 +204,22 @@ impl TcpType {
 /// family delays the other by one check and not by all of them; and they "MUST be unique" (RFC 8445 §5.1.2.1). IPv6 goes
 /// first. What only reaches this link or this machine comes last.
 pub(crate) fn local_preference(address: IpAddr, before: usize) -> u16 {
+    preference_up_to(u16::MAX, address, before)
+}
+
+/// The same for TCP: "local preference = (2^13) * direction-pref + other-pref" (RFC 6544 §4.2).
+pub(crate) fn tcp_local_preference(tcp_type: TcpType, address: IpAddr, before: usize) -> u16 {
+    (tcp_type.direction_preference() << 13) + preference_up_to(0x1fff, address, before)
+}
+
+fn preference_up_to(top: u16, address: IpAddr, before: usize) -> u16 {
     let reach = match reach(address) {
-        Reach::Global => u16::MAX,
-        Reach::Link => 0x7fff,
-        Reach::Machine => 0x3fff,
+        Reach::Global => top,
+        Reach::Link => top / 2,
+        Reach::Machine => top / 4,
     };
     let family = u16::from(address.is_ipv4());
-    let rank = u16::try_from(before).unwrap_or(u16::MAX).min(0x1ffe) * 2 + family;
+    let rank = u16::try_from(before).unwrap_or(u16::MAX).min(top / 8 - 1) * 2 + family;
     reach - rank
 }
 
@@ -191,6 +247,21 @@ pub(crate) fn reach(address: IpAddr) -> Reach {
 pub(crate) fn is_sendable(address: SocketAddr) -> bool {
     let broadcast = matches!(address.ip(), IpAddr::V4(ip) if ip.is_broadcast());
     address.port() != 0 && !address.ip().is_unspecified() && !address.ip().is_multicast() && !broadcast
+}
+
+/// False for addresses to which no connection is ever made, whatever the peer says: ports of services that are not ICE's. A
+/// peer could have us knock at doors behind our firewall. Web servers' ports are those that firewalls let through, so media
+/// servers use them; but not inside private networks.
+pub(crate) fn is_connectable(address: SocketAddr) -> bool {
+    let is_private = match address.ip() {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback() || ip.is_unicast_link_local(),
+    };
+    is_sendable(address)
+        && match address.port() {
+            80 | 443 => !is_private,
+            port => port >= 1024,
+        }
 }
 
 /// The address as tables compare it: without flow information and without scope. Candidates come by signalling without a
@@ -234,6 +305,46 @@ mod tests {
             preference("127.0.0.1", usize::MAX),
         ];
         assert!(order.is_sorted_by(|a, b| a > b), "{order:?}");
+    }
+
+    #[test]
+    fn tcp_comes_after_udp_and_is_ordered_by_direction() {
+        let ip = |address: &str| address.parse::<IpAddr>().expect("an address");
+        // The figures of RFC 6544 appendix C, but for the type preference.
+        for (tcp_type, priority) in [
+            (TcpType::Active, 2_128_609_279),
+            (TcpType::Passive, 2_124_414_975),
+            (TcpType::SimultaneousOpen, 2_120_220_671),
+        ] {
+            let preference = tcp_local_preference(tcp_type, ip("2001:db8::1"), 0);
+            assert_eq!(Candidate::priority_of(CandidateKind::Host, preference, 1), priority);
+            let over_tcp = Candidate::priority_over(Transport::Tcp, CandidateKind::Host, preference);
+            let udp = |kind| Candidate::priority_over(Transport::Udp, kind, 0);
+            assert!(over_tcp < udp(CandidateKind::ServerReflexive) && over_tcp > udp(CandidateKind::Relayed));
+        }
+        // Whatever the number of addresses, directions do not mix.
+        let last = tcp_local_preference(TcpType::Active, ip("127.0.0.1"), usize::MAX);
+        assert!(last > tcp_local_preference(TcpType::Passive, ip("2001:db8::1"), 0));
+    }
+
+    #[test]
+    fn no_connection_goes_to_the_services_of_others() {
+        for (address, allowed) in [
+            ("192.0.2.1:22", false),
+            ("192.0.2.1:1023", false),
+            ("192.0.2.1:443", true),
+            ("192.0.2.1:1024", true),
+            ("10.0.0.1:443", false),
+            ("[fd00::1]:80", false),
+            ("127.0.0.1:5000", true),
+            ("0.0.0.0:5000", false),
+        ] {
+            assert_eq!(
+                is_connectable(address.parse().expect("an address")),
+                allowed,
+                "{address}"
+            );
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use peerline_stun::attribute::{
     ErrorCode, IceControlled, IceControlling, Nomination, Priority, UseCandidate, Username, XorMappedAddress,
 };
 use peerline_stun::{Class, Message, MessageBuilder, Method, TransactionId};
-use peerline_wire::{FiveTuple, Transmit};
+use peerline_wire::{FiveTuple, Transmit, Transport};
 
 use crate::candidate::{COMPONENT, plain};
 use crate::context::Context;
@@ -45,14 +45,19 @@ pub(crate) struct Says {
 }
 
 impl Check {
+    /// "[...] retransmissions of the STUN connectivity check messages are not needed, since TCP takes care of reliable delivery"
+    /// (RFC 6544 §7.1).
     fn is_last(&self, timings: &Timings) -> bool {
-        self.cancelled || self.transmissions >= timings.max_transmissions
+        self.cancelled || self.path.transport == Transport::Tcp || self.transmissions >= timings.max_transmissions
     }
 
     /// "[...] retransmissions continue until a response is received, or until a total of Rc requests have been sent. [...] If,
     /// after the last request, a duration equal to Rm times the RTO has passed without a response", it has failed
     /// (RFC 8489 §6.2.1). The time-out doubles with each transmission.
     fn wait_after_transmission(&self, timings: &Timings) -> Duration {
+        if self.path.transport == Transport::Tcp {
+            return timings.reliable_timeout;
+        }
         if self.is_last(timings) {
             return self.rto * timings.last_wait;
         }
@@ -61,6 +66,9 @@ impl Check {
 
     /// How long the whole transaction takes: 79 RTO by default.
     fn duration(&self, timings: &Timings) -> Duration {
+        if self.path.transport == Transport::Tcp {
+            return timings.reliable_timeout;
+        }
         let doublings = (1 << timings.max_transmissions.saturating_sub(1).min(16)) - 1;
         self.rto * (timings.last_wait + doublings)
     }
@@ -269,8 +277,11 @@ impl Session {
 
     /// "[...] the priority that would be assigned [...] if the candidate were peer reflexive" (§7.1.1).
     pub(crate) fn priority_attribute(&self, local: usize) -> u32 {
-        let preference = self.locals.get(local).map_or(0, |local| local.preference);
-        Candidate::priority_of(CandidateKind::PeerReflexive, preference, COMPONENT)
+        let local = self.locals.get(local);
+        let (transport, preference) = local.map_or((Transport::Udp, 0), |local| {
+            (local.candidate.transport, local.preference)
+        });
+        Candidate::priority_over(transport, CandidateKind::PeerReflexive, preference)
     }
 
     /// Gives up the checks whose time is over (§7.2.5.2.3).
@@ -366,12 +377,13 @@ impl Session {
     /// represents a new candidate: a peer-reflexive candidate" (§7.2.5.3.1). One that a server has revealed is known.
     fn discover_local(&self, base: usize, priority: u32, mapped: SocketAddr) -> Option<Candidate> {
         let base = self.locals.get(base)?;
-        if self.find_local(mapped).is_some() {
+        let transport = base.candidate.transport;
+        if self.find_local(transport, mapped).is_some() {
             return None;
         }
         let revealed = |local: &&Announced| {
             !local.gone
-                && local.address == base.address
+                && local.is_at(transport, base.address)
                 && local.candidate.socket_addr().map(plain) == Some(plain(mapped))
         };
         if let Some(known) = self.locals.iter().find(revealed) {
@@ -380,12 +392,12 @@ impl Session {
         Some(Candidate {
             foundation: format!("prflx{}", base.foundation),
             component: COMPONENT,
-            transport: base.candidate.transport,
+            transport,
             priority,
             address: CandidateAddress::Ip(mapped),
             kind: CandidateKind::PeerReflexive,
             related: Some(base.address),
-            tcp_type: None,
+            tcp_type: base.candidate.tcp_type,
         })
     }
 

@@ -49,10 +49,13 @@ pub struct Limits {
     /// Remote candidates that were signalled, those whose name is still being resolved included: 200. Peer-reflexive ones
     /// come with a pair each, and are limited by `max_pairs`.
     pub max_remote_candidates: usize,
-    /// Candidates that checks of the peer reveal while no pair has been found valid: 16.
+    /// Candidates that checks of the peer reveal while no pair has been found valid: 16. So many connections over TCP may have
+    /// come on which nobody has proved anything yet.
     pub max_unproved: usize,
     /// Paths from which checks came before the remote credentials were known: 16.
     pub max_early_checks: usize,
+    /// Connections over TCP, those that are being opened included: 32. More are neither asked for nor taken.
+    pub max_connections: usize,
     /// Responses waiting to be polled: 32. Requests beyond are dropped, as if lost.
     pub max_responses: usize,
     /// Restarts begun and not yet concluded whose earlier sessions are kept for a rollback: 3.
@@ -68,6 +71,7 @@ impl Limits {
         max_remote_candidates: 200,
         max_unproved: 16,
         max_early_checks: 16,
+        max_connections: 32,
         max_responses: 32,
         max_restarts: 3,
         max_events: 1000,
@@ -106,6 +110,13 @@ pub struct Timings {
     /// How long the controlling side waits, from the first valid pair on, for a better one to become valid: 150 ms. It does
     /// not wait if no better one is conceivable.
     pub nomination_patience: Duration,
+    /// The same while the best valid pair is one over TCP: 1 s, so that the loss of a datagram does not decide against UDP. Data
+    /// need not wait for it.
+    pub tcp_nomination_patience: Duration,
+    /// Ti: how long a connection over TCP, and a response over it, may take: 39.5 s (RFC 8489 §6.2.2).
+    pub reliable_timeout: Duration,
+    /// How long a connection that has come over TCP stays without an authenticated check: 10 s.
+    pub unproved_patience: Duration,
     /// The period of consent checks, spread by ±20 %: 5 s (RFC 7675 §5.1).
     pub consent_interval: Duration,
     /// How long consent lasts after a response: 30 s (RFC 7675 §5.1). The state is then `Failed`.
@@ -140,6 +151,9 @@ impl Timings {
         server_keepalive: Duration::from_secs(15),
         patience: Duration::from_millis(39_500),
         nomination_patience: Duration::from_millis(150),
+        tcp_nomination_patience: Duration::from_secs(1),
+        reliable_timeout: Duration::from_millis(39_500),
+        unproved_patience: Duration::from_secs(10),
         consent_interval: Duration::from_secs(5),
         consent_expiry: Duration::from_secs(30),
         disconnected_after: Duration::from_secs(7),

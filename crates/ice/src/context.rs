@@ -9,6 +9,7 @@ use rand::{Rng, RngExt, SeedableRng};
 
 use peerline_stun::TransactionId;
 
+use crate::connections::Connections;
 use crate::embedding::Embedding;
 use crate::stats::DropCounters;
 use crate::{Config, Event, Limits, Role, Timings, TransportPolicy};
@@ -30,6 +31,8 @@ pub(crate) struct Context {
     pub(crate) drops: DropCounters,
     /// DTLS in checks, until the handshake is long over.
     pub(crate) embedding: Option<Box<Embedding>>,
+    /// Connections over TCP, if there are any.
+    pub(crate) connections: Option<Box<Connections>>,
     events: VecDeque<Event>,
 }
 
@@ -48,6 +51,7 @@ impl Context {
             gathered: false,
             drops: DropCounters::default(),
             embedding: config.embedding.then(Box::default),
+            connections: None,
             events: VecDeque::new(),
         };
         ctx.tie_breaker = ctx.rng().random();

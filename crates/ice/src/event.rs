@@ -23,6 +23,12 @@ pub enum Event {
     SelectedPairChange(Option<FiveTuple>),
     /// A remote candidate has this `.local` name: answer with [`Agent::handle_resolved`](crate::Agent::handle_resolved).
     ResolveName(String),
+    /// A connection is wanted from the IP address of the local side, and any port unless the candidate is one for simultaneous
+    /// open, to the remote side (RFC 6544 §7.1): answer with [`Agent::tcp_connected`](crate::Agent::tcp_connected) or
+    /// [`Agent::tcp_closed`](crate::Agent::tcp_closed).
+    TcpConnect(FiveTuple),
+    /// A connection is of no use any more, or not wanted at all: close it, or stop opening it. The agent has forgotten it.
+    TcpClose(FiveTuple),
     /// A role conflict, or a lite peer, has changed the role (RFC 8445 §7.3.1.1, §6.1.1).
     RoleChange(Role),
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use peerline_wire::{FiveTuple, Transport};
 
-use crate::candidate::{COMPONENT, is_sendable, local_preference, plain, reach};
+use crate::candidate::{COMPONENT, DISCARD_PORT, is_sendable, local_preference, plain, reach, tcp_local_preference};
 use crate::session::Local;
-use crate::{Candidate, CandidateAddress, CandidateKind, GatheringState};
+use crate::{Candidate, CandidateAddress, CandidateKind, GatheringState, TcpType};
 
 /// The foundations of candidates from servers begin here: those of host candidates, counted from 1, stay far below.
 const FIRST_LEARNED: u32 = 1000;
@@ -20,23 +20,19 @@ const MAX_LEARNED: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Gatherer {
     state: GatheringState,
-    /// The host candidates, one for each socket.
+    /// The host candidates: one for each socket, and those over TCP.
     hosts: Vec<Arc<Local>>,
     /// Candidates that servers have revealed, or given.
     learned: Vec<Arc<Local>>,
     /// True once no more sockets or servers are to be expected.
     finished: bool,
-    /// The address of the first: mostly there is no other, and each datagram asks for it.
+    /// The address of the first socket: mostly there is no other, and each datagram asks for it.
     first: Option<SocketAddr>,
 }
 
 impl Gatherer {
     pub(crate) fn state(&self) -> GatheringState {
         self.state
-    }
-
-    pub(crate) fn hosts(&self) -> &[Arc<Local>] {
-        &self.hosts
     }
 
     /// All candidates, the hosts first.
@@ -57,9 +53,9 @@ impl Gatherer {
         (std::mem::replace(&mut self.state, state) != state).then_some(state)
     }
 
-    /// The address of the socket that has this local address, in its own words.
+    /// The address of the socket for UDP that has this local address, in its own words; or one on a server.
     pub(crate) fn socket(&self, address: SocketAddr) -> Option<SocketAddr> {
-        let others = self.hosts.iter().skip(1).map(|host| host.address);
+        let others = self.sockets().map(|host| host.address);
         self.first
             .into_iter()
             .chain(others)
@@ -67,26 +63,70 @@ impl Gatherer {
             .find(|&known| plain(known) == plain(address))
     }
 
-    /// Takes a socket. `None` if it is known, of another transport than UDP, or nowhere.
-    pub(crate) fn add(&mut self, address: SocketAddr, transport: Transport) -> Option<Arc<Local>> {
-        if transport != Transport::Udp || !is_sendable(address) || self.socket(address).is_some() {
+    /// The host candidates over UDP.
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = &Arc<Local>> {
+        let over_udp = |host: &&Arc<Local>| host.candidate.transport == Transport::Udp;
+        self.hosts.iter().filter(over_udp)
+    }
+
+    /// The candidate over TCP that has this base, in its own words.
+    pub(crate) fn tcp_base(&self, address: SocketAddr) -> Option<&Arc<Local>> {
+        let fits = |host: &&Arc<Local>| host.is_at(Transport::Tcp, address);
+        self.hosts.iter().find(fits)
+    }
+
+    /// Takes a socket for UDP. `None` if it is known, or nowhere.
+    pub(crate) fn add(&mut self, address: SocketAddr) -> Option<Arc<Local>> {
+        if !is_sendable(address) || self.socket(address).is_some() {
             return None;
         }
+        let preference = local_preference(address.ip(), self.count_alike(address, None));
+        let local = self.add_host(address, preference, Transport::Udp, None);
+        self.first.get_or_insert(address);
+        Some(local)
+    }
+
+    /// Takes an address to connect from, or a listener. `None` if it is known, or nowhere.
+    pub(crate) fn add_tcp(&mut self, mut address: SocketAddr, tcp_type: TcpType) -> Option<Arc<Local>> {
+        if tcp_type == TcpType::Active {
+            address.set_port(DISCARD_PORT);
+        }
+        if !is_sendable(address) || self.tcp_base(address).is_some() {
+            return None;
+        }
+        let before = self.count_alike(address, Some(tcp_type));
+        let preference = tcp_local_preference(tcp_type, address.ip(), before);
+        Some(self.add_host(address, preference, Transport::Tcp, Some(tcp_type)))
+    }
+
+    /// How many addresses of the same family and reach there are.
+    fn count_alike(&self, address: SocketAddr, tcp_type: Option<TcpType>) -> usize {
         let alike = |host: &&Arc<Local>| {
-            host.address.is_ipv4() == address.is_ipv4() && reach(host.address.ip()) == reach(address.ip())
+            host.candidate.tcp_type == tcp_type
+                && host.address.is_ipv4() == address.is_ipv4()
+                && reach(host.address.ip()) == reach(address.ip())
         };
-        let preference = local_preference(address.ip(), self.hosts.iter().filter(alike).count());
+        self.hosts.iter().filter(alike).count()
+    }
+
+    fn add_host(
+        &mut self,
+        address: SocketAddr,
+        preference: u16,
+        transport: Transport,
+        tcp_type: Option<TcpType>,
+    ) -> Arc<Local> {
         self.finished = false;
-        let foundation = self.foundation(address.ip());
+        let foundation = self.foundation(address.ip(), tcp_type);
         let candidate = Candidate {
             foundation: foundation.to_string(),
             component: COMPONENT,
             transport,
-            priority: Candidate::priority_of(CandidateKind::Host, preference, COMPONENT),
+            priority: Candidate::priority_over(transport, CandidateKind::Host, preference),
             address: CandidateAddress::Ip(address),
             kind: CandidateKind::Host,
             related: None,
-            tcp_type: None,
+            tcp_type,
         };
         let local = Arc::new(Local {
             candidate,
@@ -95,23 +135,34 @@ impl Gatherer {
             foundation,
             source: None,
         });
-        self.first.get_or_insert(address);
         self.hosts.reserve_exact(1);
         self.hosts.push(Arc::clone(&local));
-        Some(local)
+        local
+    }
+
+    /// Forgets a candidate over TCP; its base, if it was known.
+    pub(crate) fn remove_tcp(&mut self, mut address: SocketAddr, tcp_type: TcpType) -> Option<SocketAddr> {
+        if tcp_type == TcpType::Active {
+            address.set_port(DISCARD_PORT);
+        }
+        let fits = |host: &Arc<Local>| host.is_at(Transport::Tcp, address) && host.candidate.tcp_type == Some(tcp_type);
+        let index = self.hosts.iter().position(fits)?;
+        Some(self.hosts.remove(index).address)
     }
 
     /// Forgets a socket, and what servers have revealed or given for it: the bases of what is gone, relayed addresses included.
     /// Empty if the socket is not known.
     pub(crate) fn remove(&mut self, address: SocketAddr) -> Vec<SocketAddr> {
-        let Some(index) = self.hosts.iter().position(|host| plain(host.address) == plain(address)) else {
+        let fits = |host: &Arc<Local>| host.is_at(Transport::Udp, address);
+        let Some(index) = self.hosts.iter().position(fits) else {
             return Vec::new();
         };
         let host = self.hosts.remove(index);
-        self.first = self.hosts.first().map(|host| host.address);
+        let first = self.sockets().next().map(|host| host.address);
+        self.first = first;
         let mut gone = vec![host.address];
         // A stream to a server has a port of its own.
-        let ip_is_gone = !self.hosts.iter().any(|other| other.address.ip() == host.address.ip());
+        let ip_is_gone = !self.sockets().any(|other| other.address.ip() == host.address.ip());
         self.learned.retain(|local| {
             let base = local.source.as_ref().map(|source| source.base);
             let lost =
@@ -141,15 +192,18 @@ impl Gatherer {
         gone
     }
 
-    /// Host candidates have the same foundation if their "bases have the same IP address" (RFC 8445 §5.1.1.3).
-    fn foundation(&self, ip: IpAddr) -> u32 {
+    /// Host candidates have the same foundation if their "bases have the same IP address" (RFC 8445 §5.1.1.3) and they use "the
+    /// same transport protocol". Over TCP each direction has its own, as in RFC 6544 appendix C: which of them work is what is
+    /// to be found out.
+    fn foundation(&self, ip: IpAddr, tcp_type: Option<TcpType>) -> u32 {
         let same = self
             .hosts
             .iter()
-            .find(|host| host.address.ip() == ip)
+            .find(|host| host.address.ip() == ip && host.candidate.tcp_type == tcp_type)
             .map(|host| host.foundation);
         same.unwrap_or_else(|| self.hosts.iter().map(|host| host.foundation).max().unwrap_or(0) + 1)
     }
+
     /// Takes the address that a server has seen a socket at. `None` if it brings nothing new: a candidate is redundant if
     /// its "transport address and base equal those of another candidate" (RFC 8445 §5.1.3).
     pub(crate) fn add_reflexive(
@@ -158,7 +212,7 @@ impl Gatherer {
         server: SocketAddr,
         mapped: SocketAddr,
     ) -> Option<Arc<Local>> {
-        let host = self.hosts.iter().find(|host| host.address == base)?;
+        let host = self.sockets().find(|host| host.address == base)?;
         let redundant = |local: &Arc<Local>| local.address == base && local.candidate.socket_addr() == Some(mapped);
         if plain(base) == mapped || self.learned.iter().any(redundant) {
             return None;
@@ -183,7 +237,7 @@ impl Gatherer {
         if !is_sendable(relayed) || self.socket(relayed).is_some() {
             return None;
         }
-        let host = self.hosts.iter().find(|host| host.address.ip() == path.local.ip());
+        let host = self.sockets().find(|host| host.address.ip() == path.local.ip());
         let preference = host.map_or_else(|| local_preference(path.local.ip(), 0), |host| host.preference);
         let preference = match path.transport {
             Transport::Udp => preference,
@@ -243,10 +297,10 @@ impl Gatherer {
         Some(local)
     }
 
-    /// Whether this is an address on a server.
-    pub(crate) fn is_relayed(&self, address: SocketAddr) -> bool {
+    /// Whether this path begins at an address on a server.
+    pub(crate) fn is_relayed(&self, path: &FiveTuple) -> bool {
         let mut relayed = self.relayed();
-        relayed.any(|relayed| relayed == plain(address))
+        path.transport == Transport::Udp && relayed.any(|relayed| relayed == plain(path.local))
     }
 
     fn relayed(&self) -> impl Iterator<Item = SocketAddr> {

@@ -1,5 +1,5 @@
 //! Interactive Connectivity Establishment (RFC 8445): an agent without I/O that finds a path between two peers and keeps
-//! it. It trickles (RFC 8838), asks for consent (RFC 7675), restarts, is patient (RFC 8863), and may be a lite
+//! it, over UDP and over TCP (RFC 6544). It trickles (RFC 8838), asks for consent (RFC 7675), restarts, is patient (RFC 8863), and may be a lite
 //! implementation or talk to one.
 //!
 //! ```
@@ -49,6 +49,7 @@
 //! | `servers` | STUN servers asked for candidates |
 //! | `relays` | allocations on TURN servers, and what goes through them |
 //! | `candidate`, `remote`, `pair`, `checklist` | what can be checked, in which order |
+//! | `connections`, [`framing`] | TCP: connections that pairs need, and datagrams on them |
 //! | `check`, `pacer` | connectivity checks: the client's side, and its pace |
 //! | `server` | connectivity checks: the server's side; role conflicts |
 //! | `nomination` | which valid pair is used |
@@ -62,12 +63,14 @@ mod candidate;
 mod check;
 mod checklist;
 mod config;
+mod connections;
 mod consent;
 mod context;
 mod credentials;
 mod embedding;
 mod error;
 mod event;
+pub mod framing;
 mod gather;
 mod nomination;
 mod pacer;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use peerline_wire::Transmit;
+use peerline_wire::{Transmit, Transport};
 
 use crate::context::Context;
 use crate::pair::{Pair, PairId, PairState};
@@ -47,7 +47,8 @@ impl Session {
     /// are outside the scope of this specification" (§8.1.1). Here it is the best valid pair,
     ///
     /// - at once, if no pair under way would be better, and it joins two host candidates, or no candidate is missing;
-    /// - else once the first valid pair has been waiting for [`nomination_patience`](crate::Timings::nomination_patience).
+    /// - else once the first valid pair has been waiting for [`nomination_patience`](crate::Timings::nomination_patience), or, if the
+    ///   best is one over TCP, for [`tcp_nomination_patience`](crate::Timings::tcp_nomination_patience).
     pub(crate) fn consider_nomination(&mut self, ctx: &Context, now: Instant) {
         if self.may_nominate(ctx)
             && let Some(pair) = self.list.best_valid()
@@ -86,8 +87,12 @@ impl Session {
         if self.nomination.choice.is_some_and(|choice| !choice.sent) {
             return Some(first_valid_at);
         }
-        (self.may_nominate(ctx) && self.list.best_valid().is_some())
-            .then(|| first_valid_at + ctx.timings().nomination_patience)
+        let best = self.list.best_valid().filter(|_| self.may_nominate(ctx))?;
+        let patience = match best.path.transport {
+            Transport::Udp => ctx.timings().nomination_patience,
+            Transport::Tcp => ctx.timings().tcp_nomination_patience,
+        };
+        Some(first_valid_at + patience)
     }
 
     /// "[...] it repeats the connectivity check that produced this valid pair [...], this time with the USE-CANDIDATE

@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::candidate::{COMPONENT, is_sendable, plain};
 use crate::sorted::SortedMap;
-use crate::{AddCandidateError, Candidate, CandidateAddress, CandidateKind};
+use crate::{AddCandidateError, Candidate, CandidateAddress, CandidateKind, TcpType};
 
-use peerline_wire::Transport;
+use peerline_wire::{FiveTuple, Transport};
 
 /// Names a remote candidate within its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,10 +24,16 @@ pub(crate) struct Remote {
     pub(crate) pairs: usize,
 }
 
+impl Remote {
+    fn key(&self) -> (SocketAddr, Transport) {
+        (plain(self.address), self.candidate.transport)
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Remotes {
     by_id: SortedMap<RemoteId, Box<Remote>>,
-    by_address: SortedMap<SocketAddr, RemoteId>,
+    by_address: SortedMap<(SocketAddr, Transport), RemoteId>,
     /// Candidates whose names are being resolved.
     unresolved: BTreeMap<String, Vec<Candidate>>,
     /// How many were signalled, those being resolved included.
@@ -53,8 +59,8 @@ impl Remotes {
         self.by_id.get(&id).map(|remote| &**remote)
     }
 
-    pub(crate) fn find(&self, address: SocketAddr) -> Option<RemoteId> {
-        self.by_address.get(&plain(address)).copied()
+    pub(crate) fn find(&self, address: SocketAddr, transport: Transport) -> Option<RemoteId> {
+        self.by_address.get(&(plain(address), transport)).copied()
     }
 
     pub(crate) fn ids(&self) -> Vec<RemoteId> {
@@ -75,7 +81,7 @@ impl Remotes {
         if !is_sendable(address) {
             return Err(AddCandidateError::Unreachable);
         }
-        let known = self.find(address);
+        let known = self.find(address, candidate.transport);
         // "[...] a candidate is redundant if and only if its transport address and base equal those of another
         // candidate" (RFC 8445 §5.1.3): the one with the higher priority stays. A peer-reflexive one learns its name.
         if let Some(id) = known
@@ -113,8 +119,8 @@ impl Remotes {
             .by_id
             .iter()
             .find(|(_, remote)| remote.pairs == 0 && remote.candidate.kind != CandidateKind::PeerReflexive);
-        if let Some((id, address)) = oldest.map(|(&id, remote)| (id, remote.address)) {
-            self.by_address.remove(&plain(address));
+        if let Some((id, key)) = oldest.map(|(&id, remote)| (id, remote.key())) {
+            self.by_address.remove(&key);
             self.by_id.remove(&id);
             self.signalled -= 1;
         }
@@ -153,8 +159,9 @@ impl Remotes {
     }
 
     /// The candidate at the source of an authenticated check, discovered if it is not known (RFC 8445 §7.3.1.3).
-    pub(crate) fn discover(&mut self, address: SocketAddr, priority: u32) -> RemoteId {
-        if let Some(id) = self.find(address) {
+    pub(crate) fn discover(&mut self, path: &FiveTuple, tcp_type: Option<TcpType>, priority: u32) -> RemoteId {
+        let (address, transport) = (path.remote, path.transport);
+        if let Some(id) = self.find(address, transport) {
             return id;
         }
         // "The foundation is an arbitrary value, different from the foundations of all other remote candidates."
@@ -162,19 +169,19 @@ impl Remotes {
         let candidate = Candidate {
             foundation: format!("prflx{number}"),
             component: COMPONENT,
-            transport: Transport::Udp,
+            transport,
             priority,
             address: CandidateAddress::Ip(address),
             kind: CandidateKind::PeerReflexive,
             related: None,
-            tcp_type: None,
+            tcp_type,
         };
         self.insert(candidate, address, number)
     }
 
     fn insert(&mut self, candidate: Candidate, address: SocketAddr, foundation: u32) -> RemoteId {
         let id = RemoteId(self.next_number());
-        self.by_address.insert(plain(address), id);
+        self.by_address.insert((plain(address), candidate.transport), id);
         self.by_id.insert(
             id,
             Box::new(Remote {
@@ -205,7 +212,7 @@ impl Remotes {
     pub(crate) fn forget_unpaired(&mut self, id: RemoteId) {
         let Some(remote) = self.by_id.get(&id) else { return };
         if remote.pairs == 0 && remote.candidate.kind == CandidateKind::PeerReflexive {
-            self.by_address.remove(&plain(remote.address));
+            self.by_address.remove(&remote.key());
             self.by_id.remove(&id);
         }
     }
@@ -236,11 +243,15 @@ mod tests {
         ([192, 0, 2, 1], port).into()
     }
 
+    fn path(port: u16) -> FiveTuple {
+        FiveTuple::udp(([192, 0, 2, 2], 9).into(), address(port))
+    }
+
     #[test]
     fn a_discovered_candidate_learns_its_name() {
         let mut remotes = Remotes::default();
-        let id = remotes.discover(address(5), 7);
-        assert_eq!(remotes.discover(address(5), 9), id);
+        let id = remotes.discover(&path(5), None, 7);
+        assert_eq!(remotes.discover(&path(5), None, 9), id);
         let signalled = Candidate::host(address(5));
         assert_eq!(remotes.add(9, signalled.clone(), address(5)), Ok(Added::Better(id)));
         assert_eq!(remotes.add(9, signalled.clone(), address(5)), Ok(Added::Redundant));
@@ -278,12 +289,12 @@ mod tests {
     #[test]
     fn a_peer_reflexive_candidate_goes_with_its_last_pair() {
         let mut remotes = Remotes::default();
-        let id = remotes.discover(address(1), 1);
+        let id = remotes.discover(&path(1), None, 1);
         remotes.hold(id);
         remotes.hold(id);
         remotes.release(id);
         assert!(remotes.get(id).is_some());
         remotes.release(id);
-        assert!(remotes.get(id).is_none() && remotes.find(address(1)).is_none());
+        assert!(remotes.get(id).is_none() && remotes.find(address(1), Transport::Udp).is_none());
     }
 }

@@ -14,6 +14,8 @@ use std::cmp::Reverse;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use peerline_wire::{FiveTuple, Transport};
+
 use crate::Role;
 use crate::candidate::plain;
 use crate::context::Context;
@@ -142,7 +144,7 @@ impl Session {
     }
 
     /// From now on no pair is selected. What is valid carries data, and what is found is nominated anew.
-    fn set_adrift(&mut self, ctx: &Context, now: Instant) {
+    pub(crate) fn set_adrift(&mut self, ctx: &Context, now: Instant) {
         let Some(pair) = self.selected.take().and_then(|id| self.list.get(id)) else {
             return;
         };
@@ -180,20 +182,31 @@ impl Session {
     }
 
     /// Forgets the candidates with these bases, and their pairs.
-    pub(crate) fn remove_locals(&mut self, ctx: &Context, now: Instant, gone: &[SocketAddr]) {
-        let is_gone = |address: SocketAddr| gone.iter().any(|&gone| plain(gone) == plain(address));
+    pub(crate) fn remove_locals(&mut self, ctx: &Context, now: Instant, transport: Transport, gone: &[SocketAddr]) {
+        let is_gone = |at: Transport, address: SocketAddr| {
+            at == transport && gone.iter().any(|&gone| plain(gone) == plain(address))
+        };
+        self.remove_paths(ctx, now, |path| is_gone(path.transport, path.local));
+        let locals = self.locals.iter_mut();
+        for local in locals.filter(|local| is_gone(local.candidate.transport, local.address)) {
+            local.gone = true;
+        }
+    }
+
+    /// Forgets the pairs of these paths.
+    pub(crate) fn remove_paths(&mut self, ctx: &Context, now: Instant, is_gone: impl Fn(&FiveTuple) -> bool) {
         let selected = self.selected.and_then(|id| self.list.get(id));
-        if selected.is_some_and(|pair| is_gone(pair.path.local)) {
+        if selected.is_some_and(|pair| is_gone(&pair.path)) {
             self.set_adrift(ctx, now);
         }
         let chosen = self.nomination.pair().and_then(|id| self.list.get(id));
-        if chosen.is_some_and(|pair| is_gone(pair.path.local)) {
+        if chosen.is_some_and(|pair| is_gone(&pair.path)) {
             self.nomination.cancel();
         }
         let lost: Vec<PairId> = self
             .list
             .iter()
-            .filter(|pair| is_gone(pair.path.local))
+            .filter(|pair| is_gone(&pair.path))
             .map(|pair| pair.id)
             .collect();
         for id in lost {
@@ -201,10 +214,7 @@ impl Session {
                 self.forget(&pair);
             }
         }
-        for local in self.locals.iter_mut().filter(|local| is_gone(local.address)) {
-            local.gone = true;
-        }
-        self.early.retain(|early| !is_gone(early.path.local));
+        self.early.retain(|early| !is_gone(&early.path));
     }
 
     /// No other path has been found for as long as consent would have lasted.

@@ -10,11 +10,11 @@ use peerline_stun::attribute::{
 use peerline_stun::{Attribute, Class, Integrity, Key, Message, MessageBuilder, Method, TransactionId};
 use peerline_wire::{FiveTuple, Transmit};
 
-use crate::Role;
 use crate::check::KNOWN;
 use crate::context::Context;
 use crate::pair::PairState;
 use crate::session::{RemoteSide, Session};
+use crate::{Role, TcpType};
 
 /// What an authenticated check says.
 #[derive(Clone, Debug)]
@@ -269,10 +269,13 @@ impl Session {
             Some(pair) => pair.id,
             None if self.is_over() => return,
             None => {
-                let Some(local) = self.find_local(path.local) else {
+                let Some(local) = self.find_local(path.transport, path.local) else {
                     return;
                 };
-                let remote = self.remotes.discover(path.remote, check.priority);
+                let tcp_type = self.locals.get(local).and_then(|local| local.candidate.tcp_type);
+                let remote = self
+                    .remotes
+                    .discover(&path, tcp_type.map(TcpType::opposite), check.priority);
                 let Some(id) = self.insert_pair(ctx, path, local, remote, true) else {
                     return;
                 };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use peerline_stun::attribute::{ErrorCode, MappedAddress, XorMappedAddress};
 use peerline_stun::{Class, Message, MessageBuilder, Method, TransactionId};
 use peerline_turn::Credentials;
-use peerline_wire::{FiveTuple, Transmit};
+use peerline_wire::{FiveTuple, Transmit, Transport};
 
 use crate::candidate::{Reach, is_sendable, plain, reach};
 use crate::context::Context;
@@ -120,7 +120,7 @@ impl Servers {
         let mut relays = Vec::new();
         for &base in bases {
             for (index, server) in self.known.iter().enumerate() {
-                let path = path_between(base, server.address);
+                let path = path_between(Transport::Udp, base, server.address);
                 if base.is_ipv4() != path.remote.is_ipv4() || carries(base) != carries(path.remote) {
                     continue;
                 }

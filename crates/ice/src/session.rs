@@ -9,7 +9,7 @@ use std::time::Instant;
 use peerline_stun::{Key, TransactionId};
 use peerline_wire::{FiveTuple, Transmit, Transport};
 
-use crate::candidate::{Reach, plain, reach};
+use crate::candidate::{Reach, is_connectable, plain, reach};
 use crate::check::Transactions;
 use crate::checklist::Checklist;
 use crate::consent::Consent;
@@ -21,7 +21,7 @@ use crate::remote::{Added, RemoteId, Remotes};
 use crate::server::EarlyCheck;
 use crate::{
     AddCandidateError, Candidate, CandidateAddress, CandidatePair, CandidatePairStats, Credentials, Event,
-    PairCounters, Role, State,
+    PairCounters, Role, State, TcpType,
 };
 
 #[derive(Debug)]
@@ -82,6 +82,13 @@ pub(crate) struct Local {
     pub(crate) foundation: u32,
     /// Where it comes from, if not from this host.
     pub(crate) source: Option<Source>,
+}
+
+impl Local {
+    /// True if this is its base.
+    pub(crate) fn is_at(&self, transport: Transport, address: SocketAddr) -> bool {
+        self.candidate.transport == transport && plain(self.address) == plain(address)
+    }
 }
 
 /// A local candidate in a session.
@@ -197,6 +204,11 @@ impl Session {
         !self.is_over() && self.remote.is_some()
     }
 
+    /// True if only a restart helps.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost
+    }
+
     /// True once the session only answers.
     pub(crate) fn is_over(&self) -> bool {
         self.lost || self.retired
@@ -295,13 +307,16 @@ impl Session {
         now: Instant,
         candidate: Candidate,
     ) -> Result<(), AddCandidateError> {
-        // Other transports and components are ignored, as RFC 8839 §5.1 has it for what is not understood: browsers offer
-        // TCP candidates always, and component 2 when the peer may not multiplex RTCP.
-        if candidate.transport != Transport::Udp || candidate.component != crate::candidate::COMPONENT {
+        // Other components are ignored, as RFC 8839 §5.1 has it for what is not understood: browsers offer component 2 when the
+        // peer may not multiplex RTCP. So is a candidate over TCP that does not say who connects.
+        let is_whole = (candidate.transport == Transport::Tcp) == candidate.tcp_type.is_some();
+        if !is_whole || candidate.component != crate::candidate::COMPONENT {
             return Ok(());
         }
         match &candidate.address {
             &CandidateAddress::Ip(address) => self.add_remote_at(ctx, now, candidate, address),
+            // Whoever connects from there shows its address by that.
+            CandidateAddress::Name(..) if candidate.tcp_type == Some(TcpType::Active) => Ok(()),
             CandidateAddress::Name(name, _) => {
                 // Only names that stay on the link: anything else would have the peer choose what we look up.
                 if !name.to_ascii_lowercase().ends_with(".local") {
@@ -333,7 +348,7 @@ impl Session {
         candidate: Candidate,
         address: SocketAddr,
     ) -> Result<(), AddCandidateError> {
-        let priority = candidate.priority;
+        let (priority, transport) = (candidate.priority, candidate.transport);
         if self.selected.is_some() {
             self.remotes.make_room(ctx.limits().max_remote_candidates);
         }
@@ -345,7 +360,7 @@ impl Session {
             Added::New(id) => id,
             Added::Better(id) => {
                 for path in (0..self.locals.len())
-                    .filter_map(|local| self.path(local, address))
+                    .filter_map(|local| self.path(local, transport, address))
                     .collect::<Vec<_>>()
                 {
                     if let Some(pair) = self.list.find(&path).map(|pair| pair.id) {
@@ -365,16 +380,17 @@ impl Session {
 
     // Pairs.
 
-    /// Which local candidate has this address.
-    pub(crate) fn find_local(&self, address: SocketAddr) -> Option<usize> {
+    /// Which local candidate has this base.
+    pub(crate) fn find_local(&self, transport: Transport, address: SocketAddr) -> Option<usize> {
         self.locals
             .iter()
-            .position(|local| !local.gone && plain(local.address) == plain(address))
+            .position(|local| !local.gone && local.is_at(transport, address))
     }
 
-    pub(crate) fn path(&self, local: usize, remote: SocketAddr) -> Option<FiveTuple> {
+    /// The path from a local candidate's base to a remote address of the same transport.
+    fn path(&self, local: usize, transport: Transport, remote: SocketAddr) -> Option<FiveTuple> {
         let local = self.locals.get(local).filter(|local| !local.gone)?;
-        Some(path_between(local.address, remote))
+        (local.candidate.transport == transport).then(|| path_between(transport, local.address, remote))
     }
 
     pub(crate) fn pair_all(&mut self, ctx: &mut Context) {
@@ -393,21 +409,33 @@ impl Session {
         if concluded || self.lost || ctx.lite && !self.remote_lite {
             return;
         }
-        let Some((base, address)) = self
-            .locals
-            .get(local)
-            .map(|l| l.address)
-            .zip(self.remotes.get(remote).map(|r| r.address))
-        else {
+        let Some((our, their)) = self.locals.get(local).zip(self.remotes.get(remote)) else {
             return;
         };
+        let (base, address, transport) = (our.address, their.address, their.candidate.transport);
+        if transport == Transport::Tcp {
+            match (our.candidate.tcp_type, their.candidate.tcp_type) {
+                (Some(TcpType::Active), Some(TcpType::Passive))
+                | (Some(TcpType::SimultaneousOpen), Some(TcpType::SimultaneousOpen))
+                    if is_connectable(address) && !ctx.lite => {}
+                // "When the agent prunes the check list, it MUST also remove any pair for which the local candidate is a passive
+                // TCP candidate" (RFC 6544 §6.2): it is the peer who connects, and what comes of that is a pair of its own.
+                (Some(TcpType::Passive), Some(TcpType::Active)) => {
+                    self.begun = true;
+                    return;
+                }
+                _ => return,
+            }
+        }
         // "[...] the same IP address version", and "IPv6 link-local addresses MUST NOT be paired with other than link-local
         // addresses".
         let is_link_local = |address: SocketAddr| address.is_ipv6() && reach(address.ip()) == Reach::Link;
         if base.is_ipv4() != address.is_ipv4() || is_link_local(base) != is_link_local(address) {
             return;
         }
-        let Some(path) = self.path(local, address) else { return };
+        let Some(path) = self.path(local, transport, address) else {
+            return;
+        };
         if self.list.find(&path).is_none()
             && let Some(id) = self.insert_pair(ctx, path, local, remote, false)
             && ctx.lite
@@ -596,12 +624,16 @@ impl Session {
 
 /// The path from a base to an address, in the one form that tables know. Link-local addresses are on the link of the base:
 /// they are signalled without a scope.
-pub(crate) fn path_between(local: SocketAddr, remote: SocketAddr) -> FiveTuple {
+pub(crate) fn path_between(transport: Transport, local: SocketAddr, remote: SocketAddr) -> FiveTuple {
     let mut remote = plain(remote);
     if let (SocketAddr::V6(local), SocketAddr::V6(remote)) = (local, &mut remote)
         && remote.ip().is_unicast_link_local()
     {
         remote.set_scope_id(local.scope_id());
     }
-    FiveTuple::udp(local, remote)
+    FiveTuple {
+        local,
+        remote,
+        transport,
+    }
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use common::addr;
-use peerline_ice::{Agent, Candidate, CandidateAddress, Config, Event, Limits, Role, Server, State};
+use peerline_ice::{Agent, Candidate, CandidateAddress, Config, Event, Limits, Role, Server, State, TcpType};
 use peerline_sim::laws::Laws;
 use peerline_sim::{many_paths, seed_bytes};
 use peerline_wire::{FiveTuple, Transport};
@@ -16,7 +16,7 @@ use rand::rngs::StdRng;
 many_paths! { struct Ice(Agent) -> Event; }
 
 const ADDRESSES: [[&str; 2]; 2] = [
-    ["192.0.2.1:1000", "[2001:db8::1]:1001"],
+    ["192.0.2.1:1025", "[2001:db8::1]:1001"],
     ["192.0.2.2:2000", "[2001:db8::2]:2001"],
 ];
 
@@ -35,6 +35,8 @@ fn introduced(now: Instant, seed: u64, roles: [Role; 2], lite: bool) -> (Ice, Ic
         }
         // A server that never answers: the network has two hosts.
         agent.add_server(now, Server::stun("stun:nobody", addr("198.51.100.1:3478")));
+        agent.add_tcp_address(now, addr(ADDRESSES[who][0]), TcpType::Active);
+        agent.add_tcp_address(now, addr(ADDRESSES[who][0]), TcpType::Passive);
         agent.finish_gathering(now);
         agent
     });
@@ -68,7 +70,7 @@ fn is_bounded(ice: &Ice) {
 /// What an application does while a connection is made, or stands.
 fn command(now: Instant, rng: &mut StdRng, ice: &mut Ice) {
     let some_address = SocketAddr::from(([198, 51, 100, rng.random()], rng.random_range(1..=u16::MAX)));
-    match rng.random_range(0..7) {
+    match rng.random_range(0..9) {
         0 => ice.add_local_address(now, some_address, Transport::Udp),
         1 => ice.finish_gathering(now),
         2 => {
@@ -94,6 +96,36 @@ fn command(now: Instant, rng: &mut StdRng, ice: &mut Ice) {
                 .selected_pair()
                 .map_or(FiveTuple::udp(some_address, some_address), |pair| pair.five_tuple);
             ice.handle_data(now, &path, 1200);
+        }
+        // Connections come and go, asked for or not.
+        6 => {
+            let tcp = ice.candidate_pairs().map(|pair| pair.pair.five_tuple);
+            let known = tcp.filter(|path| path.transport == Transport::Tcp).last();
+            let path = known.unwrap_or(FiveTuple {
+                local: addr(ADDRESSES[rng.random_range(0..2)][0]),
+                remote: some_address,
+                transport: Transport::Tcp,
+            });
+            match rng.random_range(0..3) {
+                0 => ice.tcp_accepted(now, &path),
+                1 => ice.tcp_connected(now, &path),
+                _ => ice.tcp_closed(now, &path),
+            }
+        }
+        7 => {
+            let tcp_type = [TcpType::Active, TcpType::Passive, TcpType::SimultaneousOpen][rng.random_range(0..3)];
+            match rng.random_range(0..3) {
+                0 => ice.add_tcp_address(now, some_address, tcp_type),
+                1 => ice.remove_tcp_address(now, addr(ADDRESSES[rng.random_range(0..2)][0]), tcp_type),
+                _ => {
+                    let candidate = Candidate {
+                        transport: Transport::Tcp,
+                        tcp_type: Some(tcp_type),
+                        ..Candidate::host(some_address)
+                    };
+                    let _ = ice.add_remote_candidate(now, candidate);
+                }
+            }
         }
         // Begun and taken back at once, or after whatever comes in between.
         _ => {

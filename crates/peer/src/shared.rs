@@ -338,6 +338,8 @@ impl State {
                 Event::IceCandidateError(error) => self.tell(News::IceCandidateError(Box::new(error)), wakes),
                 Event::Gather => self.gather = true,
                 Event::ResolveName(name) => self.names.push(name),
+                // No candidates over TCP are gathered here.
+                Event::TcpConnect(_) | Event::TcpClose(_) => {}
                 Event::Track { transceiver, streams } => self.welcome_track(transceiver, streams, wakes),
                 Event::TrackRemoved { transceiver, streams } => {
                     self.tell_media(transceiver, MediaNews::TrackRemoved(streams), wakes);

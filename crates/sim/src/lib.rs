@@ -5,6 +5,7 @@
 //!
 //! - [`Pair`] connects two machines with two [`Link`]s and lets virtual time run,
 //! - [`Network`] does the same for any number of hosts with addresses, also behind [`Gateway`]s (translators, firewalls),
+//! - [`Tcp`] gives a host of it connections that lose nothing,
 //! - [`laws::Laws`] checks a machine against the laws under random calls and hostile input,
 //! - [`replay`] runs the body of a fuzz target over its corpus,
 //! - [`every_loss`] lists each choice of lost datagrams, [`for_each_seed`] repeats a test and names the seed that failed.
@@ -61,6 +62,7 @@ mod link;
 mod machine;
 mod network;
 mod pair;
+mod tcp;
 mod time;
 
 pub mod laws;
@@ -71,6 +73,7 @@ pub use link::{Link, LinkStats, Wire};
 pub use machine::{Machine, only_path};
 pub use network::{GatewayId, HostId, Network};
 pub use pair::{Direction, Pair, Tapped};
+pub use tcp::{Tcp, TcpEvent};
 pub use time::{epoch, every_loss, for_each_seed, rng, seed_bytes};
 
 #[doc(hidden)]

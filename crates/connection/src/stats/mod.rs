@@ -249,6 +249,9 @@ pub struct CandidateStats {
     pub port: u16,
     /// `udp` or `tcp`.
     pub protocol: &'static str,
+    /// Who opens the connection, over TCP: `active`, `passive` or `so`.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub tcp_type: Option<&'static str>,
     /// `host`, `srflx`, `prflx` or `relay`.
     pub candidate_type: &'static str,
     /// The candidate's priority (RFC 8445 §5.1.2).
@@ -530,6 +533,7 @@ impl Report {
             address,
             port,
             protocol: transport,
+            tcp_type: candidate.tcp_type.map(ice::TcpType::as_str),
             candidate_type: candidate.kind.as_str(),
             priority: candidate.priority,
             foundation: candidate.foundation.clone(),

@@ -42,10 +42,7 @@ impl Agent {
         let (id, five_tuple) = session.sending().map(|pair| (pair.id, pair.path))?;
         let mut filled = 0;
         let fill = |out: &mut Vec<u8>| fill(out).inspect(|&len| filled = len);
-        let relays = self
-            .relays
-            .as_mut()
-            .filter(|_| self.gatherer.is_relayed(five_tuple.local));
+        let relays = self.relays.as_mut().filter(|_| self.gatherer.is_relayed(&five_tuple));
         let transmit = match relays {
             Some(relays) => relays.enclose(&five_tuple, out, fill)?,
             None => Transmit {
@@ -83,7 +80,7 @@ impl Agent {
         let path = match datagram.five_tuple.transport {
             Transport::Tcp => datagram.five_tuple,
             Transport::Udp => match self.gatherer.socket(datagram.five_tuple.local) {
-                Some(local) => path_between(local, datagram.five_tuple.remote),
+                Some(local) => path_between(Transport::Udp, local, datagram.five_tuple.remote),
                 None => return Some(datagram),
             },
         };
@@ -106,7 +103,7 @@ impl Agent {
         out: &mut Vec<u8>,
     ) -> Option<Transmit> {
         match &mut self.relays {
-            Some(relays) if self.gatherer.is_relayed(transmit.five_tuple.local) => {
+            Some(relays) if self.gatherer.is_relayed(&transmit.five_tuple) => {
                 relays.forward(now, &transmit.five_tuple, start, out)
             }
             _ => Some(transmit),
@@ -157,10 +154,16 @@ impl Agent {
 
     /// The path in the one form that tables know, if it is one of ours.
     pub(super) fn canonical(&self, five_tuple: &FiveTuple) -> Option<FiveTuple> {
-        let local = self.gatherer.socket(five_tuple.local)?;
-        if self.ctx.relay_only && !self.gatherer.is_relayed(local) {
-            return None;
-        }
-        (five_tuple.transport == Transport::Udp).then(|| path_between(local, five_tuple.remote))
+        let &FiveTuple {
+            local,
+            remote,
+            transport,
+        } = five_tuple;
+        let path = match transport {
+            Transport::Udp => path_between(transport, self.gatherer.socket(local)?, remote),
+            Transport::Tcp => path_between(transport, self.gatherer.tcp_base(local)?.address, remote),
+        };
+        let is_ours = !self.ctx.relay_only || self.gatherer.is_relayed(&path);
+        (is_ours && self.ctx.is_connected(&path)).then_some(path)
     }
 }

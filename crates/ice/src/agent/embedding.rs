@@ -98,7 +98,7 @@ impl Agent {
         let embedding = self.ctx.embedding.as_ref().filter(|_| self.wants_flight())?;
         let lacks = |pair: &&Pair| {
             let is_next = pair.state == PairState::InProgress && embedding.next_for(&pair.path).is_some();
-            is_next && embedding.may_carry(&pair.path)
+            is_next && embedding.may_carry(&pair.path) && self.ctx.is_connected(&pair.path)
         };
         let of_session = |(index, session): (usize, &Session)| {
             let pairs = session.list.iter().filter(lacks).filter(|_| session.is_running());

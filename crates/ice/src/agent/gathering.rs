@@ -16,14 +16,15 @@ use crate::{CandidateError, CandidateKind, Event, GatheringState, Server};
 
 impl Agent {
     /// A socket is bound at `addr`, which is never unspecified: from now on it is a host candidate. May come at any time;
-    /// after `Complete` the state is `Gathering` again, until [`finish_gathering`](Self::finish_gathering). Only UDP is
-    /// used; other transports are ignored, and so is an address that is known.
+    /// after `Complete` the state is `Gathering` again, until [`finish_gathering`](Self::finish_gathering). Only UDP has
+    /// sockets like that, for TCP there is [`add_tcp_address`](Self::add_tcp_address): other transports are ignored, and so is
+    /// an address that is known.
     pub fn add_local_address(&mut self, now: Instant, addr: SocketAddr, transport: Transport) {
         self.clock(now);
-        if self.closed {
+        if self.closed || transport != Transport::Udp {
             return;
         }
-        if let Some(local) = self.gatherer.add(addr, transport)
+        if let Some(local) = self.gatherer.add(addr)
             && self.gatherer.state() != GatheringState::New
         {
             self.enter(GatheringState::Gathering);
@@ -41,14 +42,14 @@ impl Agent {
         let now = self.clock(now);
         let gone = self.gatherer.remove(addr);
         let Some(&base) = gone.first() else { return };
-        let ip_is_gone = !self.gatherer.hosts().iter().any(|host| host.address.ip() == base.ip());
+        let ip_is_gone = !self.gatherer.sockets().any(|host| host.address.ip() == base.ip());
         if let Some(servers) = &mut self.servers {
             servers.remove_base(base);
         }
         if let Some(relays) = &mut self.relays {
             relays.remove_base(|local| local == base || ip_is_gone && local.ip() == base.ip());
         }
-        self.forget_locals(now, &gone);
+        self.forget_locals(now, Transport::Udp, &gone);
         self.settle(now);
     }
 
@@ -63,10 +64,10 @@ impl Agent {
         self.settle(now);
     }
 
-    fn forget_locals(&mut self, now: Instant, gone: &[SocketAddr]) {
+    pub(super) fn forget_locals(&mut self, now: Instant, transport: Transport, gone: &[SocketAddr]) {
         let retired = self.retired.iter_mut().map(|retired| &mut retired.0);
         for session in self.sessions.iter_mut().chain(retired) {
-            session.remove_locals(&self.ctx, now, gone);
+            session.remove_locals(&self.ctx, now, transport, gone);
         }
     }
 
@@ -115,7 +116,7 @@ impl Agent {
             self.ctx.push(Event::CandidateError(error));
         }
         let gone = self.gatherer.remove_relayed(&path);
-        self.forget_locals(now, &gone);
+        self.forget_locals(now, Transport::Udp, &gone);
         self.settle_now();
     }
 
@@ -191,14 +192,14 @@ impl Agent {
                 Gain::Lost { path } => {
                     let gone = self.gatherer.remove_relayed(&path);
                     if let Some(now) = self.latest {
-                        self.forget_locals(now, &gone);
+                        self.forget_locals(now, Transport::Udp, &gone);
                     }
                 }
             }
         }
     }
 
-    fn announce(&mut self, local: Arc<Local>) {
+    pub(super) fn announce(&mut self, local: Arc<Local>) {
         if self.ctx.relay_only && local.candidate.kind != CandidateKind::Relayed {
             return;
         }
@@ -216,7 +217,7 @@ impl Agent {
 
     fn ask_servers(&mut self) {
         let Some(servers) = &mut self.servers else { return };
-        let bases: Vec<SocketAddr> = self.gatherer.hosts().iter().map(|host| host.address).collect();
+        let bases: Vec<SocketAddr> = self.gatherer.sockets().map(|host| host.address).collect();
         for (path, server) in servers.ask_from(&bases) {
             if let Some(credentials) = &server.credentials {
                 let relays = self.relays.get_or_insert_default();
@@ -277,10 +278,13 @@ impl Agent {
 
     /// Takes a response of a server; false if the datagram is none. It needs no FINGERPRINT: nothing else comes from there.
     pub(super) fn handle_server(&mut self, now: Instant, datagram: &Datagram) -> bool {
+        if datagram.five_tuple.transport != Transport::Udp {
+            return false;
+        }
         let Some(local) = self.gatherer.socket(datagram.five_tuple.local) else {
             return false;
         };
-        let path = path_between(local, datagram.five_tuple.remote);
+        let path = path_between(Transport::Udp, local, datagram.five_tuple.remote);
         let Some(servers) = self.servers.as_mut().filter(|servers| servers.owns(&path)) else {
             return false;
         };
