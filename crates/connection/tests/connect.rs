@@ -3,16 +3,19 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
 use common::{Lab, config};
 use peerline_connection::{
-    ConnectionState, DataChannelInit, DataChannelState, DtlsTransportState, Error, Event, IceConnectionState,
+    Config, ConnectionState, DataChannelInit, DataChannelState, DtlsTransportState, Error, Event, IceConnectionState,
     IceGatheringState, Message, OfferOptions, SctpTransportState, SdpType, SessionDescription, SignalingState,
     StatsKind,
 };
+use peerline_dtls::{self as dtls, ProtocolVersion};
 use peerline_sim::{Link, every_loss, for_each_seed};
+use peerline_wire::{Datagram, FiveTuple};
 
 fn path() -> Link {
     Link::delay(Duration::from_millis(10))
@@ -542,4 +545,69 @@ fn an_offer_in_place_of_another_restarts_ice_once() {
     assert_eq!(ufrag(&lab), before, "nothing is left of either restart");
     lab.send(0, near, "still here?");
     assert_eq!(lab.expect_message(1, far), Message::from("still here?"));
+}
+
+/// A handshake belongs to the path that ICE has verified: a ClientHello from anywhere else never reaches it, before, in between or after.
+#[test]
+fn a_client_hello_from_another_address_comes_to_nothing() {
+    let sockets = {
+        let (lab, _) = Lab::connected(77, path());
+        [0, 1].map(|who| {
+            let pair = lab.peer(who).selected_ice_candidate_pair().expect("it is connected");
+            let fields: Vec<_> = pair.local.candidate.split(' ').collect();
+            let address: IpAddr = fields[4].parse().expect("an address");
+            SocketAddr::new(address, fields[5].parse().expect("a port"))
+        })
+    };
+    let stranger = |local: SocketAddr| match local.ip() {
+        IpAddr::V4(_) => SocketAddr::from(([203, 0, 113, 9], 999)),
+        IpAddr::V6(_) => SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 9, 9], 999)),
+    };
+    for version in [ProtocolVersion::DTLS_1_2, ProtocolVersion::DTLS_1_3] {
+        let config = |who| Config {
+            max_dtls_version: version,
+            ..config(77, who)
+        };
+        let mut lab = Lab::with(77, path(), [config(0), config(1)]);
+        let near = lab.open(0, "chat", DataChannelInit::default());
+        lab.offer(0, OfferOptions::default());
+        let attack = |lab: &mut Lab| {
+            let intruder = dtls::Config {
+                max_version: version,
+                ..dtls::Config::new(common::certificate(0))
+            };
+            let (mut intruder, mut hello) = (dtls::Connection::new(intruder, dtls::Role::Client), Vec::new());
+            let now = lab.now();
+            while intruder.poll_transmit(now, &mut hello).is_some() {
+                for who in [0, 1] {
+                    let datagram = Datagram {
+                        five_tuple: FiveTuple::udp(sockets[who], stranger(sockets[who])),
+                        ecn: None,
+                        payload: hello[..].into(),
+                    };
+                    lab.with_peer(who, |peer, now| peer.handle_datagram(now, datagram));
+                }
+                hello.clear();
+            }
+        };
+        for _ in 0..30 {
+            attack(&mut lab);
+            lab.run_for(Duration::from_millis(4));
+        }
+        lab.expect_event(0, &Event::ChannelOpen(near));
+        let far = lab.expect_incoming(1);
+        attack(&mut lab);
+        // All of them came to nothing, the first of a peer that knows no path included.
+        for who in [0, 1] {
+            let now = lab.now();
+            let stats = lab.peer(who).stats(now);
+            let dropped = stats.stats.iter().find_map(|stats| match &stats.kind {
+                StatsKind::Transport(transport) => Some(transport.packets_discarded),
+                _ => None,
+            });
+            assert!(dropped.is_some_and(|dropped| dropped >= 31), "{dropped:?}");
+        }
+        lab.send(0, near, "still here");
+        assert_eq!(lab.expect_message(1, far), Message::from("still here"));
+    }
 }

@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::plaintext::{self, fragment, message, messages, record_in};
-use common::{Dtls, assert_healthy, configs13, connect, connected, pair, seal};
+use common::{Dtls, assert_healthy, configs, configs13, connect, connected, pair, seal};
 use peerline_dtls::wire::ack::{Ack, RecordNumber};
 use peerline_dtls::wire::extension::{self, Extension, ExtensionType};
 use peerline_dtls::wire::handshake::{ClientHello, HandshakeType, ServerHello};
@@ -514,4 +514,46 @@ fn bad_networks() {
         }
         assert_eq!(pair.a.stats().records_forged + pair.b.stats().records_forged, 0);
     });
+}
+
+/// Whoever is first to speak to a server is its client, so somebody else may be faster, or speak in between or afterwards. With a cookie
+/// that comes to nothing: the answer goes to where the hello came from. Without one, ICE lets nobody else be first, and later it is too
+/// late.
+#[test]
+fn a_client_hello_from_another_address_takes_no_ones_place() {
+    for configs in [configs(), configs13()] {
+        for cookie in [true, false] {
+            for moment in 0..16 {
+                let with = |config: Config| Config {
+                    hello_verify_request: cookie,
+                    ..config
+                };
+                let [client, server] = configs.clone().map(with);
+                let intruder = datagrams_of(&mut Connection::new(
+                    common::config(&common::CERTIFICATES.p384, &common::CERTIFICATES.p256_other),
+                    Role::Client,
+                ));
+                let mut pair = pair([client, server]);
+                // The first hello takes 10 ms; the handshakes are over after 60 ms at most.
+                let first = if cookie { 0 } else { 11 };
+                pair.run_for(Duration::from_millis(first + 5 * moment));
+                let now = pair.now();
+                for hello in intruder {
+                    pair.b.handle_datagram(now, hello[..].into());
+                    // What answers it goes to another address.
+                    while pair.b.poll_transmit(now, &mut Vec::new()).is_some() {}
+                }
+                pair.expect("both to connect", Duration::from_secs(3), |pair| {
+                    pair.a.is_connected() && pair.b.is_connected()
+                });
+                assert_eq!(
+                    pair.b.peer_certificate_der(),
+                    Some(&pair.a.local_certificate().chain()[0][..])
+                );
+                assert_healthy(&mut pair);
+                pair.run_for(Duration::from_secs(2));
+                assert!(pair.a.is_connected() && pair.b.is_connected());
+            }
+        }
+    }
 }
