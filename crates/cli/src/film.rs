@@ -232,8 +232,9 @@ async fn wait(source: &TrackSource, due: Instant) -> bool {
     loop {
         tokio::select! {
             biased;
-            () = tokio::time::sleep_until(due.into()) => return wanted,
+            // What was asked for before the frame is due is asked for before it is sent, however late that is.
             event = source.next_event() => wanted |= matches!(event, SourceEvent::KeyframeRequest { .. }),
+            () = tokio::time::sleep_until(due.into()) => return wanted,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 /// Every package but the comparison with other stacks, which has no tests and takes longest to build. (Clippy reads it.)
 const TESTED: [&str; 3] = ["--workspace", "--exclude", "peerline-versus"];
 
-/// Where no networks can be made: nextest counts these as skipped. (The fallback's runner has them say so themselves.)
+/// Where no networks can be made: nextest counts these as skipped. (With the fallback's runner they fail, and say why.)
 const WITHOUT_NAMESPACES: [&str; 2] = ["--filterset", "not binary(=namespaces)"];
 
 /// The records of DTLS once more, protected by the other provider of AEADs.

@@ -2,6 +2,7 @@
 import { Signalling, iceServers, random } from './signalling.js';
 
 const PATIENCE = 3000; // How long a connection may be interrupted until another way is looked for.
+const SETUP = 12000; // How long it may take to connect.
 
 /**
  * One's part of a call. Events: 'state' (what `state` is has changed), 'track', 'message' (a chat message), 'trace' (text for who is
@@ -20,6 +21,7 @@ export class Call extends EventTarget {
   #ignoring = false;
   #handling = Promise.resolve();
   #timer;
+  #restarts = 0; // Since the two were connected.
   pc;
   chat;
   stream;
@@ -140,6 +142,7 @@ export class Call extends EventTarget {
     on(this.chat, 'close', () => this.#changed());
     on(this.chat, 'message', ({ data }) => this.dispatchEvent(new CustomEvent('message', { detail: data })));
     if (this.stream) this.send(this.stream);
+    this.#recover();
     this.#changed();
   }
 
@@ -150,6 +153,9 @@ export class Call extends EventTarget {
 
   async #offer() {
     const { pc } = this;
+    // The first offer is that of the impolite side, so that offers cross in a call at most: what the polite side has to send is a part
+    // of its answer, or is offered after that. What a browser has not begun yet need not be rolled back.
+    if (this.#polite && !pc.remoteDescription) return;
     try {
       this.#making = true;
       await pc.setLocalDescription();
@@ -201,10 +207,24 @@ export class Call extends EventTarget {
   #recover() {
     clearTimeout(this.#timer);
     const state = this.pc?.connectionState;
+    if (state === 'connected') this.#restarts = 0;
     if (state === 'failed' && !this.#isThere) this.#reset();
-    if (!this.pc || !this.#isThere || this.#polite) return;
-    if (state === 'failed') this.restart();
-    else if (state === 'disconnected') this.#timer = setTimeout(() => this.restart(), PATIENCE);
+    if (!this.pc || !this.#isThere || this.#polite || state === 'connected') return;
+    if (state === 'failed') this.#tryAgain();
+    else this.#timer = setTimeout(() => this.#tryAgain(), state === 'disconnected' ? PATIENCE : SETUP);
+  }
+
+  /** Another way; where none is found, another connection. */
+  #tryAgain() {
+    this.#restarts += 1;
+    if (this.#restarts === 1) {
+      this.restart();
+      this.#timer = setTimeout(() => this.#tryAgain(), SETUP);
+    } else {
+      this.trace('beginning anew');
+      this.#reset();
+      this.#greet(true);
+    }
   }
 
   #reset() {
@@ -216,6 +236,7 @@ export class Call extends EventTarget {
 
   #close() {
     clearTimeout(this.#timer);
+    this.#restarts = 0;
     const { pc } = this;
     this.pc = this.chat = this.#peer = undefined;
     pc?.close();

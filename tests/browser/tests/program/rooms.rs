@@ -84,11 +84,17 @@ fn meet(first: Browser, second: Browser) {
     wait_for_status(&first, "waiting");
     assert_eq!(text(&first, "#media-status"), "", "there is a camera");
     let pages = [&first, &second];
+    join(&second, "synthetic");
+    are_in_a_call(pages, "hello");
+    for page in pages {
+        page.wait_for("document.querySelector('#path').dataset.kind === 'direct'");
+        assert_eq!(text(page, "#notice"), "");
+    }
+
     // Both offer, and hear only then that the other does.
     for page in pages {
-        page.eval("window.held = []");
+        page.eval("window.held = [], window.pcs.at(-1).addTransceiver('audio', { direction: 'recvonly' })");
     }
-    join(&second, "synthetic");
     for page in pages {
         page.wait_for("window.held.length > 0");
     }
@@ -97,12 +103,9 @@ fn meet(first: Browser, second: Browser) {
     }
     for page in pages {
         wait_for_trace(page, "offers crossed");
+        page.wait_for("window.pcs.at(-1).signalingState === 'stable' && window.pcs.at(-1).getTransceivers().every(one => one.mid)");
     }
-    are_in_a_call(pages, "hello");
-    for page in pages {
-        page.wait_for("document.querySelector('#path').dataset.kind === 'direct'");
-        assert_eq!(text(page, "#notice"), "");
-    }
+    are_in_a_call(pages, "after glare");
 
     let third = enter(Browser::Chromium, &program, "");
     join(&third, "synthetic");
