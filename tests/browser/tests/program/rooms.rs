@@ -172,6 +172,7 @@ fn signal(browsers: [Browser; 2], ways: [&str; 2]) {
     are_in_a_call(pages, "hello");
     for (page, way) in pages.into_iter().zip(ways) {
         wait_for_trace(page, &format!("signalling by {way}"));
+        assert!(!text(page, "#trace").contains("looking for another way"));
     }
     click(pages[0], "#leave");
     wait_for_status(pages[1], "waiting");
