@@ -121,6 +121,27 @@ impl Connection {
         self.settle(now);
     }
 
+    /// A socket from which TURN servers are asked in place of those told by [`add_local_address`](Self::add_local_address), since
+    /// other connections use those as well. To be told before the servers; [`remove_local_address`](Self::remove_local_address)
+    /// takes it back.
+    pub fn add_relay_base(&mut self, now: Instant, address: SocketAddr) {
+        self.ice.add_relay_base(now, address);
+        self.settle(now);
+    }
+
+    /// A STUN server sees the socket at `base`, which other connections use as well, at `mapped`: somebody has asked for all of
+    /// them ([`Bindings`](crate::Bindings)).
+    pub fn add_reflexive_address(&mut self, now: Instant, base: SocketAddr, server: SocketAddr, mapped: SocketAddr) {
+        self.ice.add_reflexive_address(now, base, server, mapped);
+        self.settle(now);
+    }
+
+    /// A server could not be asked, or has refused, when somebody asked for all connections that share a socket.
+    pub fn candidate_failed(&mut self, now: Instant, error: ice::CandidateError) {
+        self.ice.candidate_failed(now, error);
+        self.settle(now);
+    }
+
     /// An address of an ICE server, to be asked over UDP from each socket. May come at any time; what it answers is told as
     /// candidates, and if it does not as [`Event::IceCandidateError`].
     pub fn add_ice_server(&mut self, now: Instant, server: ResolvedServer) {

@@ -84,7 +84,10 @@ pub use transports::{IceCandidatePair, IceParameters};
 pub use peerline_dtls::{
     Certificate, CloseReason as DtlsCloseReason, CryptoProvider, KeyLog, NamedGroup, default_provider,
 };
-pub use peerline_ice::{CandidateError, Server as ResolvedServer, TcpType, TransportPolicy, TurnCredentials, framing};
+pub use peerline_ice::{
+    Binding, Bindings, CandidateError, Server as ResolvedServer, Timings as IceTimings, TcpType, TransportPolicy,
+    TurnCredentials, framing,
+};
 pub use peerline_sctp::CongestionControl;
 pub use peerline_srtp::Profile as SrtpProfile;
 

@@ -175,6 +175,19 @@ impl Gatherer {
         gone
     }
 
+    /// Forgets the relayed addresses that were asked for from a socket which is no candidate itself, and tells them.
+    pub(crate) fn remove_base(&mut self, base: SocketAddr) -> Vec<SocketAddr> {
+        let mut gone = Vec::new();
+        self.learned.retain(|local| {
+            let lost = local.source.as_ref().is_some_and(|source| source.base == base);
+            if lost {
+                gone.push(local.address);
+            }
+            !lost
+        });
+        gone
+    }
+
     /// Forgets the relayed addresses that this path has brought, and tells them.
     pub(crate) fn remove_relayed(&mut self, path: &FiveTuple) -> Vec<SocketAddr> {
         let mut gone = Vec::new();

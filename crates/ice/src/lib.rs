@@ -47,6 +47,7 @@
 //! | `session` | what a restart replaces: credentials, candidates, pairs |
 //! | `gather` | local candidates and the state of gathering |
 //! | `servers` | STUN servers asked for candidates |
+//! | [`Bindings`] | the same for sockets that many agents share |
 //! | `relays` | allocations on TURN servers, and what goes through them |
 //! | `candidate`, `remote`, `pair`, `checklist` | what can be checked, in which order |
 //! | `connections`, [`framing`] | TCP: connections that pairs need, and datagrams on them |
@@ -59,6 +60,7 @@
 //! | `sorted` | tables of few entries |
 
 mod agent;
+mod bindings;
 mod candidate;
 mod check;
 mod checklist;
@@ -85,6 +87,7 @@ mod sorted;
 mod stats;
 
 pub use agent::Agent;
+pub use bindings::{Binding, Bindings};
 pub use candidate::{Candidate, CandidateAddress, CandidateKind, TcpType};
 pub use config::{Config, Limits, Timings, TransportPolicy};
 pub use credentials::Credentials;

@@ -10,11 +10,16 @@ use peerline_wire::{Datagram, FiveTuple, Transmit};
 use rand::RngExt;
 
 use crate::CandidateError;
+use crate::candidate::{is_sendable, plain};
 use crate::context::Context;
 
 /// Every allocation, asked for or made.
 #[derive(Debug, Default)]
-pub(crate) struct Relays(Vec<Relay>);
+pub(crate) struct Relays {
+    relays: Vec<Relay>,
+    /// The sockets that are for servers alone.
+    bases: Vec<SocketAddr>,
+}
 
 /// One allocation.
 #[derive(Debug)]
@@ -68,12 +73,32 @@ const MAX_REDIRECTIONS: u32 = 2;
 const MAX_HELD: usize = 32;
 
 impl Relays {
+    /// The sockets that are for servers alone.
+    pub(crate) fn bases(&self) -> &[SocketAddr] {
+        &self.bases
+    }
+
+    /// Takes such a socket; false if it is known, or nowhere.
+    pub(crate) fn add_base(&mut self, base: SocketAddr) -> bool {
+        let is_new = is_sendable(base) && !self.bases.contains(&base);
+        if is_new {
+            self.bases.push(base);
+        }
+        is_new
+    }
+
+    /// Such a socket in its own words.
+    pub(crate) fn base(&self, address: SocketAddr) -> Option<SocketAddr> {
+        let mut bases = self.bases.iter().copied();
+        bases.find(|&base| plain(base) == plain(address))
+    }
+
     /// Asks for an allocation over this path, unless that has been done.
     pub(crate) fn add(&mut self, ctx: &mut Context, path: FiveTuple, url: &str, credentials: &Credentials) {
         if self.owns(&path) {
             return;
         }
-        self.0.push(Relay {
+        self.relays.push(Relay {
             client: Relay::client(ctx, path, credentials),
             path,
             url: url.to_owned(),
@@ -86,23 +111,26 @@ impl Relays {
 
     /// Whether a datagram on this path is a server's.
     pub(crate) fn owns(&self, path: &FiveTuple) -> bool {
-        self.0.iter().any(|relay| relay.path == *path)
+        self.relays.iter().any(|relay| relay.path == *path)
     }
 
     /// True while an answer may bring a candidate.
     pub(crate) fn is_pending(&self) -> bool {
         let pending = |relay: &Relay| matches!(relay.progress, Progress::Waiting | Progress::Asked { .. });
-        self.0.iter().any(pending)
+        self.relays.iter().any(pending)
     }
 
     /// True while a server is to be asked that has not been.
     pub(crate) fn has_new(&self) -> bool {
-        self.0.iter().any(|relay| relay.progress == Progress::Waiting)
+        self.relays.iter().any(|relay| relay.progress == Progress::Waiting)
     }
 
     /// Asks the next server that has not been.
     pub(crate) fn ask(&mut self, ctx: &Context, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
-        let mut waiting = self.0.iter_mut().filter(|relay| relay.progress == Progress::Waiting);
+        let mut waiting = self
+            .relays
+            .iter_mut()
+            .filter(|relay| relay.progress == Progress::Waiting);
         let relay = waiting.next()?;
         relay.progress = Progress::Asked {
             until: now + ctx.timings().server_patience,
@@ -112,14 +140,17 @@ impl Relays {
 
     /// A server's datagram: returns the peer's that was in it, as if it had come to the relayed address.
     pub(crate) fn handle_datagram(&mut self, now: Instant, path: FiveTuple, datagram: Datagram) -> Option<Datagram> {
-        let relay = self.0.iter_mut().find(|relay| relay.path == path)?;
+        let relay = self.relays.iter_mut().find(|relay| relay.path == path)?;
         let five_tuple = path;
         relay.client.handle_datagram(now, Datagram { five_tuple, ..datagram })
     }
 
     /// What servers are to be told, and checks that were held.
     pub(crate) fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
-        let mut begun = self.0.iter_mut().filter(|relay| relay.progress != Progress::Waiting);
+        let mut begun = self
+            .relays
+            .iter_mut()
+            .filter(|relay| relay.progress != Progress::Waiting);
         begun.find_map(|relay| relay.client.poll_transmit(now, out).or_else(|| relay.release(out)))
     }
 
@@ -132,11 +163,11 @@ impl Relays {
             };
             relay.client.poll_timeout().into_iter().chain(patience).min()
         };
-        self.0.iter().filter_map(due).min()
+        self.relays.iter().filter_map(due).min()
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        for relay in &mut self.0 {
+        for relay in &mut self.relays {
             relay.client.handle_timeout(now);
             if matches!(relay.progress, Progress::Asked { until } if until <= now) {
                 relay.client.close(now);
@@ -179,14 +210,14 @@ impl Relays {
     }
 
     fn relay_at(&mut self, relayed: SocketAddr) -> Option<&mut Relay> {
-        let mut relays = self.0.iter_mut();
+        let mut relays = self.relays.iter_mut();
         relays.find(|relay| relay.client.relayed().any(|address| address == relayed))
     }
 
     /// What allocations have brought since the last call.
     pub(crate) fn poll_gains(&mut self, ctx: &mut Context) -> Vec<Gain> {
         let mut gains = Vec::new();
-        for relay in &mut self.0 {
+        for relay in &mut self.relays {
             while let Some(news) = relay.client.poll_event() {
                 relay.take_news(ctx, news, &mut gains);
             }
@@ -196,7 +227,7 @@ impl Relays {
 
     /// The connection to a server is gone.
     pub(crate) fn disconnect(&mut self, path: &FiveTuple) -> Option<CandidateError> {
-        let relay = self.0.iter_mut().find(|relay| relay.path == *path)?;
+        let relay = self.relays.iter_mut().find(|relay| relay.path == *path)?;
         let was_pending = matches!(relay.progress, Progress::Waiting | Progress::Asked { .. });
         relay.progress = Progress::Over;
         relay.held.clear();
@@ -205,12 +236,13 @@ impl Relays {
 
     /// A socket is gone, and with it what was asked for from there.
     pub(crate) fn remove_base(&mut self, is_gone: impl Fn(SocketAddr) -> bool) {
-        self.0.retain(|relay| !is_gone(relay.path.local));
+        self.relays.retain(|relay| !is_gone(relay.path.local));
+        self.bases.retain(|&base| !is_gone(base));
     }
 
     /// Gives everything back.
     pub(crate) fn close(&mut self, now: Instant) {
-        for relay in &mut self.0 {
+        for relay in &mut self.relays {
             relay.client.close(now);
             relay.held.clear();
         }
@@ -278,7 +310,7 @@ impl Relay {
         };
         let alike = server.is_ipv4() == self.path.remote.is_ipv4() && server != self.path.remote;
         let is_stream = self.path.transport == peerline_wire::Transport::Tcp;
-        if !alike || is_stream || self.redirections >= MAX_REDIRECTIONS || !crate::candidate::is_sendable(server) {
+        if !alike || is_stream || self.redirections >= MAX_REDIRECTIONS || !is_sendable(server) {
             return false;
         }
         self.redirections += 1;

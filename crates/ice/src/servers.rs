@@ -114,17 +114,39 @@ impl Servers {
         true
     }
 
+    /// Asks a STUN server from a base, also when it has failed there before. False if that cannot be.
+    pub(crate) fn ask_again(&mut self, base: SocketAddr, server: Server) -> bool {
+        let address = server.address;
+        if server.credentials.is_some() || !is_sendable(base) || !is_reachable(base, address) {
+            return false;
+        }
+        self.add(server);
+        let Some(server) = self.known.iter().position(|known| known.address == address) else {
+            return false;
+        };
+        let path = path_between(Transport::Udp, base, address);
+        match self.queries.iter_mut().find(|query| query.path == path) {
+            Some(query) if matches!(query.state, State::Failed) => query.state = State::Waiting,
+            Some(_) => {}
+            None => self.queries.push(Query {
+                path,
+                server,
+                state: State::Waiting,
+            }),
+        }
+        true
+    }
+
     /// Asks every STUN server from every base that may reach it, unless that has been done. Says what is to be asked of TURN
-    /// servers.
-    pub(crate) fn ask_from(&mut self, bases: &[SocketAddr]) -> Vec<(FiveTuple, &Server)> {
+    /// servers, each from every one of its own.
+    pub(crate) fn ask_from(&mut self, bases: &[SocketAddr], relay_bases: &[SocketAddr]) -> Vec<(FiveTuple, &Server)> {
         let mut relays = Vec::new();
-        for &base in bases {
-            for (index, server) in self.known.iter().enumerate() {
+        for (index, server) in self.known.iter().enumerate() {
+            let is_relay = server.credentials.is_some();
+            let bases = if is_relay { relay_bases } else { bases };
+            for &base in bases.iter().filter(|&&base| is_reachable(base, server.address)) {
                 let path = path_between(Transport::Udp, base, server.address);
-                if base.is_ipv4() != path.remote.is_ipv4() || carries(base) != carries(path.remote) {
-                    continue;
-                }
-                if server.credentials.is_some() {
+                if is_relay {
                     relays.push((path, server));
                 } else if !self.queries.iter().any(|query| query.path == path) {
                     self.queries.push(Query {
@@ -197,7 +219,7 @@ impl Servers {
     }
 
     /// Gives up the servers that stay silent: the next of them, until there is none.
-    pub(crate) fn expire(&mut self, timings: &Timings, now: Instant) -> Option<CandidateError> {
+    pub(crate) fn expire(&mut self, timings: &Timings, now: Instant) -> Option<(FiveTuple, CandidateError)> {
         for query in &mut self.queries {
             let State::Asked(request) = query.state else { continue };
             if now < request.give_up_at {
@@ -209,16 +231,14 @@ impl Servers {
                 continue;
             }
             query.state = State::Failed;
-            return Some(CandidateError {
+            let url = self.known.get(query.server).map(|server| server.url.clone());
+            let error = CandidateError {
                 address: Some(query.path.local),
-                url: self
-                    .known
-                    .get(query.server)
-                    .map(|server| server.url.clone())
-                    .unwrap_or_default(),
+                url: url.unwrap_or_default(),
                 code: CandidateError::UNREACHABLE,
                 text: "the server did not answer".to_owned(),
-            });
+            };
+            return Some((query.path, error));
         }
         None
     }
@@ -305,6 +325,12 @@ impl Request {
         }
         self.rto * (1 << self.transmissions.saturating_sub(1).min(16))
     }
+}
+
+/// Whether a datagram may get from a socket to a server.
+fn is_reachable(base: SocketAddr, server: SocketAddr) -> bool {
+    let server = plain(server);
+    base.is_ipv4() == server.is_ipv4() && carries(base) == carries(server) && is_sendable(server)
 }
 
 /// How far an address carries; those that carry everywhere and those of the same link reach servers out there.

@@ -53,13 +53,13 @@ pub struct Configuration {
     /// the system chooses. When all are in use for a family, its addresses are left out.
     pub port_range: Option<RangeInclusive<u16>>,
     /// Follow the interfaces of this host as they come and go: the addresses of new ones are offered, also when gathering was
-    /// complete, and what goes over one that is gone moves to another path. Default true. The addresses of an
-    /// [`endpoint`](Self::endpoint) stay in any case.
+    /// complete, and what goes over one that is gone moves to another path. Default true. An
+    /// [`endpoint`](Self::endpoint) that is bound to one address keeps that in any case.
     pub continual_gathering: bool,
     /// How many local addresses are used at most. Default 16: each is paired with each of the peer's.
     pub max_local_addresses: usize,
     /// Use this endpoint's sockets, shared with other connections, in place of sockets of its own; `port_range` then
-    /// means nothing. Default `None`.
+    /// is for the sockets that speak with TURN servers alone. Default `None`.
     pub endpoint: Option<Endpoint>,
     /// Who is told of the connection's secrets, as lines for Wireshark: rustls's `KeyLogFile`, for one. Default `None`: nobody.
     pub key_log: Option<Arc<dyn KeyLog>>,
@@ -217,6 +217,7 @@ impl Network {
         let Configuration {
             ice_servers,
             turn_tls,
+            ice_lite,
             loopback,
             link_local,
             address_filter,
@@ -226,8 +227,13 @@ impl Network {
             endpoint,
             ..
         } = configuration;
+        let mut ice_servers = Named::all(&ice_servers)?;
+        // It has host candidates alone (RFC 8445 §5.2).
+        if ice_lite {
+            ice_servers.clear();
+        }
         Ok(Self {
-            ice_servers: Named::all(&ice_servers)?,
+            ice_servers,
             turn_tls,
             loopback,
             link_local,
@@ -237,5 +243,10 @@ impl Network {
             max_local_addresses,
             endpoint,
         })
+    }
+
+    /// Whether there are TURN servers to be spoken with over UDP.
+    pub(crate) fn asks_relays_by_udp(&self) -> bool {
+        self.ice_servers.iter().any(Named::is_relay_by_udp)
     }
 }

@@ -31,7 +31,7 @@ use crate::ice_servers::Named;
 use crate::link::Link;
 use crate::mdns;
 use crate::shared::{Phase, Shared, State, Wakes};
-use crate::sockets::Patience;
+use crate::sockets::{Patience, Refresh};
 use crate::watch;
 
 /// Rounds before other tasks get their turn.
@@ -98,6 +98,28 @@ pub(crate) fn serve(hub: Arc<Hub>, index: usize) -> impl Future<Output = ()> + S
         timer: None,
     };
     poll_fn(move |cx| server.poll(cx))
+}
+
+/// Asks STUN servers for an endpoint, until the runtime shuts down.
+pub(crate) fn keep_bindings(hub: Arc<Hub>) -> impl Future<Output = ()> + Send {
+    let keeper = Keeper(hub);
+    async move {
+        loop {
+            let changed = keeper.0.bindings.changed.notified();
+            match keeper.0.look_after_bindings(now()) {
+                Some(deadline) => drop(tokio::time::timeout_at(deadline.into(), changed).await),
+                None => changed.await,
+            }
+        }
+    }
+}
+
+struct Keeper(Arc<Hub>);
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.0.bindings.abandon();
+    }
 }
 
 struct Server {
@@ -427,18 +449,28 @@ impl Driver {
     /// Gets ready to receive, and offers the addresses of this host.
     fn gather(&mut self) {
         let now = now();
-        let addresses = self.link.gather(&self.network, now);
-        let mut state = self.shared.lock();
-        for address in addresses {
-            // What comes to another address than these, on a wildcard socket, ICE takes for a stranger's.
-            state.connection.add_local_address(now, address, Transport::Udp);
-        }
-        drop(state);
-        let udp = self.link.member().is_none();
-        if udp && self.network.continual_gathering {
+        let refresh = self.link.gather(&self.network, now);
+        self.adopt(now, &refresh);
+        if self.network.continual_gathering {
             watch::join(&self.shared);
         }
         self.seek_servers(self.network.ice_servers.clone());
+    }
+
+    /// Tells the connection of sockets that have come or gone.
+    fn adopt(&self, now: Instant, refresh: &Refresh) {
+        let mut state = self.shared.lock();
+        for &address in &refresh.new {
+            // What comes to another address than these, on a wildcard socket, ICE takes for a stranger's.
+            state.connection.add_local_address(now, address, Transport::Udp);
+        }
+        for &address in &refresh.new_for_relays {
+            state.connection.add_relay_base(now, address);
+        }
+        for &address in &refresh.gone {
+            state.connection.remove_local_address(now, address);
+        }
+        state.has_sockets = self.link.has_sockets();
     }
 
     /// Has ICE servers looked for. Gathering ends with that.
@@ -446,23 +478,21 @@ impl Driver {
         if servers.is_empty() {
             return self.shared.lock().connection.finish_gathering(now());
         }
-        let udp = self.link.member().is_none();
+        let endpoint = self
+            .link
+            .member()
+            .map(|member| (member.hub_arc(), self.link.shared_addresses()));
         let tls = self.network.turn_tls.as_ref();
         let tasks = self.servers.get_or_insert_default();
-        self.search = ice_servers::seek(&self.shared, servers, tls, udp, tasks);
+        self.search = ice_servers::seek(&self.shared, servers, tls, endpoint, tasks);
     }
 
     /// Interfaces have come or gone: so do addresses, sockets, and connections to servers.
     fn follow_network(&mut self) {
         let now = now();
         let refresh = self.link.refresh(&self.network, now);
+        self.adopt(now, &refresh);
         let mut state = self.shared.lock();
-        for &address in &refresh.new {
-            state.connection.add_local_address(now, address, Transport::Udp);
-        }
-        for &address in &refresh.gone {
-            state.connection.remove_local_address(now, address);
-        }
         // The way to the peer may be another one with the same addresses.
         state.connection.network_changed(now);
         let gone = |ip: IpAddr| refresh.gone.iter().any(|gone| gone.ip() == ip);
@@ -475,10 +505,13 @@ impl Driver {
         if let Some(search) = self.search.upgrade() {
             return search.outdate();
         }
-        let servers = self.network.ice_servers.iter();
-        let lost = servers.filter(|server| server.is_stream() && !kept.contains(&server.text));
-        let lost = lost.cloned().collect();
-        // ICE itself asks those that it speaks with over UDP.
+        // Connections that are lost are made anew. Those spoken with over UDP are looked for where there is a new network: their
+        // names may not have been found in the old one, or lead elsewhere. ICE asks each once from each socket.
+        let is_lost = |server: &&Named| match server.is_stream() {
+            true => !kept.contains(&server.text),
+            false => !refresh.new.is_empty(),
+        };
+        let lost = self.network.ice_servers.iter().filter(is_lost).cloned().collect();
         self.seek_servers(lost);
     }
 

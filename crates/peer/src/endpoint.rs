@@ -25,6 +25,7 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use crate::alarms::Alarms;
+use crate::bindings::Bindings;
 use crate::configuration::Network;
 use crate::driver::Armed;
 use crate::error::Error;
@@ -87,6 +88,7 @@ pub(crate) struct Hub {
     sockets: Vec<Socket>,
     router: Mutex<Router<Arc<Shared>>>,
     alarms: Alarms<(RouteId, Arc<Shared>)>,
+    pub(crate) bindings: Bindings,
     overflows: AtomicU64,
 }
 
@@ -144,10 +146,14 @@ impl Endpoint {
             sockets,
             router: Mutex::new(Router::new()),
             alarms: Alarms::new(),
+            bindings: Bindings::default(),
             overflows: AtomicU64::new(0),
         });
         let tasks = (0..addresses.len())
             .map(|index| runtime.spawn(driver::serve(Arc::clone(&hub), index)).abort_handle())
+            .chain(once(
+                runtime.spawn(driver::keep_bindings(Arc::clone(&hub))).abort_handle(),
+            ))
             .collect();
         Ok(Self(Arc::new(Lease { hub, tasks })))
     }
@@ -234,6 +240,9 @@ impl Hub {
         let mut router = self.router();
         for datagram in batch {
             let are_checks = may_teach(&datagram.payload);
+            if are_checks && self.bindings.take(driver::now(), &datagram) {
+                continue;
+            }
             let follows = |run: &&mut Run| run.are_checks == are_checks && run.path == datagram.five_tuple;
             let last = runs.last_mut().filter(follows);
             // What is not STUN goes where its neighbour of that kind went; of STUN, each datagram says whom it is for.
@@ -378,6 +387,15 @@ impl Hub {
             state.watch = None;
             wake_driver(state);
         }
+    }
+
+    /// Keeps what servers have told of the sockets true. Says when to look again.
+    pub(crate) fn look_after_bindings(&self, now: Instant) -> Option<Instant> {
+        let is_used = !self.router().is_empty();
+        let mut outbox = driver::borrow_outbox();
+        let deadline = self.bindings.look(now, is_used, &mut outbox);
+        self.send(outbox);
+        deadline
     }
 
     /// Sends for connections that rest. What a full socket does not take is lost, as it may be on the way.

@@ -8,18 +8,23 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use peerline_connection::{IceServer, IceServerError, IceServerUrl, ResolvedServer, ServerTransport, TurnCredentials};
+use peerline_connection::{
+    CandidateError, IceServer, IceServerError, IceServerUrl, ResolvedServer, ServerTransport, TurnCredentials,
+};
 use peerline_turn::framing;
 use peerline_wire::{Datagram, FiveTuple, Transport};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use crate::bindings::Answer;
+use crate::driver;
+use crate::endpoint::Hub;
 use crate::shared::Shared;
 
 /// How long a name, a connection and a TLS handshake may take, each.
@@ -64,6 +69,11 @@ impl Named {
     /// True if it is spoken with over a connection.
     pub(crate) fn is_stream(&self) -> bool {
         self.url.is_turn && matches!(self.url.transport, ServerTransport::Tcp | ServerTransport::Tls)
+    }
+
+    /// True if it is asked for relayed addresses over UDP.
+    pub(crate) fn is_relay_by_udp(&self) -> bool {
+        self.url.is_turn && self.url.transport == ServerTransport::Udp
     }
 
     fn at(&self, address: SocketAddr) -> ResolvedServer {
@@ -166,13 +176,16 @@ impl Drop for Search {
     }
 }
 
-/// Looks for these servers; gathering is finished when each is found or given up, and with that the search is over. `udp` tells whether the connection's sockets may
-/// speak with servers.
+/// An endpoint, and the addresses of its sockets that a connection offers.
+type EndpointSockets = (Arc<Hub>, Vec<SocketAddr>);
+
+/// Looks for these servers; gathering is finished when each is found or given up, and with that the search is over. STUN servers
+/// are asked by the `endpoint`, if there is one.
 pub(crate) fn seek(
     shared: &Arc<Shared>,
     servers: Vec<Named>,
     tls: Option<&Arc<ClientConfig>>,
-    udp: bool,
+    endpoint: Option<EndpointSockets>,
     tasks: &mut Tasks,
 ) -> Weak<Search> {
     let search = Arc::new(Search {
@@ -184,14 +197,11 @@ pub(crate) fn seek(
     while tasks.try_join_next().is_some() {}
     for server in servers {
         let (search, tls) = (Arc::clone(&search), tls.cloned());
+        let endpoint = endpoint.clone().filter(|_| !server.url.is_turn);
         tasks.spawn(async move {
             let shared = Arc::clone(&search.shared);
             let result = match server.url.transport {
-                ServerTransport::Udp if udp => introduce(&shared, &server).await,
-                ServerTransport::Udp => Err(
-                    "the sockets of an endpoint serve many connections: name a TURN server with ?transport=tcp"
-                        .to_owned(),
-                ),
+                ServerTransport::Udp => introduce(&shared, &server, endpoint).await,
                 ServerTransport::Dtls => Err("DTLS to servers is not spoken: use ?transport=tcp".to_owned()),
                 ServerTransport::Tcp | ServerTransport::Tls if !server.url.is_turn => {
                     Err("over a stream, a STUN server tells nothing of use: use stun:".to_owned())
@@ -207,20 +217,62 @@ pub(crate) fn seek(
     current
 }
 
-/// Has ICE ask a server from each socket.
-async fn introduce(shared: &Shared, server: &Named) -> Result<(), String> {
-    let addresses = server.addresses().await?;
+/// Has ICE ask a server from each socket, or the endpoint for it.
+async fn introduce(shared: &Arc<Shared>, server: &Named, endpoint: Option<EndpointSockets>) -> Result<(), String> {
+    let mut addresses = server.addresses().await?;
+    if addresses.is_empty() {
+        return Err("its name has no address".to_owned());
+    }
     // Of each family the first: others lead to the same server.
     let mut families = Vec::new();
-    for address in addresses {
-        if !families.contains(&address.is_ipv4()) {
-            families.push(address.is_ipv4());
+    addresses.retain(|address| {
+        let is_first = !families.contains(&address.is_ipv4());
+        families.push(address.is_ipv4());
+        is_first
+    });
+    let Some((hub, bases)) = endpoint else {
+        for address in addresses {
             shared.update(|state, now| state.connection.add_ice_server(now, server.at(address)));
         }
+        return Ok(());
+    };
+    let mut answers = JoinSet::new();
+    for (&base, &address) in bases
+        .iter()
+        .flat_map(|base| addresses.iter().map(move |address| (base, address)))
+    {
+        if let Some(answer) = hub.bindings.ask(driver::now(), base, server.at(address)) {
+            answers.spawn(take_answer(
+                Arc::clone(shared),
+                server.text.clone(),
+                base,
+                address,
+                answer,
+            ));
+        }
     }
-    (!families.is_empty())
-        .then_some(())
-        .ok_or_else(|| "its name has no address".to_owned())
+    while answers.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// Waits for what a server says to a socket of an endpoint.
+async fn take_answer(
+    shared: Arc<Shared>,
+    url: String,
+    base: SocketAddr,
+    server: SocketAddr,
+    mut answer: watch::Receiver<Answer>,
+) {
+    let answer = answer.wait_for(Option::is_some).await;
+    let answer = answer.ok().and_then(|answer| answer.clone());
+    shared.update(|state, now| match answer {
+        Some(Ok(mapped)) => state.connection.add_reflexive_address(now, base, server, mapped),
+        // Another connection may have another name for it.
+        Some(Err(error)) => state.connection.candidate_failed(now, CandidateError { url, ..error }),
+        None => state
+            .connection
+            .ice_server_failed(now, &url, "the endpoint's socket is gone"),
+    });
 }
 
 async fn converse_by_tcp(server: &Named, search: Arc<Search>) -> Result<(), String> {

@@ -45,6 +45,7 @@
 #![forbid(unsafe_code)]
 
 mod alarms;
+mod bindings;
 mod configuration;
 mod data_channel;
 mod driver;

@@ -23,6 +23,11 @@ pub(crate) enum Link {
 
 pub(crate) struct Shared {
     pub(crate) member: Member,
+    /// The addresses that are offered.
+    addresses: Vec<SocketAddr>,
+    /// For TURN servers, if there are any to be spoken with over UDP: a server has one allocation for each path to it (RFC 8656
+    /// §2.2), and what it sends does not tell whose it is, so that connections cannot share a socket there.
+    own: Option<Box<Sockets>>,
     /// Waits for room in full sockets. They serve other connections as well, so each has to wait in a queue of its own.
     writable: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
@@ -33,6 +38,8 @@ impl Link {
             None => Self::Own(Box::default()),
             Some(endpoint) => Self::Shared(Shared {
                 member: endpoint.join(connection),
+                addresses: Vec::new(),
+                own: network.asks_relays_by_udp().then(Box::default),
                 writable: None,
             }),
         }
@@ -46,27 +53,46 @@ impl Link {
         }
     }
 
-    /// Gets ready, and tells the addresses to offer.
-    pub(crate) fn gather(&mut self, network: &Network, now: Instant) -> Vec<SocketAddr> {
+    /// The addresses that are offered of sockets which others use as well.
+    pub(crate) fn shared_addresses(&self) -> Vec<SocketAddr> {
         match self {
-            Self::Own(sockets) => {
-                let wanted = interfaces::addresses(network, now, |_| true);
-                let (bound, addresses) = Sockets::bind(&wanted, network.port_range.as_ref());
-                **sockets = bound;
-                addresses
-            }
-            Self::Shared(shared) => shared.member.hub().addresses(network, now),
+            Self::Own(_) => Vec::new(),
+            Self::Shared(shared) => shared.addresses.clone(),
         }
     }
 
-    /// Follows interfaces that come and go. An endpoint's addresses stay.
+    /// True if there are sockets that an endpoint does not know.
+    pub(crate) fn has_sockets(&self) -> bool {
+        match self {
+            Self::Own(_) => true,
+            Self::Shared(shared) => shared.own.is_some(),
+        }
+    }
+
+    /// Gets ready, and tells the addresses to offer.
+    pub(crate) fn gather(&mut self, network: &Network, now: Instant) -> Refresh {
+        match self {
+            Self::Own(sockets) => {
+                let wanted = interfaces::addresses(network, now, |_| true);
+                let (bound, new) = Sockets::bind(&wanted, network.port_range.as_ref());
+                **sockets = bound;
+                Refresh {
+                    new,
+                    ..Refresh::default()
+                }
+            }
+            Self::Shared(shared) => shared.refresh(network, now),
+        }
+    }
+
+    /// Follows interfaces that come and go.
     pub(crate) fn refresh(&mut self, network: &Network, now: Instant) -> Refresh {
         match self {
             Self::Own(sockets) => {
                 let wanted = interfaces::addresses(network, now, |_| true);
                 sockets.refresh(&wanted, network.port_range.as_ref())
             }
-            Self::Shared(_) => Refresh::default(),
+            Self::Shared(shared) => shared.refresh(network, now),
         }
     }
 
@@ -79,11 +105,15 @@ impl Link {
         match self {
             Self::Own(sockets) => sockets.receive(cx, handle),
             Self::Shared(shared) => {
-                let Some(datagrams) = shared.member.receive(cx) else {
-                    return false;
-                };
-                handle(&mut datagrams.into_iter());
-                true
+                let datagrams = shared.member.receive(cx);
+                let mut progress = datagrams.is_some();
+                if let Some(datagrams) = datagrams {
+                    handle(&mut datagrams.into_iter());
+                }
+                if let Some(own) = &mut shared.own {
+                    progress |= own.receive(cx, handle);
+                }
+                progress
             }
         }
     }
@@ -92,7 +122,10 @@ impl Link {
     pub(crate) fn socket(&self, local: SocketAddr) -> Option<&Socket> {
         match self {
             Self::Own(sockets) => sockets.of(local),
-            Self::Shared(shared) => shared.member.hub().socket(local),
+            Self::Shared(shared) => {
+                let own = || shared.own.as_ref()?.of(local);
+                shared.member.hub().socket(local).or_else(own)
+            }
         }
     }
 
@@ -112,6 +145,12 @@ impl Link {
             Self::Shared(shared) => {
                 let Some(&local) = blocked.first() else { return true };
                 let member = &shared.member;
+                if let Some(own) = &shared.own
+                    && member.hub().socket(local).is_none()
+                {
+                    let is_ready = |socket: &Socket| matches!(socket.poll_send_ready(cx), Poll::Ready(Ok(())));
+                    return own.of(local).is_none_or(is_ready);
+                }
                 let waiting = shared
                     .writable
                     .get_or_insert_with(|| Box::pin(Hub::writable(member.hub_arc(), local)));
@@ -122,5 +161,33 @@ impl Link {
                 ready
             }
         }
+    }
+}
+
+impl Shared {
+    /// Finds out which of the endpoint's addresses are offered now, and binds sockets of its own beside them.
+    fn refresh(&mut self, network: &Network, now: Instant) -> Refresh {
+        let hub = self.member.hub();
+        let addresses = hub.addresses(network, now);
+        let without = |these: &[SocketAddr], those: &[SocketAddr]| -> Vec<SocketAddr> {
+            these.iter().copied().filter(|it| !those.contains(it)).collect()
+        };
+        let mut refresh = Refresh {
+            new: without(&addresses, &self.addresses),
+            gone: without(&self.addresses, &addresses),
+            new_for_relays: Vec::new(),
+        };
+        for &gone in &refresh.gone {
+            hub.bindings.remove_base(gone);
+        }
+        if let Some(own) = &mut self.own {
+            let mut wanted = addresses.clone();
+            wanted.iter_mut().for_each(|address| address.set_port(0));
+            let bound = own.refresh(&wanted, network.port_range.as_ref());
+            refresh.new_for_relays = bound.new;
+            refresh.gone.extend(bound.gone);
+        }
+        self.addresses = addresses;
+        refresh
     }
 }

@@ -58,6 +58,8 @@ pub(crate) struct State {
     pub(crate) network_changed: bool,
     /// ICE sessions may have begun or ended, or paths changed.
     pub(crate) transport_changed: bool,
+    /// The driver has sockets that nobody else knows.
+    pub(crate) has_sockets: bool,
     /// Connections to TURN servers.
     pub(crate) streams: Option<Box<Streams>>,
     /// Names to be resolved.
@@ -299,6 +301,7 @@ impl State {
             gather: false,
             network_changed: false,
             transport_changed: false,
+            has_sockets: false,
             streams: None,
             names: Vec::new(),
             driver: None,
@@ -395,7 +398,11 @@ impl State {
 
     /// The driver sleeps with nothing to send, nobody waits for room, and nothing is being closed.
     pub(crate) fn is_resting(&self) -> bool {
-        self.driver.is_some() && !self.sending && self.full.is_empty() && self.phase == Phase::Running
+        self.driver.is_some()
+            && !self.has_sockets
+            && !self.sending
+            && self.full.is_empty()
+            && self.phase == Phase::Running
     }
 
     /// What happened behind the driver's back is its business: news that only it can act on.

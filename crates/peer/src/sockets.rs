@@ -33,6 +33,8 @@ struct Bound {
 pub(crate) struct Refresh {
     pub(crate) new: Vec<SocketAddr>,
     pub(crate) gone: Vec<SocketAddr>,
+    /// Those that are for TURN servers alone.
+    pub(crate) new_for_relays: Vec<SocketAddr>,
 }
 
 impl Sockets {

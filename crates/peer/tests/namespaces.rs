@@ -19,7 +19,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use peerline::{
-    Configuration, DataChannel, DataChannelInit, IceCandidate, IceServer, IceTransportPolicy, PeerConnection,
+    Configuration, DataChannel, DataChannelInit, Endpoint, IceCandidate, IceServer, IceTransportPolicy, PeerConnection,
     PeerEvent, SessionDescription,
 };
 use rustls::pki_types::CertificateDer;
@@ -302,6 +302,7 @@ impl Tls {
 /// Which servers peers have.
 #[derive(Default)]
 struct Plan {
+    /// And `relay`, to use relays alone; `endpoint`, to use a port that others could share.
     servers: Vec<&'static str>,
     /// In base64.
     certificate: String,
@@ -383,8 +384,12 @@ fn configuration() -> Configuration {
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
     let servers = variable("PEERLINE_SERVERS");
     let mut urls = servers.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    let relay_only = urls.first().is_some_and(|url| url == "relay");
-    urls.retain(|url| url != "relay");
+    let mut is_told = |word: &str| {
+        let before = urls.len();
+        urls.retain(|url| url != word);
+        urls.len() < before
+    };
+    let (relay_only, shares_a_port) = (is_told("relay"), is_told("endpoint"));
     let mut roots = rustls::RootCertStore::empty();
     let certificate = BASE64_STANDARD
         .decode(variable("PEERLINE_CERTIFICATE"))
@@ -407,6 +412,7 @@ fn configuration() -> Configuration {
             IceTransportPolicy::All
         },
         turn_tls: Some(Arc::new(tls)),
+        endpoint: shares_a_port.then(|| Endpoint::bind("0.0.0.0:0".parse().expect("an address")).expect("an endpoint")),
         ..Configuration::default()
     }
 }
@@ -537,12 +543,14 @@ fn hosts_behind_translators_meet_at_what_a_server_sees() {
     let _coturn = lab.coturn(&Tls::new());
     lab.at_home("a", "203.0.113.11", "masquerade", "");
     lab.at_home("b", "203.0.113.12", "masquerade", "");
-    let plan = Plan {
-        servers: vec![STUN],
-        ..Plan::default()
-    };
-    for path in Call::new(&lab, ["a", "b"], &plan).connect() {
-        assert!(!path.contains("host") && !path.contains("relay"), "{path}");
+    for servers in [vec![STUN], vec!["endpoint", STUN]] {
+        let plan = Plan {
+            servers,
+            ..Plan::default()
+        };
+        for path in Call::new(&lab, ["a", "b"], &plan).connect() {
+            assert!(!path.contains("host") && !path.contains("relay"), "{path}");
+        }
     }
 }
 
@@ -558,6 +566,7 @@ fn relays_serve_where_nothing_else_does() {
     lab.at_home("d", "203.0.113.14", "masquerade", "tcp dport 5349");
     for (places, servers) in [
         (["a", "b"], vec![STUN, "turn:203.0.113.1:3478"]),
+        (["a", "b"], vec!["endpoint", STUN, "turn:203.0.113.1:3478"]),
         (
             ["c", "a"],
             vec![STUN, "turn:203.0.113.1:3478", "turn:203.0.113.1:3478?transport=tcp"],
@@ -600,11 +609,33 @@ fn a_host_that_moves_to_another_network_takes_its_call_along() {
 }
 
 #[test]
+fn an_endpoint_that_moves_takes_its_calls_along() {
+    let Some(lab) = Lab::new() else { return };
+    let plan = Plan {
+        servers: vec!["endpoint"],
+        ..Plan::default()
+    };
+    from_home_to_the_street(lab, &plan);
+}
+
+#[test]
 fn a_host_that_moves_connects_to_its_relay_anew() {
     let lab = Lab::new();
     let _coturn = lab.coturn(&Tls::new());
     let plan = Plan {
         servers: vec!["relay", "turn:203.0.113.1:3478?transport=tcp"],
+        ..Plan::default()
+    };
+    let paths = from_home_to_the_street(lab, &plan);
+    assert!(paths.iter().all(|path| path.contains("relay")), "{paths:?}");
+}
+
+#[test]
+fn an_endpoint_that_moves_asks_its_relay_from_new_sockets() {
+    let Some(lab) = Lab::new() else { return };
+    let _coturn = lab.coturn(&Tls::new());
+    let plan = Plan {
+        servers: vec!["endpoint", "relay", "turn:203.0.113.1:3478"],
         ..Plan::default()
     };
     let paths = from_home_to_the_street(lab, &plan);

@@ -79,7 +79,9 @@ impl Agent {
         };
         let path = match datagram.five_tuple.transport {
             Transport::Tcp => datagram.five_tuple,
-            Transport::Udp => match self.gatherer.socket(datagram.five_tuple.local) {
+            Transport::Udp => match (self.gatherer.socket(datagram.five_tuple.local))
+                .or_else(|| relays.base(datagram.five_tuple.local))
+            {
                 Some(local) => path_between(Transport::Udp, local, datagram.five_tuple.remote),
                 None => return Some(datagram),
             },

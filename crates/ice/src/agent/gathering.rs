@@ -41,7 +41,9 @@ impl Agent {
     pub fn remove_local_address(&mut self, now: Instant, addr: SocketAddr) {
         let now = self.clock(now);
         let gone = self.gatherer.remove(addr);
-        let Some(&base) = gone.first() else { return };
+        let Some(&base) = gone.first() else {
+            return self.remove_relay_base(now, addr);
+        };
         let ip_is_gone = !self.gatherer.sockets().any(|host| host.address.ip() == base.ip());
         if let Some(servers) = &mut self.servers {
             servers.remove_base(base);
@@ -51,6 +53,42 @@ impl Agent {
         }
         self.forget_locals(now, Transport::Udp, &gone);
         self.settle(now);
+    }
+
+    /// A socket from which TURN servers are asked in place of those that are candidates, since others use those as well: a server
+    /// has one allocation for each path to it (RFC 8656 §2.2), so each agent needs paths of its own. To be told before
+    /// [`add_server`](Self::add_server); [`remove_local_address`](Self::remove_local_address) takes it back.
+    pub fn add_relay_base(&mut self, now: Instant, addr: SocketAddr) {
+        self.clock(now);
+        if !self.closed && !self.ctx.lite && self.relays.get_or_insert_default().add_base(addr) {
+            self.ask_servers();
+        }
+        self.settle_now();
+    }
+
+    fn remove_relay_base(&mut self, now: Instant, addr: SocketAddr) {
+        if let Some(relays) = &mut self.relays {
+            relays.remove_base(|local| local == addr);
+        }
+        let gone = self.gatherer.remove_base(addr);
+        self.forget_locals(now, &gone);
+        self.settle(now);
+    }
+
+    /// Somebody else has asked a STUN server from the socket at `base`, which others use as well, and the server sees it at
+    /// `mapped`: a server-reflexive candidate ([`Bindings`](crate::Bindings)). A lite agent has host candidates alone.
+    pub fn add_reflexive_address(&mut self, now: Instant, base: SocketAddr, server: SocketAddr, mapped: SocketAddr) {
+        self.clock(now);
+        if !self.closed
+            && !self.ctx.lite
+            && let Some(base) = self.gatherer.socket(base)
+            && let Some(local) = self.gatherer.add_reflexive(base, plain(server), plain(mapped))
+            && self.gatherer.state() != GatheringState::New
+        {
+            self.enter(GatheringState::Gathering);
+            self.announce(local);
+        }
+        self.settle_now();
     }
 
     /// Something about the network has changed, or sending has failed: the peer is asked at once whether the path in use still
@@ -123,13 +161,19 @@ impl Agent {
     /// A server could not be asked at all, because its name has no address or no connection to it could be made: reported
     /// like one that does not answer.
     pub fn server_failed(&mut self, now: Instant, url: &str, text: &str) {
-        self.clock(now);
-        self.ctx.push(Event::CandidateError(CandidateError {
+        let error = CandidateError {
             address: None,
             url: url.to_owned(),
             code: CandidateError::UNREACHABLE,
             text: text.to_owned(),
-        }));
+        };
+        self.candidate_failed(now, error);
+    }
+
+    /// A server that somebody else has asked ([`Bindings`](crate::Bindings)) gives no candidate.
+    pub fn candidate_failed(&mut self, now: Instant, error: CandidateError) {
+        self.clock(now);
+        self.ctx.push(Event::CandidateError(error));
     }
 
     /// Begins to gather: the state is `Gathering`, and the candidates known so far are announced. Nothing happens if it
@@ -218,7 +262,9 @@ impl Agent {
     fn ask_servers(&mut self) {
         let Some(servers) = &mut self.servers else { return };
         let bases: Vec<SocketAddr> = self.gatherer.sockets().map(|host| host.address).collect();
-        for (path, server) in servers.ask_from(&bases) {
+        let relay_bases = self.relays.as_ref().map(|relays| relays.bases());
+        let relay_bases = relay_bases.filter(|bases| !bases.is_empty()).map(<[_]>::to_vec);
+        for (path, server) in servers.ask_from(&bases, relay_bases.as_deref().unwrap_or(&bases)) {
             if let Some(credentials) = &server.credentials {
                 let relays = self.relays.get_or_insert_default();
                 relays.add(&mut self.ctx, path, &server.url, credentials);
@@ -267,7 +313,7 @@ impl Agent {
 
     pub(super) fn expire_servers(&mut self, now: Instant) {
         if let Some(servers) = &mut self.servers {
-            while let Some(error) = servers.expire(self.ctx.timings(), now) {
+            while let Some((_, error)) = servers.expire(self.ctx.timings(), now) {
                 self.ctx.push(Event::CandidateError(error));
             }
         }
