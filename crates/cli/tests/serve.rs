@@ -70,6 +70,15 @@ async fn all_peers_share_the_udp_port_that_was_asked_for() {
 }
 
 #[tokio::test]
+async fn the_external_address_is_told_in_place_of_the_local_one() {
+    let server = Server::start_with(&["--udp-port", "0", "--external-address", "127.0.0.1=203.0.113.7"]);
+    let reply = server.post_offer(&complete_offer(&caller().await.0).await).await;
+    assert_eq!(reply.status, 201, "{}", reply.body);
+    assert!(reply.body.contains(" 203.0.113.7 "), "{}", reply.body);
+    assert!(!reply.body.contains(" 127.0.0.1 "), "{}", reply.body);
+}
+
+#[tokio::test]
 async fn echo_over_websocket_signalling() {
     let server = Server::start();
     let mut call = WsCall::start(&server).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use peerline_dtls::{Certificate, CryptoProvider, KeyLog, ProtocolVersion};
-use peerline_ice::TransportPolicy;
+use peerline_ice::{ExternalAddress, TransportPolicy};
 use peerline_sctp::CongestionControl;
 use peerline_srtp::Profile;
 
@@ -34,6 +34,8 @@ pub struct Config {
     pub ice_lite: bool,
     /// Which candidates are used (`RTCIceTransportPolicy`). Default all.
     pub ice_transport_policy: TransportPolicy,
+    /// How peers know our addresses, where a translator maps each to another (1:1 NAT). Default none.
+    pub external_addresses: Arc<[ExternalAddress]>,
     /// The oldest version of DTLS to speak. Default DTLS 1.2 (RFC 8827 §6.5).
     pub min_dtls_version: ProtocolVersion,
     /// The newest version of DTLS to speak. Default DTLS 1.3.
@@ -89,6 +91,7 @@ impl Config {
             max_mtu: 1452,
             ice_lite: false,
             ice_transport_policy: TransportPolicy::All,
+            external_addresses: Arc::default(),
             min_dtls_version: ProtocolVersion::DTLS_1_2,
             max_dtls_version: ProtocolVersion::DTLS_1_3,
             max_records_per_key: 1 << 23,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -124,6 +125,7 @@ impl Connection {
         let ice = ice::Agent::new(ice::Config {
             lite: config.ice_lite,
             transport_policy: config.ice_transport_policy,
+            external_addresses: Arc::clone(&config.external_addresses),
             embedding: config.sped,
             rng_seed: rng.random(),
             ..ice::Config::default()

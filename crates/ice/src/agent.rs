@@ -69,7 +69,7 @@ impl Agent {
         let session = Session::new(&mut ctx, 0, config.local_credentials, false);
         Self {
             ctx,
-            gatherer: Gatherer::default(),
+            gatherer: Gatherer::new(config.external_addresses),
             servers: None,
             relays: None,
             sessions: vec![session],

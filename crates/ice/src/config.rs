@@ -1,8 +1,9 @@
 //! [`Config`]: what an agent is told when it is made.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Credentials, Role};
+use crate::{Credentials, ExternalAddress, Role};
 
 /// How an [`Agent`](crate::Agent) is made.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,8 @@ pub struct Config {
     pub local_credentials: Option<Credentials>,
     /// Which candidates are used. All by default.
     pub transport_policy: TransportPolicy,
+    /// How peers know our addresses, where a translator maps each to another (1:1 NAT). None by default.
+    pub external_addresses: Arc<[ExternalAddress]>,
     /// Carry DTLS in checks, for peers that know of it (SPED, draft-hancke-webrtc-sped): see
     /// [`Agent::wants_flight`](crate::Agent::wants_flight). False by default.
     pub embedding: bool,

@@ -9,7 +9,7 @@ use peerline_wire::{FiveTuple, Transport};
 
 use crate::candidate::{COMPONENT, DISCARD_PORT, is_sendable, local_preference, plain, reach, tcp_local_preference};
 use crate::session::Local;
-use crate::{Candidate, CandidateAddress, CandidateKind, GatheringState, TcpType};
+use crate::{Candidate, CandidateAddress, CandidateKind, ExternalAddress, GatheringState, TcpType};
 
 /// The foundations of candidates from servers begin here: those of host candidates, counted from 1, stay far below.
 const FIRST_LEARNED: u32 = 1000;
@@ -28,9 +28,18 @@ pub(crate) struct Gatherer {
     finished: bool,
     /// The address of the first socket: mostly there is no other, and each datagram asks for it.
     first: Option<SocketAddr>,
+    /// How hosts are known outside.
+    external: Arc<[ExternalAddress]>,
 }
 
 impl Gatherer {
+    pub(crate) fn new(external: Arc<[ExternalAddress]>) -> Self {
+        Self {
+            external,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn state(&self) -> GatheringState {
         self.state
     }
@@ -118,12 +127,16 @@ impl Gatherer {
     ) -> Arc<Local> {
         self.finished = false;
         let foundation = self.foundation(address.ip(), tcp_type);
+        let known_as = match ExternalAddress::of(&self.external, address) {
+            Some(external) if !external.keeps_local => SocketAddr::new(external.address, address.port()),
+            _ => address,
+        };
         let candidate = Candidate {
             foundation: foundation.to_string(),
             component: COMPONENT,
             transport,
             priority: Candidate::priority_over(transport, CandidateKind::Host, preference),
-            address: CandidateAddress::Ip(address),
+            address: CandidateAddress::Ip(known_as),
             kind: CandidateKind::Host,
             related: None,
             tcp_type,
@@ -148,6 +161,28 @@ impl Gatherer {
         let fits = |host: &Arc<Local>| host.is_at(Transport::Tcp, address) && host.candidate.tcp_type == Some(tcp_type);
         let index = self.hosts.iter().position(fits)?;
         Some(self.hosts.remove(index).address)
+    }
+
+    /// The other candidate of a socket that has one: its external address beside its own. Of what it learns, a full agent would have
+    /// asked a server; a lite one has "only host candidates" (RFC 8445 §5.2).
+    pub(crate) fn add_external(&mut self, host: &Local, lite: bool) -> Option<Arc<Local>> {
+        let external = *ExternalAddress::of(&self.external, host.address).filter(|external| external.keeps_local)?;
+        let mapped = SocketAddr::new(external.address, host.address.port());
+        let kind = if lite {
+            CandidateKind::Host
+        } else {
+            CandidateKind::ServerReflexive
+        };
+        let source = Source {
+            kind,
+            base: host.address,
+            server: plain(host.address),
+            transport: Transport::Udp,
+        };
+        if mapped == plain(host.address) {
+            return None;
+        }
+        self.learn(source, mapped, host.address, host.preference, plain(host.address))
     }
 
     /// Forgets a socket, and what servers have revealed or given for it: the bases of what is gone, relayed addresses included.
@@ -227,7 +262,7 @@ impl Gatherer {
     ) -> Option<Arc<Local>> {
         let host = self.sockets().find(|host| host.address == base)?;
         let redundant = |local: &Arc<Local>| local.address == base && local.candidate.socket_addr() == Some(mapped);
-        if plain(base) == mapped || self.learned.iter().any(redundant) {
+        if plain(base) == mapped || redundant(host) || self.learned.iter().any(redundant) {
             return None;
         }
         let source = Source {
@@ -298,7 +333,7 @@ impl Gatherer {
                 priority: Candidate::priority_of(source.kind, preference, COMPONENT),
                 address: CandidateAddress::Ip(address),
                 kind: source.kind,
-                related: Some(related),
+                related: Some(related).filter(|_| source.kind != CandidateKind::Host),
                 tcp_type: None,
             },
             address: base,

@@ -46,6 +46,7 @@
 //! | [`Agent`] | the verbs; sockets, pace and news that sessions share; the path of data; restarts |
 //! | `session` | what a restart replaces: credentials, candidates, pairs |
 //! | `gather` | local candidates and the state of gathering |
+//! | [`ExternalAddress`] | addresses that a translator maps one to one |
 //! | `servers` | STUN servers asked for candidates |
 //! | [`Bindings`] | the same for sockets that many agents share |
 //! | `relays` | allocations on TURN servers, and what goes through them |
@@ -72,6 +73,7 @@ mod credentials;
 mod embedding;
 mod error;
 mod event;
+mod external;
 pub mod framing;
 mod gather;
 mod nomination;
@@ -93,6 +95,7 @@ pub use config::{Config, Limits, Timings, TransportPolicy};
 pub use credentials::Credentials;
 pub use error::AddCandidateError;
 pub use event::{CandidateError, Event, GatheringState, Role, State};
+pub use external::{ExternalAddress, ExternalAddressError};
 pub use pair::{PairId, PairState};
 pub use peerline_turn::Credentials as TurnCredentials;
 pub use servers::Server;

@@ -6,8 +6,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use peerline_connection::{
-    CodecSupport, Config, CongestionControl, HeaderExtensionSupport, IceServer, IceServerError, SrtpProfile,
-    TransportPolicy as IceTransportPolicy,
+    CodecSupport, Config, CongestionControl, ExternalAddress, HeaderExtensionSupport, IceServer, IceServerError,
+    SrtpProfile, TransportPolicy as IceTransportPolicy,
 };
 use peerline_dtls::{KeyLog, default_provider};
 use rand::TryRng;
@@ -42,6 +42,19 @@ pub struct Configuration {
     pub max_records_per_key: u64,
     /// Be an ICE-lite agent (RFC 8445 §2.5): for servers with a public address, which only answer checks. Default false.
     pub ice_lite: bool,
+    /// How other peers know the addresses of this host, where a translator maps each to another and leaves ports as they are: a
+    /// machine in a cloud with a public address (1:1 NAT). Those are offered in place of the local ones, or beside them; no STUN
+    /// server is needed then, and ICE-lite works there. Default none.
+    ///
+    /// ```
+    /// use peerline::{Configuration, ExternalAddress};
+    ///
+    /// let configuration = Configuration {
+    ///     external_addresses: vec![ExternalAddress::new("203.0.113.7".parse().unwrap())],
+    ///     ..Configuration::default()
+    /// };
+    /// ```
+    pub external_addresses: Vec<ExternalAddress>,
     /// Offer loopback addresses (127.0.0.1, ::1) too, for peers on the same host. Default false: they are offered only when
     /// the host has no other addresses (RFC 8445 §5.1.1.1 forbids them otherwise).
     pub loopback: bool,
@@ -103,6 +116,7 @@ impl Default for Configuration {
             max_dtls_version: ProtocolVersion::DTLS_1_3,
             max_records_per_key: 1 << 23,
             ice_lite: false,
+            external_addresses: Vec::new(),
             loopback: false,
             link_local: false,
             address_filter: None,
@@ -147,6 +161,8 @@ impl Configuration {
         config.snap = self.snap;
         config.ice_lite = self.ice_lite;
         config.ice_transport_policy = self.ice_transport_policy;
+        ExternalAddress::check(&self.external_addresses)?;
+        config.external_addresses = self.external_addresses.as_slice().into();
         config.max_message_size = self.max_message_size;
         config.send_buffer = self.send_buffer;
         config.receive_window = self.receive_window;

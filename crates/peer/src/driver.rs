@@ -484,7 +484,7 @@ impl Driver {
             .map(|member| (member.hub_arc(), self.link.shared_addresses()));
         let tls = self.network.turn_tls.as_ref();
         let tasks = self.servers.get_or_insert_default();
-        self.search = ice_servers::seek(&self.shared, servers, tls, endpoint, tasks);
+        self.search = ice_servers::seek(&self.shared, servers, tls, endpoint.as_ref(), tasks);
     }
 
     /// Interfaces have come or gone: so do addresses, sockets, and connections to servers.

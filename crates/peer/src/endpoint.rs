@@ -60,6 +60,12 @@ const BRIEF: usize = 128;
 /// connection. So two connections cannot have the same ports on *both* sides: of two between the same two endpoints, the
 /// newer one works, and connections of one endpoint cannot meet each other. An endpoint serves both roles, full ICE and
 /// ICE-lite.
+///
+/// STUN servers are asked once from each of its sockets, for all connections, and again for as long as it has any. Relayed
+/// addresses are each connection's own, and asked for from sockets of its own: a TURN server has one allocation for each pair of
+/// addresses that speak (RFC 8656 §2.2), and one for all would share its quota, its channels and its end. ICE-lite connections
+/// have neither; for a server behind a 1:1 NAT there are
+/// [`external_addresses`](crate::Configuration::external_addresses).
 #[derive(Clone)]
 pub struct Endpoint(Arc<Lease>);
 

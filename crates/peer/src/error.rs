@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-use peerline_connection::{ChannelFault, DtmfError, Error as Refusal, IceServerError};
+use peerline_connection::{ChannelFault, DtmfError, Error as Refusal, ExternalAddressError, IceServerError};
 use peerline_dtls::CertificateError;
 
 /// Why a call was refused. Its text starts with the [`name`](Self::name) of the exception that a browser would throw, and says
@@ -17,6 +17,8 @@ pub enum Error {
     Dtmf(DtmfError),
     /// An ICE server of the configuration cannot be used.
     IceServer(IceServerError),
+    /// The external addresses of the configuration cannot be used.
+    ExternalAddress(ExternalAddressError),
     /// A connection needs a tokio runtime for its task and its sockets.
     NoRuntime,
     /// No certificate could be made.
@@ -40,6 +42,7 @@ impl Error {
             Self::Refused(refusal) => refusal.name(),
             Self::IceServer(error) => error.name(),
             Self::NoRuntime => "InvalidStateError",
+            Self::ExternalAddress(_) => "InvalidAccessError",
             Self::Dtmf(DtmfError::UnknownTone(_)) => "InvalidCharacterError",
             Self::Dtmf(_) => "InvalidStateError",
             Self::Certificate(_) | Self::Randomness | Self::Bind { .. } => "OperationError",
@@ -63,12 +66,19 @@ impl From<IceServerError> for Error {
     }
 }
 
+impl From<ExternalAddressError> for Error {
+    fn from(error: ExternalAddressError) -> Self {
+        Self::ExternalAddress(error)
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
             Self::Refused(refusal) => return refusal.fmt(f),
             Self::Dtmf(error) => return write!(f, "{}: {error}", self.name()),
             Self::IceServer(error) => return error.fmt(f),
+            Self::ExternalAddress(error) => return write!(f, "{}: {error}", self.name()),
             Self::NoRuntime => "create connections within a tokio runtime that has I/O and time enabled",
             Self::Certificate(error) => {
                 return write!(
@@ -97,6 +107,7 @@ impl std::error::Error for Error {
             Self::Certificate(error) => Some(error),
             Self::Dtmf(error) => Some(error),
             Self::IceServer(error) => Some(error),
+            Self::ExternalAddress(error) => Some(error),
             Self::NoRuntime | Self::Randomness | Self::Bind { .. } => None,
         }
     }

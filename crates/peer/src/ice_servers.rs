@@ -185,7 +185,7 @@ pub(crate) fn seek(
     shared: &Arc<Shared>,
     servers: Vec<Named>,
     tls: Option<&Arc<ClientConfig>>,
-    endpoint: Option<EndpointSockets>,
+    endpoint: Option<&EndpointSockets>,
     tasks: &mut Tasks,
 ) -> Weak<Search> {
     let search = Arc::new(Search {
@@ -197,7 +197,7 @@ pub(crate) fn seek(
     while tasks.try_join_next().is_some() {}
     for server in servers {
         let (search, tls) = (Arc::clone(&search), tls.cloned());
-        let endpoint = endpoint.clone().filter(|_| !server.url.is_turn);
+        let endpoint = endpoint.filter(|_| !server.url.is_turn).cloned();
         tasks.spawn(async move {
             let shared = Arc::clone(&search.shared);
             let result = match server.url.transport {

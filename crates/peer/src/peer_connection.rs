@@ -104,7 +104,7 @@ impl PeerConnection {
     /// Creates a connection and starts its task on the current tokio runtime.
     ///
     /// # Errors
-    /// [`Error::IceServer`] for servers that cannot be used; [`Error::NoRuntime`] outside of a tokio runtime;
+    /// [`Error::IceServer`] for servers and [`Error::ExternalAddress`] for addresses that cannot be used; [`Error::NoRuntime`] outside of a tokio runtime;
     /// [`Error::Certificate`] or [`Error::Randomness`] if the system cannot
     /// make keys.
     ///

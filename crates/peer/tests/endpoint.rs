@@ -3,13 +3,16 @@
 mod common;
 
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{PATIENCE, Pair, configuration, negotiate, next_channel, noise, pair_with, soon};
 use peerline::{
-    Configuration, ConnectionState, DataChannelInit, Endpoint, Error, Message, OfferOptions, PeerConnection,
+    Configuration, ConnectionState, DataChannelInit, Endpoint, Error, ExternalAddress, IceServer, Message,
+    OfferOptions, PeerConnection,
 };
-use peerline_stun::attribute::{IceControlling, Priority, Username};
+use peerline_stun::attribute::{IceControlling, Priority, Username, XorMappedAddress};
 use peerline_stun::{Class, Key, Message as Stun, MessageBuilder, Method, TransactionId};
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
@@ -403,6 +406,121 @@ async fn an_endpoint_is_bound_until_its_last_user_goes() {
         assert!(tokio::time::Instant::now() < deadline, "the port is never free");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// A STUN server that sees everybody at one address, and how often it was asked.
+async fn stun_server(mapped: &str) -> (IceServer, Arc<AtomicUsize>) {
+    let mapped = mapped.parse().unwrap();
+    let socket = tokio::net::UdpSocket::bind(LOCALHOST).await.unwrap();
+    let server = IceServer::stun(format!("stun:{}", socket.local_addr().unwrap()));
+    let asked = Arc::new(AtomicUsize::new(0));
+    tokio::spawn({
+        let asked = Arc::clone(&asked);
+        async move {
+            let mut buffer = [0; 1500];
+            while let Ok((len, from)) = socket.recv_from(&mut buffer).await {
+                asked.fetch_add(1, Ordering::Relaxed);
+                let request = Stun::parse(&buffer[..len]).unwrap();
+                let mut answer = Vec::new();
+                MessageBuilder::success(&mut answer, &request).attribute(XorMappedAddress(mapped));
+                socket.send_to(&answer, from).await.unwrap();
+            }
+        }
+    });
+    (server, asked)
+}
+
+/// The candidates of a connection that has gathered.
+async fn candidates(configuration: Configuration) -> (PeerConnection, Vec<String>) {
+    let pc = PeerConnection::new(configuration).await.unwrap();
+    pc.create_data_channel("", DataChannelInit::default()).unwrap();
+    pc.set_local_description(None).unwrap();
+    soon("candidates", pc.gathering_complete()).await;
+    let sdp = pc.local_description().unwrap().sdp;
+    let candidates = sdp.lines().filter(|line| line.starts_with("a=candidate:"));
+    let candidates = candidates.map(str::to_owned).collect();
+    (pc, candidates)
+}
+
+#[tokio::test]
+async fn a_stun_server_is_asked_once_for_all_of_a_port() {
+    let (server, asked) = stun_server("203.0.113.7:4321").await;
+    let endpoint = bind(LOCALHOST);
+    let configuration = Configuration {
+        ice_servers: vec![server],
+        ..at(&endpoint)
+    };
+    let mut connections = Vec::new();
+    for _ in 0..3 {
+        let (pc, told) = candidates(configuration.clone()).await;
+        let [host, reflexive] = &told[..] else {
+            panic!("{told:?}")
+        };
+        assert!(
+            host.contains(&format!(" 127.0.0.1 {} typ host", port(&endpoint))),
+            "{host}"
+        );
+        assert!(
+            reflexive.contains(" 203.0.113.7 4321 typ srflx raddr 127.0.0.1 "),
+            "{reflexive}"
+        );
+        connections.push(pc);
+    }
+    // On a slow machine it may have been asked for the second time, to keep the answer alive.
+    assert!(asked.load(Ordering::Relaxed) <= 2, "{asked:?}");
+    assert_eq!(endpoint.stats().unknown_datagrams, 0);
+    // "A lite implementation [...] only host candidates".
+    let (_pc, told) = candidates(Configuration {
+        ice_lite: true,
+        ..configuration
+    })
+    .await;
+    assert_eq!(told.len(), 1, "{told:?}");
+}
+
+#[tokio::test]
+async fn external_addresses_take_the_place_of_local_ones_or_stand_beside_them() {
+    let endpoint = bind(LOCALHOST);
+    let external: ExternalAddress = "127.0.0.1=203.0.113.7".parse().unwrap();
+    let beside = ExternalAddress {
+        keeps_local: true,
+        ..external
+    };
+    for (external, ice_lite, expected) in [
+        (external, false, &["203.0.113.7 host"][..]),
+        (external, true, &["203.0.113.7 host"]),
+        (beside, false, &["127.0.0.1 host", "203.0.113.7 srflx"]),
+        (beside, true, &["127.0.0.1 host", "203.0.113.7 host"]),
+    ] {
+        for shared in [Some(endpoint.clone()), None] {
+            let port = shared.as_ref().map(port);
+            let (_pc, told) = candidates(Configuration {
+                external_addresses: vec![external],
+                ice_lite,
+                endpoint: shared,
+                ..configuration()
+            })
+            .await;
+            let words = told.iter().map(|line| line.split(' ').collect::<Vec<_>>());
+            let told: Vec<_> = words
+                .map(|words| {
+                    assert!(port.is_none_or(|port| words[5] == port.to_string()), "{words:?}");
+                    format!("{} {}", words[4], words[7])
+                })
+                .collect();
+            assert_eq!(told, expected);
+        }
+    }
+    let wrong = Configuration {
+        external_addresses: vec![ExternalAddress::new("0.0.0.0".parse().unwrap())],
+        ..configuration()
+    };
+    let error = PeerConnection::new(wrong).await.unwrap_err();
+    assert_eq!(error.name(), "InvalidAccessError");
+    assert!(
+        error.to_string().contains("name the address that peers send to"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -302,7 +302,8 @@ impl Tls {
 /// Which servers peers have.
 #[derive(Default)]
 struct Plan {
-    /// And `relay`, to use relays alone; `endpoint`, to use a port that others could share.
+    /// And `relay`, to use relays alone; `endpoint`, to use a port that others could share; `lite`; and `external=` with an
+    /// external address.
     servers: Vec<&'static str>,
     /// In base64.
     certificate: String,
@@ -389,7 +390,15 @@ fn configuration() -> Configuration {
         urls.retain(|url| url != word);
         urls.len() < before
     };
-    let (relay_only, shares_a_port) = (is_told("relay"), is_told("endpoint"));
+    let (relay_only, shares_a_port, ice_lite) = (is_told("relay"), is_told("endpoint"), is_told("lite"));
+    let mut external_addresses = Vec::new();
+    urls.retain(|url| match url.strip_prefix("external=") {
+        Some(external) => {
+            external_addresses.push(external.parse().expect("an address"));
+            false
+        }
+        None => true,
+    });
     let mut roots = rustls::RootCertStore::empty();
     let certificate = BASE64_STANDARD
         .decode(variable("PEERLINE_CERTIFICATE"))
@@ -412,6 +421,8 @@ fn configuration() -> Configuration {
             IceTransportPolicy::All
         },
         turn_tls: Some(Arc::new(tls)),
+        ice_lite,
+        external_addresses,
         endpoint: shares_a_port.then(|| Endpoint::bind("0.0.0.0:0".parse().expect("an address")).expect("an endpoint")),
         ..Configuration::default()
     }
@@ -551,6 +562,35 @@ fn hosts_behind_translators_meet_at_what_a_server_sees() {
         for path in Call::new(&lab, ["a", "b"], &plan).connect() {
             assert!(!path.contains("host") && !path.contains("relay"), "{path}");
         }
+    }
+}
+
+/// A machine in a cloud: its public address is mapped to a private one, port by port. No server tells it so, and it may be lite.
+#[test]
+fn who_is_told_its_external_address_is_reached_there() {
+    let Some(mut lab) = Lab::new() else { return };
+    lab.at_home("a", "203.0.113.11", "snat to 203.0.113.11", "");
+    lab.must(
+        "agw",
+        "nft add chain ip t forth \"{ type nat hook prerouting priority -100; }\"
+        nft add rule ip t forth iifname eth0 meta l4proto udp dnat to 192.168.7.2
+        nft add rule ip t through iifname eth0 accept",
+    );
+    lab.at_home("b", "203.0.113.12", "masquerade fully-random", "");
+    for servers in [
+        vec!["external=203.0.113.11"],
+        vec!["external=192.168.7.2=203.0.113.11", "endpoint"],
+        vec!["external=203.0.113.11", "endpoint", "lite"],
+    ] {
+        let here = Plan {
+            servers: servers.clone(),
+            ..Plan::default()
+        };
+        let there = lab.peer("b", "answer", &Plan::default());
+        let mut call = Call([lab.peer("a", "offer", &here), there]);
+        // Each knows the other by what it says of itself, or by its checks alone.
+        let paths = call.connect();
+        assert_eq!(paths, ["host prflx", "prflx host"], "{servers:?}");
     }
 }
 

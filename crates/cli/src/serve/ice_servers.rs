@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use axum::http::{HeaderMap, header};
 use axum::routing::get;
 use axum::{Json, Router};
-use peerline::IceServer;
+use peerline::{ExternalAddress, IceServer};
 use peerline_turn::Credentials;
 use peerline_turn::server::TimeLimitedUsers;
 use peerline_turn_server::{Config, TurnServer};
@@ -68,11 +68,18 @@ struct BuiltIn {
 
 impl IceServers {
     /// Begins to be a server, if that is wished. `listen` is where the page is.
-    pub(crate) fn new(options: &Options, listen: SocketAddr) -> Result<Self, Box<dyn std::error::Error>> {
+    /// Its relays are known by the external addresses, if there are any.
+    pub(crate) fn new(
+        options: &Options,
+        listen: SocketAddr,
+        external: &[ExternalAddress],
+    ) -> Result<Self, Box<dyn std::error::Error>> {
         let address = options
             .turn
             .map(|at| at.unwrap_or_else(|| SocketAddr::new(listen.ip(), PORT)));
-        let built_in = address.map(|address| BuiltIn::new(address, options)).transpose()?;
+        let built_in = address
+            .map(|address| BuiltIn::new(address, options, external))
+            .transpose()?;
         let external = options.ice_server.iter().map(|named| named.0.clone()).collect();
         Ok(Self(Arc::new(Known { external, built_in })))
     }
@@ -94,9 +101,9 @@ impl IceServers {
         built_in.into_iter().chain(self.0.external.iter().cloned()).collect()
     }
 
-    /// Those for a peer in this process; over TCP if it shares a port, whose datagrams are for peers alone.
-    pub(crate) fn for_peer(&self, shares_port: bool) -> Vec<IceServer> {
-        let built_in = self.0.built_in.as_ref().map(|built_in| built_in.for_peer(shares_port));
+    /// Those for a peer in this process.
+    pub(crate) fn for_peer(&self) -> Vec<IceServer> {
+        let built_in = self.0.built_in.as_ref().map(BuiltIn::for_peer);
         built_in.into_iter().chain(self.0.external.iter().cloned()).collect()
     }
 
@@ -118,12 +125,22 @@ impl IceServers {
 }
 
 impl BuiltIn {
-    fn new(address: SocketAddr, options: &Options) -> Result<Self, Box<dyn std::error::Error>> {
+    fn new(
+        address: SocketAddr,
+        options: &Options,
+        external: &[ExternalAddress],
+    ) -> Result<Self, Box<dyn std::error::Error>> {
         let secret: [u8; 32] = rand::rng().random();
         // Clients never show it, but it is a part of what they prove to know.
         let mut config = Config::new("peerline");
         config.listen = vec![address];
         config.turn.limits.max_allocations_per_user = PER_USER;
+        // Relays on the loopback interface are seen by this host alone.
+        let is_seen_as = |external: &&ExternalAddress| {
+            external.address.is_ipv4() == address.is_ipv4() && !address.ip().is_loopback()
+        };
+        let seen_as = external.iter().find(is_seen_as).map(|external| external.address);
+        config.external_addresses = seen_as.into_iter().collect();
         if let (Some(at), Some(certificate), Some(key)) =
             (options.turn_tls, &options.turn_tls_cert, &options.turn_tls_key)
         {
@@ -170,14 +187,8 @@ impl BuiltIn {
         self.server(urls)
     }
 
-    fn for_peer(&self, shares_port: bool) -> IceServer {
-        let query = if shares_port { "?transport=tcp" } else { "" };
-        let url = |address: &SocketAddr| {
-            format!(
-                "turn:{}{query}",
-                SocketAddr::new(reachable(address.ip()), address.port())
-            )
-        };
+    fn for_peer(&self) -> IceServer {
+        let url = |address: &SocketAddr| format!("turn:{}", SocketAddr::new(reachable(address.ip()), address.port()));
         self.server(self.server.addresses().iter().map(url).collect())
     }
 }
@@ -254,7 +265,7 @@ mod tests {
             ice_server: vec!["stun:example.org".parse().unwrap()],
             ..Options::default()
         };
-        let servers = IceServers::new(&options, "127.0.0.1:8080".parse().unwrap()).unwrap();
+        let servers = IceServers::new(&options, "127.0.0.1:8080".parse().unwrap(), &[]).unwrap();
         let [one, other] = [servers.for_page("localhost:8080"), servers.for_page("localhost:8080")];
         assert_eq!(one[1], IceServer::stun("stun:example.org"));
         assert_ne!(one[0].username, other[0].username);
@@ -264,7 +275,7 @@ mod tests {
             .expect("a time");
         let left = end.duration_since(wall_clock()).unwrap();
         assert!((3500..=3601).contains(&left.as_secs()), "{left:?}");
-        let shared = servers.for_peer(true);
-        assert!(shared[0].urls[0].ends_with("?transport=tcp"), "{shared:?}");
+        let own = servers.for_peer();
+        assert!(own[0].urls[0].starts_with("turn:127.0.0.1:"), "{own:?}");
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
-use peerline::{Endpoint, Error};
+use peerline::{Endpoint, Error, ExternalAddress};
 
 use crate::film::Program;
 use crate::host::Interruption;
@@ -47,6 +47,10 @@ pub(crate) struct Options {
     /// One UDP port for all peers, as for a firewall; 0 takes any free one. Without it each peer has sockets of its own.
     #[arg(long, value_name = "PORT")]
     udp_port: Option<u16>,
+    /// The address by which peers reach this host, where a NAT maps that to a local one, port by port, as for a machine in a cloud:
+    /// `203.0.113.7`, or `10.0.0.5=203.0.113.7` for one of several local addresses. May be repeated.
+    #[arg(long, value_name = "ADDRESS")]
+    external_address: Vec<ExternalAddress>,
     #[command(flatten)]
     ice_servers: ice_servers::Options,
 }
@@ -75,15 +79,16 @@ pub(crate) async fn record(options: Options, archive: Arc<Archive>) -> Result<()
 
 async fn serve(options: Options, token: Option<String>, role: Role) -> Result<(), Box<dyn std::error::Error>> {
     let listen = options.listen;
+    ExternalAddress::check(&options.external_address)?;
     let interruption = Interruption::listen();
     let endpoint = options.udp_port.map(endpoint).transpose()?;
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .map_err(|error| cannot_listen(listen, &error))?;
     let address = listener.local_addr()?;
-    let ice_servers = IceServers::new(&options.ice_servers, address)?;
+    let ice_servers = IceServers::new(&options.ice_servers, address, &options.external_address)?;
     announce(address, &ice_servers);
-    let visitors = Visitors::new(endpoint, ice_servers.clone(), role);
+    let visitors = Visitors::new(endpoint, options.external_address, ice_servers.clone(), role);
     let (over, is_over) = tokio::sync::oneshot::channel();
     let rooms = matches!(visitors.role(), Role::Echo).then(|| Rooms::new(None));
     let router = router(&visitors, &ice_servers, token.as_deref(), rooms.as_ref());

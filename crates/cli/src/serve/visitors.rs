@@ -6,7 +6,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerline::{Configuration, ConnectionState, Endpoint, Error, PeerConnection, PeerEvent, SessionDescription};
+use peerline::{
+    Configuration, ConnectionState, Endpoint, Error, ExternalAddress, PeerConnection, PeerEvent, SessionDescription,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, Sleep, timeout};
 
@@ -43,6 +45,7 @@ pub(super) struct Visitors {
     ending: watch::Sender<bool>,
     /// The port for all of them, if there is one.
     endpoint: Option<Endpoint>,
+    external_addresses: Vec<ExternalAddress>,
     ice_servers: IceServers,
     role: Role,
 }
@@ -90,9 +93,15 @@ impl Role {
 }
 
 impl Visitors {
-    pub(super) fn new(endpoint: Option<Endpoint>, ice_servers: IceServers, role: Role) -> Self {
+    pub(super) fn new(
+        endpoint: Option<Endpoint>,
+        external_addresses: Vec<ExternalAddress>,
+        ice_servers: IceServers,
+        role: Role,
+    ) -> Self {
         Self {
             endpoint,
+            external_addresses,
             ice_servers,
             role,
             places: Arc::new(Semaphore::new(MAX_VISITORS as usize)),
@@ -108,7 +117,8 @@ impl Visitors {
         let configuration = Configuration {
             loopback: true,
             endpoint: self.endpoint.clone(),
-            ice_servers: self.ice_servers.for_peer(self.endpoint.is_some()),
+            external_addresses: self.external_addresses.clone(),
+            ice_servers: self.ice_servers.for_peer(),
             ..Configuration::default()
         };
         let pc = PeerConnection::new(configuration).await.map_err(Refusal::NoPeer)?;
@@ -255,7 +265,7 @@ mod tests {
     /// Time passes as soon as nobody has anything else to do.
     #[tokio::test(start_paused = true)]
     async fn who_never_connects_is_not_waited_for() {
-        let visitors = Visitors::new(None, IceServers::default(), Role::Echo);
+        let visitors = Visitors::new(None, Vec::new(), IceServers::default(), Role::Echo);
         let mut visitor = visitors.admit(visitors.attendant()).await.unwrap();
         let begun = Instant::now();
         assert!(matches!(visitor.next().await, Err(End::NotConnected)));
@@ -266,7 +276,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_so_many_are_admitted() {
-        let visitors = Visitors::new(None, IceServers::default(), Role::Echo);
+        let visitors = Visitors::new(None, Vec::new(), IceServers::default(), Role::Echo);
         let mut admitted = Vec::new();
         for _ in 0..MAX_VISITORS {
             admitted.push(visitors.admit(visitors.attendant()).await.unwrap());

@@ -24,12 +24,14 @@ impl Agent {
         if self.closed || transport != Transport::Udp {
             return;
         }
-        if let Some(local) = self.gatherer.add(addr)
-            && self.gatherer.state() != GatheringState::New
-        {
-            self.enter(GatheringState::Gathering);
-            self.announce(local);
-            self.ask_servers();
+        if let Some(local) = self.gatherer.add(addr) {
+            let external = self.gatherer.add_external(&local, self.ctx.lite);
+            if self.gatherer.state() != GatheringState::New {
+                self.enter(GatheringState::Gathering);
+                self.announce(local);
+                external.into_iter().for_each(|external| self.announce(external));
+                self.ask_servers();
+            }
         }
         self.settle_now();
     }
