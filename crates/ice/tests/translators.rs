@@ -19,6 +19,8 @@ use peerline_wire::{Datagram, FiveTuple, Transmit, Transport};
 
 const SECOND: Duration = Duration::from_secs(1);
 const STUN: &str = "198.51.100.1:3478";
+/// The same server's address of IPv6, where it has one.
+const STUN6: &str = "[2001:db8:ffff::1]:3478";
 const SILENT: &str = "198.51.100.99:3478";
 
 /// Who lives in these networks.
@@ -30,17 +32,18 @@ enum Node {
 /// A STUN and TURN server: clients reach it at one port, peers at those that it opens.
 struct Helper {
     server: turn::Server,
-    relays: BTreeMap<u16, RelayId>,
+    relays: BTreeMap<SocketAddr, RelayId>,
 }
 
 impl Helper {
-    fn new(seed: u64) -> Self {
-        let config = turn::server::Config {
+    fn new(seed: u64, has_ipv6: bool) -> Self {
+        let mut config = turn::server::Config {
             // The addresses of these networks are those of documentation.
             filter: PeerFilter::new().allow(Cidr::new(Ipv4Addr::UNSPECIFIED.into(), 0).expect("a network")),
             rng_seed: seed_bytes(seed, 99),
             ..turn::server::Config::new("example.org", (peerline_sim::epoch(), SystemTime::UNIX_EPOCH))
         };
+        config.families.ipv6 = has_ipv6;
         Self {
             server: turn::Server::new(config, StaticUsers::new([credentials()])),
             relays: BTreeMap::new(),
@@ -52,9 +55,10 @@ impl Helper {
             match event {
                 turn::server::Event::OpenRelay(open) => {
                     let port = 50_000 + u16::try_from(self.relays.len()).expect("few relays");
-                    self.relays.insert(port, open.relay);
-                    self.server
-                        .relay_opened(now, open.relay, SocketAddr::new(address(STUN).ip(), port));
+                    let mut relayed = address(if open.ipv4 { STUN } else { STUN6 });
+                    relayed.set_port(port);
+                    self.relays.insert(relayed, open.relay);
+                    self.server.relay_opened(now, open.relay, relayed);
                 }
                 turn::server::Event::CloseRelay(relay) => self.relays.retain(|_, open| *open != relay),
                 _ => {}
@@ -68,9 +72,9 @@ impl Helper {
             return Some(transmit);
         }
         let relayed = self.server.poll_relayed(now, out)?;
-        let (&port, _) = self.relays.iter().find(|&(_, relay)| *relay == relayed.relay)?;
+        let (&local, _) = self.relays.iter().find(|&(_, relay)| *relay == relayed.relay)?;
         Some(Transmit {
-            five_tuple: FiveTuple::udp(SocketAddr::new(address(STUN).ip(), port), relayed.peer),
+            five_tuple: FiveTuple::udp(local, relayed.peer),
             ecn: None,
             len: relayed.len,
         })
@@ -82,7 +86,7 @@ impl Helper {
             ecn,
             payload,
         } = datagram;
-        if five_tuple.local == address(STUN) {
+        if [STUN, STUN6].map(address).contains(&five_tuple.local) {
             return self.server.handle_datagram(
                 now,
                 Datagram {
@@ -92,7 +96,7 @@ impl Helper {
                 },
             );
         }
-        if let Some(&relay) = self.relays.get(&five_tuple.local.port()) {
+        if let Some(&relay) = self.relays.get(&five_tuple.local) {
             self.server.handle_relayed(now, relay, five_tuple.remote, ecn, payload);
         }
     }
@@ -153,6 +157,30 @@ struct World {
     events: [Vec<Event>; 2],
 }
 
+/// Which addresses an agent has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Families {
+    Ipv4,
+    Ipv6,
+    Both,
+}
+
+impl Families {
+    const ALL: [Self; 3] = [Self::Ipv4, Self::Ipv6, Self::Both];
+
+    fn bases(self, who: usize) -> Vec<SocketAddr> {
+        let (v4, v6) = (
+            address("192.168.0.2:1000"),
+            address(&format!("[2001:db8:{who}::2]:1000")),
+        );
+        match self {
+            Self::Ipv4 => vec![v4],
+            Self::Ipv6 => vec![v6],
+            Self::Both => vec![v4, v6],
+        }
+    }
+}
+
 /// Where an agent lives.
 #[derive(Clone)]
 enum Place {
@@ -167,7 +195,7 @@ impl World {
 
     fn with_policy(seed: u64, places: [Place; 2], transport_policy: TransportPolicy) -> Self {
         let mut net = Network::new(seed, Link::delay(Duration::from_millis(20)));
-        let server = net.add(Node::Server(Box::new(Helper::new(seed))), [address(STUN).ip()]);
+        let server = net.add(Node::Server(Box::new(Helper::new(seed, false))), [address(STUN).ip()]);
         let roles = [Role::Controlling, Role::Controlled];
         let mut number = 0;
         let hosts = places.map(|place| {
@@ -199,6 +227,45 @@ impl World {
         }
     }
 
+    /// Agents with these families of addresses, at home: IPv4 is translated there, IPv6 let in where it was sent to. The server has
+    /// both, and is known by its name, as it were: each agent reaches it as it can.
+    fn of_families(seed: u64, families: [Families; 2], relays: bool) -> Self {
+        let mut net = Network::new(seed, Link::delay(Duration::from_millis(20)));
+        let server = Node::Server(Box::new(Helper::new(seed, true)));
+        let server = net.add(server, [STUN, STUN6].map(|text| address(text).ip()));
+        let hosts = [0, 1].map(|who| {
+            let agent = Node::Agent(Box::new(Agent::new(Config {
+                role: [Role::Controlling, Role::Controlled][who],
+                rng_seed: seed_bytes(seed, who as u64 + 1),
+                ..Config::default()
+            })));
+            let home = Gateway::nat(Dependence::EndpointIndependent, Dependence::AddressAndPortDependent);
+            let gateway = net.add_gateway(home, [format!("203.0.113.{}", who + 1).parse().expect("an address")]);
+            net.add_behind(gateway, agent, families[who].bases(who).iter().map(SocketAddr::ip))
+        });
+        let mut world = Self {
+            net,
+            server,
+            hosts,
+            events: [Vec::new(), Vec::new()],
+        };
+        let now = world.net.now();
+        for who in [0, 1] {
+            let agent = world.agent(who);
+            for base in families[who].bases(who) {
+                agent.add_local_address(now, base, Transport::Udp);
+            }
+            for server in [STUN, STUN6].map(address) {
+                agent.add_server(now, Server::stun("stun:there", server));
+                if relays {
+                    agent.add_server(now, Server::turn("turn:there", server, credentials()));
+                }
+            }
+        }
+        world.introduce();
+        world
+    }
+
     /// The same, and both may use the TURN server, by UDP and by TCP.
     fn start_with_relays(&mut self, bases: [&str; 2]) {
         let now = self.net.now();
@@ -221,8 +288,15 @@ impl World {
                 agent.add_server(now, Server::stun(format!("stun:{server}"), address(server)));
             }
             agent.add_local_address(now, address(base), Transport::Udp);
-            agent.gather(now);
-            agent.finish_gathering(now);
+        }
+        self.introduce();
+    }
+
+    /// Each gathers, and knows the other's credentials.
+    fn introduce(&mut self) {
+        let now = self.net.now();
+        for who in [0, 1] {
+            self.agent(who).finish_gathering(now);
         }
         for who in [0, 1] {
             let credentials = self.agent(who).local_credentials().clone();
@@ -426,6 +500,36 @@ fn every_pair_connects_through_a_relay_where_it_must() {
                     \x20d d r d d r r r r r\n\
                     \x20d d r r r r r r r r\n\
                     \x20r r r r r r r r r r\n";
+    assert_eq!(table, expected, "\n{table}");
+}
+
+#[test]
+fn every_pair_of_families_meets_directly_where_it_can_and_a_relay_translates_where_it_cannot() {
+    let mut table = String::new();
+    for relays in [false, true] {
+        for one in Families::ALL {
+            for other in Families::ALL {
+                let mut world = World::of_families(13, [one, other], relays);
+                if !world.run_until(300 * SECOND, World::is_connected) {
+                    table.push_str(" -");
+                    continue;
+                }
+                let (local, remote) = world.settled_kinds();
+                let relayed = [local, remote].contains(&CandidateKind::Relayed);
+                table.push_str(if relayed { " r" } else { " d" });
+                // "[...] IPv6 [...] preferred" where both have it (RFC 8421).
+                let pair = world.agent(0).selected_pair().expect("a pair");
+                if one != Families::Ipv4 && other != Families::Ipv4 {
+                    assert!(pair.five_tuple.local.is_ipv6(), "{pair:?}");
+                }
+                world.exchange_data();
+            }
+            table.push('\n');
+        }
+    }
+    // Rows and columns: IPv4, IPv6, both; with a STUN server alone, and with relays. Each allocation has an address of both families
+    // (ADDITIONAL-ADDRESS-FAMILY, RFC 8656 §7.1): so who has IPv6 alone reaches who has IPv4 alone.
+    let expected = " d - d\n - d d\n d d d\n d r d\n r d d\n d d d\n";
     assert_eq!(table, expected, "\n{table}");
 }
 

@@ -73,7 +73,7 @@ impl Agent {
             relays.remove_base(|local| local == addr);
         }
         let gone = self.gatherer.remove_base(addr);
-        self.forget_locals(now, &gone);
+        self.forget_locals(now, Transport::Udp, &gone);
         self.settle(now);
     }
 
