@@ -85,8 +85,8 @@ pub use peerline_dtls::{
     Certificate, CloseReason as DtlsCloseReason, CryptoProvider, KeyLog, NamedGroup, default_provider,
 };
 pub use peerline_ice::{
-    Binding, Bindings, CandidateError, ExternalAddress, ExternalAddressError, Server as ResolvedServer,
-    TcpType, Timings as IceTimings, TransportPolicy, TurnCredentials, framing,
+    Binding, Bindings, CandidateError, ExternalAddress, ExternalAddressError, Server as ResolvedServer, TcpType,
+    Timings as IceTimings, TransportPolicy, TurnCredentials, framing,
 };
 pub use peerline_sctp::CongestionControl;
 pub use peerline_srtp::Profile as SrtpProfile;

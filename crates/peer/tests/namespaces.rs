@@ -568,7 +568,7 @@ fn hosts_behind_translators_meet_at_what_a_server_sees() {
 /// A machine in a cloud: its public address is mapped to a private one, port by port. No server tells it so, and it may be lite.
 #[test]
 fn who_is_told_its_external_address_is_reached_there() {
-    let Some(mut lab) = Lab::new() else { return };
+    let mut lab = Lab::new();
     lab.at_home("a", "203.0.113.11", "snat to 203.0.113.11", "");
     lab.must(
         "agw",
@@ -650,7 +650,7 @@ fn a_host_that_moves_to_another_network_takes_its_call_along() {
 
 #[test]
 fn an_endpoint_that_moves_takes_its_calls_along() {
-    let Some(lab) = Lab::new() else { return };
+    let lab = Lab::new();
     let plan = Plan {
         servers: vec!["endpoint"],
         ..Plan::default()
@@ -672,7 +672,7 @@ fn a_host_that_moves_connects_to_its_relay_anew() {
 
 #[test]
 fn an_endpoint_that_moves_asks_its_relay_from_new_sockets() {
-    let Some(lab) = Lab::new() else { return };
+    let lab = Lab::new();
     let _coturn = lab.coturn(&Tls::new());
     let plan = Plan {
         servers: vec!["endpoint", "relay", "turn:203.0.113.1:3478"],
