@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 use std::collections::VecDeque;
-use std::hash::Hash;
+use std::hash::{Hash, Hasher};
 use std::net::{SocketAddr, SocketAddrV6};
 
 use ahash::{HashMap, HashMapExt};
@@ -61,7 +61,7 @@ pub struct Router<T> {
     free: Vec<usize>,
     /// Counts insertions, so that an old id means nobody.
     inserted: u64,
-    ufrags: HashMap<Box<str>, usize>,
+    ufrags: HashMap<Name, usize>,
     paths: HashMap<FiveTuple, usize>,
     /// Checks sent on paths that are others'.
     contested: HashMap<TransactionId, usize>,
@@ -95,18 +95,60 @@ enum Standing {
     Proved,
 }
 
+/// A username fragment, in the table itself if it is as short as ours are: of thousands, none is in a cache.
+#[derive(Debug, PartialEq, Eq)]
+enum Name {
+    Short(u8, [u8; 15]),
+    Long(Box<[u8]>),
+}
+
+impl Name {
+    fn new(ufrag: &str) -> Self {
+        let mut bytes = [0; 15];
+        match bytes.get_mut(..ufrag.len()) {
+            Some(place) => {
+                place.copy_from_slice(ufrag.as_bytes());
+                Self::Short(ufrag.len() as u8, bytes)
+            }
+            None => Self::Long(ufrag.as_bytes().into()),
+        }
+    }
+}
+
+impl Borrow<[u8]> for Name {
+    fn borrow(&self) -> &[u8] {
+        match self {
+            Self::Short(len, bytes) => bytes.get(..usize::from(*len)).unwrap_or(bytes),
+            Self::Long(bytes) => bytes,
+        }
+    }
+}
+
+impl Hash for Name {
+    /// As what it stands for.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Borrow::<[u8]>::borrow(self).hash(state);
+    }
+}
+
 #[derive(Debug)]
 struct Slot<T> {
     number: u64,
     value: T,
+    known: Box<Known>,
+    /// The path that it proved last, for as long as it owns it: of that there is nothing to learn. Consent checks come and go on it
+    /// every few seconds, for each connection, and of ten thousand nothing but what is asked for each time is in a cache.
+    home: Option<FiveTuple>,
+}
+
+/// What leads to a connection, apart from what is asked for with each datagram.
+#[derive(Debug, Default)]
+struct Known {
     ufrags: Vec<Box<str>>,
     /// Every path it has a claim to, also those that another one owns; oldest first.
     claims: Vec<Claim>,
     /// Its keys in `contested`, oldest first.
     contested: VecDeque<TransactionId>,
-    /// The path that it proved last, for as long as it owns it: of that there is nothing to learn. Consent checks come and go on it
-    /// every few seconds, for each connection, and of ten thousand nothing but what is asked for each time is in a cache.
-    home: Option<FiveTuple>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -167,9 +209,7 @@ impl<T> Router<T> {
         let entry = Some(Slot {
             number: self.inserted,
             value,
-            ufrags: Vec::new(),
-            claims: Vec::new(),
-            contested: VecDeque::new(),
+            known: Box::default(),
             home: None,
         });
         let slot = match self.free.pop() {
@@ -193,13 +233,13 @@ impl<T> Router<T> {
         find(&mut self.slots, id)?;
         let slot = self.slots.get_mut(id.slot)?.take()?;
         self.free.push(id.slot);
-        for ufrag in &slot.ufrags {
-            remove_own(&mut self.ufrags, ufrag, id.slot);
+        for ufrag in &slot.known.ufrags {
+            remove_own(&mut self.ufrags, ufrag.as_bytes(), id.slot);
         }
-        for claim in &slot.claims {
+        for claim in &slot.known.claims {
             remove_own(&mut self.paths, &claim.path, id.slot);
         }
-        for transaction in &slot.contested {
+        for transaction in &slot.known.contested {
             remove_own(&mut self.contested, transaction, id.slot);
         }
         // What a crowd has needed, a few do not.
@@ -226,17 +266,17 @@ impl<T> Router<T> {
     fn set_ufrags<'u>(&mut self, id: RouteId, current: impl Iterator<Item = &'u str> + Clone) {
         let Self { slots, ufrags, .. } = self;
         let Some(slot) = find(slots, id) else { return };
-        slot.ufrags.retain(|known| {
+        slot.known.ufrags.retain(|known| {
             let kept = current.clone().any(|ufrag| *ufrag == **known);
             if !kept {
-                remove_own(ufrags, known, id.slot);
+                remove_own(ufrags, known.as_bytes(), id.slot);
             }
             kept
         });
         for ufrag in current {
-            if !ufrags.contains_key(ufrag) {
-                ufrags.insert(ufrag.into(), id.slot);
-                slot.ufrags.push(ufrag.into());
+            if !ufrags.contains_key(ufrag.as_bytes()) {
+                ufrags.insert(Name::new(ufrag), id.slot);
+                slot.known.ufrags.push(ufrag.into());
             }
         }
     }
@@ -244,16 +284,16 @@ impl<T> Router<T> {
     fn retain_paths(&mut self, id: RouteId, mut keep: impl FnMut(&FiveTuple) -> bool) {
         let Self { slots, paths, .. } = self;
         let Some(slot) = find(slots, id) else { return };
-        slot.claims.retain(|claim| {
+        slot.known.claims.retain(|claim| {
             let kept = keep(&claim.path);
             if !kept {
                 remove_own(paths, &claim.path, id.slot);
             }
             kept
         });
-        slot.claims.shrink_to_fit();
+        slot.known.claims.shrink_to_fit();
         slot.home
-            .take_if(|home| !slot.claims.iter().any(|claim| claim.path == *home));
+            .take_if(|home| !slot.known.claims.iter().any(|claim| claim.path == *home));
     }
 
     // Datagrams.
@@ -263,7 +303,7 @@ impl<T> Router<T> {
         let by_path = || self.paths.get(&normal(five_tuple));
         let (slot, drops) = match destination(payload) {
             // The name decides, whatever the path was used for before.
-            Destination::Ufrag(ufrag) => (self.ufrags.get(ufrag), &mut self.drops.unknown_ufrags),
+            Destination::Ufrag(ufrag) => (self.ufrags.get(ufrag.as_bytes()), &mut self.drops.unknown_ufrags),
             Destination::Transaction(id) => {
                 let slot = self.contested.get(&id).or_else(by_path);
                 (slot, &mut self.drops.unknown_paths)
@@ -335,9 +375,9 @@ impl<T> Router<T> {
         if contested.insert(transaction, id.slot) == Some(id.slot) {
             return;
         }
-        slot.contested.push_back(transaction);
-        if slot.contested.len() > MAX_CONTESTED
-            && let Some(oldest) = slot.contested.pop_front()
+        slot.known.contested.push_back(transaction);
+        if slot.known.contested.len() > MAX_CONTESTED
+            && let Some(oldest) = slot.known.contested.pop_front()
         {
             remove_own(contested, &oldest, id.slot);
         }
@@ -390,27 +430,28 @@ impl<T> Default for Router<T> {
 
 impl<T> Slot<T> {
     fn standing(&self, path: &FiveTuple) -> Option<Standing> {
-        let claim = self.claims.iter().find(|claim| claim.path == *path)?;
+        let claim = self.known.claims.iter().find(|claim| claim.path == *path)?;
         Some(claim.standing)
     }
 
     /// Writes a claim down. `None` if there is no room, else the path that had to make room, if one had to.
     fn note(&mut self, claim: Claim) -> Option<Option<FiveTuple>> {
-        if let Some(known) = self.claims.iter_mut().find(|known| known.path == claim.path) {
+        if let Some(known) = self.known.claims.iter_mut().find(|known| known.path == claim.path) {
             known.standing = known.standing.max(claim.standing);
             return Some(None);
         }
         let mut evicted = None;
-        if self.claims.len() >= MAX_PATHS {
+        if self.known.claims.len() >= MAX_PATHS {
             let (worst, _) = self
+                .known
                 .claims
                 .iter()
                 .enumerate()
                 .filter(|(_, known)| known.standing <= claim.standing)
                 .min_by_key(|(_, known)| known.standing)?;
-            evicted = Some(self.claims.remove(worst).path);
+            evicted = Some(self.known.claims.remove(worst).path);
         }
-        self.claims.push(claim);
+        self.known.claims.push(claim);
         Some(evicted)
     }
 }
@@ -646,6 +687,23 @@ mod tests {
         assert_eq!(router.paths.len(), 1);
         router.claim(b, &path(1999), Standing::Sent);
         assert_eq!(routed(&mut router, path(1999), DTLS), Some("b"));
+    }
+
+    #[test]
+    fn names_are_found_whatever_their_length() {
+        let (mut router, ids) = router(["a", "b", "c", "d", "e"]);
+        let names = [1, 14, 15, 16, 256].map(|len| "n".repeat(len));
+        for (id, name) in ids.iter().zip(&names) {
+            router.set_ufrags(*id, [name.as_str()].into_iter());
+        }
+        for (name, who) in names.iter().zip(["a", "b", "c", "d", "e"]) {
+            assert_eq!(routed(&mut router, path(1), &check(name, 0)), Some(who));
+        }
+        assert_eq!(routed(&mut router, path(1), &check(&"n".repeat(13), 0)), None);
+        for id in ids {
+            router.remove(id);
+        }
+        assert!(router.ufrags.is_empty());
     }
 
     #[test]

@@ -192,7 +192,7 @@ impl Session {
         let rto = self.rto(ctx.timings());
         let pair = self.list.get(id)?;
         let (path, valid) = (pair.path, pair.state == PairState::Succeeded);
-        let says = self.says(ctx, pair.local, nominate);
+        let says = self.says(ctx, pair.reflexive_priority, nominate);
         let transaction = ctx.transaction_id();
         let embedding = &mut ctx.embedding;
         let len = write_request(self.remote.as_ref()?, says, transaction, out, |message| {
@@ -229,13 +229,13 @@ impl Session {
         })
     }
 
-    /// What a request says from this local candidate.
-    pub(crate) fn says(&self, ctx: &Context, local: usize, nominate: bool) -> Says {
+    /// What a request says, with this as its PRIORITY.
+    pub(crate) fn says(&self, ctx: &Context, priority: u32, nominate: bool) -> Says {
         let use_candidate = nominate && ctx.role == Role::Controlling;
         Says {
             role: ctx.role,
             tie_breaker: ctx.tie_breaker,
-            priority: self.priority_attribute(local),
+            priority,
             use_candidate,
             nomination: Some(self.nominations).filter(|_| use_candidate && ctx.renomination),
         }
@@ -273,15 +273,6 @@ impl Session {
     fn rto(&self, timings: &Timings) -> Duration {
         let checks = u32::try_from(self.list.unresolved()).unwrap_or(u32::MAX);
         timings.ta.saturating_mul(checks).min(timings.max_rto).max(timings.rto)
-    }
-
-    /// "[...] the priority that would be assigned [...] if the candidate were peer reflexive" (§7.1.1).
-    pub(crate) fn priority_attribute(&self, local: usize) -> u32 {
-        let local = self.locals.get(local);
-        let (transport, preference) = local.map_or((Transport::Udp, 0), |local| {
-            (local.candidate.transport, local.preference)
-        });
-        Candidate::priority_over(transport, CandidateKind::PeerReflexive, preference)
     }
 
     /// Gives up the checks whose time is over (§7.2.5.2.3).

@@ -338,6 +338,7 @@ mod tests {
                 remote: foundation,
             },
             local_priority: u32::MAX,
+            reflexive_priority: 0,
             remote_priority: priority,
             state: PairState::Frozen,
             queued: false,

@@ -24,9 +24,11 @@ pub(crate) struct Consent {
     next: Option<Instant>,
     /// When to ask at the earliest: the shortest interval that could have been drawn.
     earliest: Option<Instant>,
-    /// Requests without a response yet, oldest first. "All outstanding STUN consent transactions for a candidate pair MUST
-    /// be discarded when consent expires" (§5.1).
-    asked: Vec<Asked>,
+    /// The last request, until its response has come.
+    asked: Option<Asked>,
+    /// Earlier requests without a response yet, oldest first: few peers leave any. "All outstanding STUN consent transactions for a
+    /// candidate pair MUST be discarded when consent expires" (§5.1).
+    unanswered: Vec<Asked>,
     /// True while the peer has not been heard for [`disconnected_after`](crate::Timings::disconnected_after).
     missed: bool,
     /// The path is doubted: the peer is asked out of turn.
@@ -55,7 +57,7 @@ const QUESTIONS: u32 = 3;
 
 impl Consent {
     /// Requests are a second apart or more, but for the first of a doubt, and useless after 30 s.
-    const MAX_ASKED: usize = 32;
+    const MAX_UNANSWERED: usize = 31;
 
     /// "To prevent synchronization of consent checks, each interval MUST be randomized from between 0.8 and 1.2 times the basic
     /// period" (§5.1).
@@ -67,7 +69,33 @@ impl Consent {
     }
 
     pub(crate) fn contains(&self, id: TransactionId) -> bool {
-        self.asked.iter().any(|asked| asked.id == id)
+        self.find(id).is_some()
+    }
+
+    fn remember(&mut self, asked: Asked) {
+        if let Some(before) = self.asked.replace(asked) {
+            if self.unanswered.len() >= Self::MAX_UNANSWERED {
+                self.unanswered.remove(0);
+            }
+            self.unanswered.push(before);
+        }
+    }
+
+    /// Its response has come.
+    fn forget(&mut self, id: TransactionId) {
+        self.asked.take_if(|asked| asked.id == id);
+        if !self.unanswered.is_empty() {
+            self.unanswered.retain(|asked| asked.id != id);
+            self.unanswered.shrink_to_fit();
+        }
+    }
+
+    fn find(&self, id: TransactionId) -> Option<Asked> {
+        self.asked
+            .iter()
+            .chain(&self.unanswered)
+            .find(|asked| asked.id == id)
+            .copied()
     }
 
     /// True while the peer is silent.
@@ -166,20 +194,15 @@ impl Session {
             }
         }
         let pair = self.list.get(self.consent.pair?)?;
-        let (id, path, local) = (pair.id, pair.path, pair.local);
+        let (id, path, priority) = (pair.id, pair.path, pair.reflexive_priority);
         // A translator may have given us another address, and the peer not know yet that we use that one.
         let nominate = self.consent.is_asking() && self.selected == Some(id);
-        let says = self.says(ctx, local, nominate);
+        let says = self.says(ctx, priority, nominate);
         // Whatever handshake there was is over by now.
         ctx.embedding.take_if(|embedding| embedding.ended);
         let transaction = TransactionId(rng.random());
         let len = write_request(self.remote.as_ref()?, says, transaction, out, |_| {})?;
-        if self.consent.asked.len() >= Consent::MAX_ASKED {
-            self.consent.asked.remove(0);
-        }
-        // One at a time, if the peer answers.
-        self.consent.asked.reserve_exact(1);
-        self.consent.asked.push(Asked {
+        self.consent.remember(Asked {
             id: transaction,
             at: now,
             path,
@@ -211,20 +234,15 @@ impl Session {
         response: &Message<'_>,
     ) -> bool {
         let Some(remote) = &self.remote else { return false };
-        let index = self
-            .consent
-            .asked
-            .iter()
-            .position(|asked| asked.id == response.transaction_id());
-        let Some(asked) = index.and_then(|index| self.consent.asked.get(index)).copied() else {
+        let transaction = response.transaction_id();
+        let Some(asked) = self.consent.find(transaction) else {
             return false;
         };
         // "[...] a matching, authenticated, non-error STUN binding response from the remote peer's transport address."
         if asked.path != path || response.verify(&remote.key).is_err() {
             return false;
         }
-        index.map(|index| self.consent.asked.remove(index));
-        self.consent.asked.shrink_to_fit();
+        self.consent.forget(transaction);
         let Some(id) = self.consent.pair else { return true };
         let round_trip = now.saturating_duration_since(asked.at);
         self.list.touch(id, |pair| {

@@ -77,6 +77,8 @@ pub(crate) struct Pair {
     pub(crate) foundation: Foundation,
     pub(crate) local_priority: u32,
     pub(crate) remote_priority: u32,
+    /// What PRIORITY says in its checks: "the priority that would be assigned [...] if the candidate were peer reflexive" (§7.1.1).
+    pub(crate) reflexive_priority: u32,
     pub(crate) state: PairState,
     /// True while in the triggered-check queue.
     pub(crate) queued: bool,

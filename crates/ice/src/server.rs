@@ -17,14 +17,12 @@ use crate::session::{RemoteSide, Session};
 use crate::{Role, TcpType};
 
 /// What an authenticated check says.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct PeerCheck {
     priority: u32,
     use_candidate: bool,
     /// The number of the nomination; 0 for none.
     nomination: u32,
-    /// The sender's username fragment, after the colon.
-    ufrag: String,
 }
 
 /// A check that came before the remote credentials were known.
@@ -32,6 +30,8 @@ pub(crate) struct PeerCheck {
 pub(crate) struct EarlyCheck {
     pub(crate) path: FiveTuple,
     pub(crate) check: PeerCheck,
+    /// The sender's username fragment, after the colon.
+    pub(crate) ufrag: String,
 }
 
 /// Responses waiting to be polled.
@@ -57,15 +57,25 @@ impl Responses {
     }
 
     fn push(&mut self, path: FiveTuple, write: impl FnOnce(&mut Vec<u8>)) {
-        let mut bytes = Vec::new();
+        /// As long as most are: header, XOR-MAPPED-ADDRESS for IPv6, MESSAGE-INTEGRITY, FINGERPRINT.
+        const LEN: usize = 20 + 24 + 24 + 8;
+        let mut bytes = Vec::with_capacity(LEN);
         write(&mut bytes);
-        self.queue.push_back((path, Response::Written(bytes)));
+        self.enqueue(path, Response::Written(bytes));
+    }
+
+    fn enqueue(&mut self, path: FiveTuple, response: Response) {
+        // Mostly it is one.
+        if self.queue.is_empty() {
+            self.queue.reserve_exact(1);
+        }
+        self.queue.push_back((path, response));
     }
 
     fn push_success(&mut self, ctx: &Context, path: FiveTuple, request: &Message<'_>, integrity: Integrity, key: &Key) {
         if ctx.embedding.is_some() {
             let (id, key) = (request.transaction_id(), Box::new(key.clone()));
-            return self.queue.push_back((path, Response::Success { id, integrity, key }));
+            return self.enqueue(path, Response::Success { id, integrity, key });
         }
         self.push(path, |out| {
             MessageBuilder::success(out, request)
@@ -165,17 +175,17 @@ pub(crate) fn handle_request<'s>(
     };
 
     // From here on it is the peer.
-    match accept(ctx, request, theirs) {
+    match accept(ctx, request) {
         Ok(check) => {
             // Of another fork, nothing is taken.
-            let is_known = |remote: &RemoteSide| remote.credentials.ufrag == check.ufrag;
+            let is_known = |remote: &RemoteSide| remote.credentials.ufrag == theirs;
             if let Some(embedding) = &mut ctx.embedding
                 && session.remote.as_ref().is_none_or(is_known)
             {
                 embedding.take_in(request, path);
             }
             responses.push_success(ctx, path, request, integrity, &session.key);
-            session.handle_check(ctx, now, path, &check);
+            session.handle_check(ctx, now, path, check, theirs);
         }
         Err(code) => {
             ctx.drops.refused_requests += u64::from(code != ErrorCode::ROLE_CONFLICT);
@@ -193,7 +203,7 @@ fn refuse(out: &mut Vec<u8>, request: &Message<'_>, code: ErrorCode, integrity: 
 }
 
 /// Whether an authenticated request is a proper check.
-fn accept(ctx: &mut Context, request: &Message<'_>, ufrag: &str) -> Result<PeerCheck, ErrorCode> {
+fn accept(ctx: &mut Context, request: &Message<'_>) -> Result<PeerCheck, ErrorCode> {
     // "If the request contains one or more unknown comprehension-required attributes, the server replies with an error
     // response with an error code of 420" (RFC 8489 §6.3.1).
     if request.unknown_required(KNOWN).next().is_some() {
@@ -213,7 +223,6 @@ fn accept(ctx: &mut Context, request: &Message<'_>, ufrag: &str) -> Result<PeerC
         priority,
         use_candidate: request.contains(UseCandidate::TYPE) || nomination > 0,
         nomination,
-        ufrag: ufrag.to_owned(),
     })
 }
 
@@ -250,15 +259,22 @@ fn repair_role(ctx: &mut Context, request: &Message<'_>) -> Result<(), ErrorCode
 
 impl Session {
     /// Learns from an authenticated and answered check (RFC 8445 §7.3.1.3 to §7.3.1.5, §7.3.2).
-    pub(crate) fn handle_check(&mut self, ctx: &mut Context, now: Instant, path: FiveTuple, check: &PeerCheck) {
+    pub(crate) fn handle_check(
+        &mut self,
+        ctx: &mut Context,
+        now: Instant,
+        path: FiveTuple,
+        check: PeerCheck,
+        ufrag: &str,
+    ) {
         let Some(remote) = &self.remote else {
-            return self.remember(ctx, path, check);
+            return self.remember(ctx, path, check, ufrag);
         };
         // Another fork, or a generation of the peer that we have not been told of: with this session's password it could
         // not be checked. But the peer has our answer and may send data there from now on: a browser that restarts ICE
         // tries its new sockets with our old credentials, long before our answer tells it the new ones.
-        if remote.credentials.ufrag != check.ufrag {
-            return self.remember(ctx, path, check);
+        if remote.credentials.ufrag != ufrag {
+            return self.remember(ctx, path, check, ufrag);
         }
         self.sync_role(ctx);
         let was_valid = self
@@ -309,17 +325,16 @@ impl Session {
 
     /// Keeps a check for when the remote credentials come. Bounded; the latest of each path counts, and a nomination is
     /// not forgotten.
-    fn remember(&mut self, ctx: &Context, path: FiveTuple, check: &PeerCheck) {
+    fn remember(&mut self, ctx: &Context, path: FiveTuple, check: PeerCheck, ufrag: &str) {
         if let Some(known) = self.early.iter_mut().find(|early| early.path == path) {
-            let use_candidate = known.check.use_candidate && known.check.ufrag == check.ufrag || check.use_candidate;
-            known.check = PeerCheck {
-                use_candidate,
-                ..check.clone()
-            };
+            let use_candidate = known.check.use_candidate && known.ufrag == ufrag || check.use_candidate;
+            known.check = PeerCheck { use_candidate, ..check };
+            ufrag.clone_into(&mut known.ufrag);
         } else if self.early.len() < ctx.limits().max_early_checks {
             self.early.push(EarlyCheck {
                 path,
-                check: check.clone(),
+                check,
+                ufrag: ufrag.to_owned(),
             });
         }
     }
@@ -346,7 +361,7 @@ impl Session {
 
     /// "If the controlled agent receives a Binding request with the USE-CANDIDATE attribute set, [...] this candidate pair
     /// is [...] placed into the valid list [...]. The agent sets the nominated flag for that pair to true" (RFC 8445 §7.3.2).
-    fn handle_check_as_lite(&mut self, ctx: &Context, now: Instant, id: crate::PairId, check: &PeerCheck) {
+    fn handle_check_as_lite(&mut self, ctx: &Context, now: Instant, id: crate::PairId, check: PeerCheck) {
         self.list.touch(id, |pair| pair.consent_at = Some(now));
         if check.use_candidate {
             self.list.touch(id, |pair| pair.use_candidate_at = Some(now));

@@ -20,8 +20,8 @@ use crate::pair::{Foundation, Pair, PairId, PairState};
 use crate::remote::{Added, RemoteId, Remotes};
 use crate::server::EarlyCheck;
 use crate::{
-    AddCandidateError, Candidate, CandidateAddress, CandidatePair, CandidatePairStats, Credentials, Event,
-    PairCounters, Role, State, TcpType,
+    AddCandidateError, Candidate, CandidateAddress, CandidateKind, CandidatePair, CandidatePairStats, Credentials,
+    Event, PairCounters, Role, State, TcpType,
 };
 
 #[derive(Debug)]
@@ -262,7 +262,7 @@ impl Session {
         self.pair_all(ctx);
         // "Once the answer is received, it MUST proceed with the remaining steps required" (RFC 8445 §7.3).
         for early in std::mem::take(&mut self.early) {
-            self.handle_check(ctx, now, early.path, &early.check);
+            self.handle_check(ctx, now, early.path, early.check, &early.ufrag);
         }
     }
 
@@ -476,6 +476,11 @@ impl Session {
             },
             local_priority: our.candidate.priority,
             remote_priority: their.candidate.priority,
+            reflexive_priority: Candidate::priority_over(
+                our.candidate.transport,
+                CandidateKind::PeerReflexive,
+                our.preference,
+            ),
             state: PairState::Frozen,
             queued: false,
             repeated: 0,

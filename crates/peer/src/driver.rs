@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
 use crate::configuration::Network;
-use crate::endpoint::Hub;
+use crate::endpoint::{Hub, Run};
 use crate::error::Error;
 use crate::ice_servers;
 use crate::ice_servers::Named;
@@ -96,6 +96,7 @@ pub(crate) fn serve(hub: Arc<Hub>, index: usize) -> impl Future<Output = ()> + S
         patience: Patience::default(),
         is_over: false,
         timer: None,
+        runs: Vec::new(),
     };
     poll_fn(move |cx| server.poll(cx))
 }
@@ -132,6 +133,8 @@ struct Server {
     is_keeper: bool,
     /// For the next alarm, and when that is.
     timer: Option<(Pin<Box<Sleep>>, Instant)>,
+    /// Room for what one system call brings.
+    runs: Vec<Run>,
 }
 
 impl Server {
@@ -157,12 +160,13 @@ impl Server {
 
     /// Hands out what one system call brings; false if there was nothing, and this task is woken when there is.
     fn receive(&mut self, cx: &mut Context<'_>, outbox: &mut Outbox) -> bool {
-        let Some(socket) = self.hub.socket_at(self.index).filter(|_| !self.is_over) else {
+        let Self { hub, runs, .. } = self;
+        let Some(socket) = hub.socket_at(self.index).filter(|_| !self.is_over) else {
             return false;
         };
         let received = match socket.poll_recv_ready(cx) {
             Poll::Pending => return false,
-            Poll::Ready(Ok(())) => with_inbox(|inbox| inbox.recv(socket).map(|batch| self.hub.deliver(batch, outbox))),
+            Poll::Ready(Ok(())) => with_inbox(|inbox| inbox.recv(socket).map(|batch| hub.deliver(batch, runs, outbox))),
             Poll::Ready(Err(error)) => Err(error),
         };
         self.is_over = self.patience.endure(received).is_err();

@@ -99,7 +99,7 @@ pub(crate) struct Hub {
 }
 
 /// Neighbours in a batch that belong to one connection.
-struct Run {
+pub(crate) struct Run {
     id: RouteId,
     shared: Arc<Shared>,
     path: FiveTuple,
@@ -240,9 +240,8 @@ impl Hub {
         addresses
     }
 
-    /// Hands each datagram to whom it belongs.
-    pub(crate) fn deliver(&self, batch: Batch<'_>, outbox: &mut Outbox) {
-        let mut runs: Vec<Run> = Vec::new();
+    /// Hands each datagram to whom it belongs. `runs` is room for them, empty before and after.
+    pub(crate) fn deliver(&self, batch: Batch<'_>, runs: &mut Vec<Run>, outbox: &mut Outbox) {
         let mut router = self.router();
         for datagram in batch {
             let are_checks = may_teach(&datagram.payload);
@@ -273,7 +272,7 @@ impl Hub {
             }
         }
         drop(router);
-        for run in runs {
+        for run in runs.drain(..) {
             let Some(run) = self.answer(run, outbox) else { continue };
             let (waker, dropped) = run.shared.inlet.push(once(run.first).chain(run.others));
             self.overflows.fetch_add(dropped as u64, Ordering::Relaxed);

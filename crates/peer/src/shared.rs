@@ -28,28 +28,28 @@ use crate::media::slots::{MediaSignals, Slots};
 /// gets there.
 const MAX_UNREAD: usize = 1024;
 
+/// In this order in memory: what an endpoint asks of a connection with every datagram stands together, beside the counters of its
+/// owners. Of thousands that rest, each line that is asked for comes from memory.
+#[repr(C)]
 pub(crate) struct Shared {
-    state: Mutex<State>,
     pub(crate) inlet: Inlet,
+    state: Mutex<State>,
     /// News for `next_event`.
     pub(crate) news: Notify,
     /// The gathering state or the phase changed.
     pub(crate) changed: Notify,
 }
 
+/// In this order, as [`Shared`] is.
+#[repr(C)]
 pub(crate) struct State {
-    pub(crate) connection: Connection,
     pub(crate) phase: Phase,
-    pub(crate) news: VecDeque<News>,
-    /// The channels that have handles, or will have when their news is read.
-    pub(crate) channels: BTreeMap<ChannelId, Arc<Signals>>,
-    /// What handles on transceivers share.
-    pub(crate) slots: Slots,
-    /// This very state, as sources know it.
-    pub(crate) own: Weak<Shared>,
+    /// How to wake the driver; `None` while it runs or has been woken.
+    pub(crate) driver: Option<Waker>,
     /// Channels on which `send` waits for room.
     pub(crate) full: Vec<ChannelId>,
-    pub(crate) high_water_mark: usize,
+    /// The driver is not done with sending: the machine had more than it took, or a socket is full.
+    pub(crate) sending: bool,
     /// Somebody can still read news.
     pub(crate) listening: bool,
     /// Sockets are wanted.
@@ -60,18 +60,23 @@ pub(crate) struct State {
     pub(crate) transport_changed: bool,
     /// The driver has sockets that nobody else knows.
     pub(crate) has_sockets: bool,
-    /// Connections to TURN servers.
-    pub(crate) streams: Option<Box<Streams>>,
     /// Names to be resolved.
     pub(crate) names: Vec<String>,
-    /// How to wake the driver; `None` while it runs or has been woken.
-    pub(crate) driver: Option<Waker>,
-    /// The driver is not done with sending: the machine had more than it took, or a socket is full.
-    pub(crate) sending: bool,
     /// The deadline for which a timer is set, be it the driver's or the endpoint's.
     pub(crate) alarm: Option<Instant>,
     /// When the endpoint looks at the connection.
     pub(crate) watch: Option<Watch>,
+    pub(crate) connection: Connection,
+    pub(crate) news: VecDeque<News>,
+    /// The channels that have handles, or will have when their news is read.
+    pub(crate) channels: BTreeMap<ChannelId, Arc<Signals>>,
+    /// What handles on transceivers share.
+    pub(crate) slots: Slots,
+    /// This very state, as sources know it.
+    pub(crate) own: Weak<Shared>,
+    pub(crate) high_water_mark: usize,
+    /// Connections to TURN servers.
+    pub(crate) streams: Option<Box<Streams>>,
     /// When the driver ran last, or was woken.
     woken: Option<Instant>,
 }
