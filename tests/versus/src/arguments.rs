@@ -1,14 +1,20 @@
 //! What the command line asks for.
 
+use std::io::{self, Write};
+use std::time::Duration;
+
 use crate::Result;
 use crate::measurement::{MEASUREMENTS, Measurement};
 use crate::stack::StackName;
 
 const USAGE: &str =
     "usage: peerline-versus [--quick] [--only <measurement>]… [--stack <stack>]… [--rounds <n>] [--markdown]
-                       [--not-built <stack>=<why>]…
+                       [--limit <seconds>] [--not-built <stack>=<why>]…
        peerline-versus --list
 The beginning of a name is enough: `--only bulk`; `--list` names them all.";
+
+/// Twice as long as a child that is well would wait for what it measures; those that stall say so much sooner.
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// What is to be done.
 pub(crate) enum Request {
@@ -24,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) rounds: usize,
     /// Seconds for everything, to see that it runs: the figures mean little.
     pub(crate) quick: bool,
+    /// How long one measurement of one stack may take, all its processes included.
+    pub(crate) limit: Duration,
     /// A table to paste, instead of one to read here.
     pub(crate) markdown: bool,
     /// What whoever built this program knows of stacks that are not in it.
@@ -36,6 +44,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Request> {
         stacks: Vec::new(),
         rounds: 0,
         quick: false,
+        limit: LIMIT,
         markdown: false,
         not_built: Vec::new(),
     };
@@ -50,6 +59,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Request> {
                 .measurements
                 .extend(beginning_with(MEASUREMENTS.iter(), value()?, |one| one.name)?),
             "--stack" => plan.stacks.extend(called(value()?)?),
+            "--limit" => plan.limit = Duration::from_secs(value()?.parse().map_err(|_| USAGE)?),
             "--rounds" => plan.rounds = value()?.parse().map_err(|_| USAGE)?,
             "--not-built" => {
                 let (name, why) = value()?.split_once('=').ok_or(USAGE)?;
@@ -89,13 +99,14 @@ fn beginning_with<T: Copy>(all: impl Iterator<Item = T>, text: &str, name: fn(T)
 }
 
 /// Every measurement with who can be measured by it.
-pub(crate) fn list() {
+pub(crate) fn list(out: &mut impl Write) -> io::Result<()> {
     for Measurement { name, rows, who, .. } in MEASUREMENTS {
-        println!("{name}");
+        writeln!(out, "{name}")?;
         for row in *rows {
-            println!("    {}: {}", row.what, row.unit);
+            writeln!(out, "    {}: {}", row.what, row.unit)?;
         }
         let who: Vec<&str> = who.iter().map(|stack| stack.name()).collect();
-        println!("    of {}", who.join(" "));
+        writeln!(out, "    of {}", who.join(" "))?;
     }
+    Ok(())
 }

@@ -35,6 +35,7 @@ mod stack;
 mod stun;
 mod table;
 
+use std::io::{self, stdout};
 use std::process::ExitCode;
 
 use crate::arguments::Request;
@@ -51,18 +52,23 @@ fn main() -> ExitCode {
         Some((first, rest)) if first == endpoint::FLOOR_CLIENT => endpoint::floor_client(rest),
         Some((first, _)) if first == relay::SERVER => relay::serve(),
         _ => arguments::parse(&arguments).and_then(|request| match request {
-            Request::List => {
-                arguments::list();
-                Ok(())
-            }
+            Request::List => Ok(arguments::list(&mut stdout().lock())?),
             Request::Measure(plan) => run::parent(&plan),
         }),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads it has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn is_broken_pipe(error: &Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }

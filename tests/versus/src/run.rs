@@ -1,6 +1,9 @@
 //! The parent, which asks the children in turn, and the child, which measures.
 
+use std::io::{Read, stdout};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
 
 use crate::Result;
 use crate::arguments::Plan;
@@ -31,7 +34,7 @@ pub(crate) fn parent(plan: &Plan) -> Result<()> {
             // Whoever failed once is not asked again: a stall takes a minute to notice.
             taking_turns.retain(|&stack| {
                 eprintln!("{} {round} of {rounds}: {}", measurement.name, stack.name());
-                match ask(measurement, stack, plan.quick) {
+                match ask(measurement, stack, plan) {
                     Ok(lines) => {
                         table.add(measurement, stack, &lines);
                         true
@@ -44,27 +47,56 @@ pub(crate) fn parent(plan: &Plan) -> Result<()> {
             });
         }
     }
-    table.print(&plan.measurements, plan.markdown);
+    table.print(&mut stdout().lock(), &plan.measurements, plan.markdown)?;
     if table.lacks(StackName::Peerline, plan) {
         return Err("Peerline itself failed".into());
     }
     Ok(())
 }
 
-/// Runs a child and returns what it printed.
-fn ask(measurement: &Measurement, stack: StackName, quick: bool) -> Result<String> {
-    let effort = if quick { "quick" } else { "full" };
-    let output = Command::new(std::env::current_exe()?)
+/// Runs a child and returns what it printed. One that hangs, wherever it does, is ended.
+fn ask(measurement: &Measurement, stack: StackName, plan: &Plan) -> Result<String> {
+    let effort = if plan.quick { "quick" } else { "full" };
+    let mut child = Command::new(std::env::current_exe()?)
         .args([CHILD, measurement.name, stack.name(), effort])
         .stdin(Stdio::null())
-        .output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    eprint!("{said}");
-    if !output.status.success() {
-        let last = said.lines().next_back().unwrap_or("no word");
-        return Err(format!("{last} ({})", output.status).into());
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    // It says everything before it ends, or closes both when it is ended.
+    let printed = read(child.stdout.take());
+    let said = read(child.stderr.take());
+    let ended = printed.recv_timeout(plan.limit);
+    if ended.is_err() {
+        child.kill()?;
     }
-    Ok(String::from_utf8(output.stdout)?)
+    let status = child.wait()?;
+    // Processes that it has started, and that may live on for a moment, have the other end of this as well.
+    let said = said.recv_timeout(GRACE).unwrap_or_default();
+    eprint!("{said}");
+    let printed = ended.map_err(|_| format!("no result within {} s", plan.limit.as_secs()))?;
+    if !status.success() {
+        let last = said.lines().next_back().unwrap_or("no word");
+        return Err(format!("{last} ({status})").into());
+    }
+    Ok(printed)
+}
+
+/// How long what a child has said is waited for once it has ended.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Everything that comes out of a pipe, once it is closed.
+fn read(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
+    let (whole, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            // What came before an error is all there is.
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        whole.send(String::from_utf8_lossy(&bytes).into_owned())
+    });
+    receiver
 }
 
 /// Measures one thing of one stack and prints `<key> <value>` lines.

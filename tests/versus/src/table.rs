@@ -1,5 +1,7 @@
 //! The figures side by side.
 
+use std::io::{self, Write};
+
 use crate::arguments::Plan;
 use crate::bulk;
 use crate::measurement::{Measurement, Row, Target};
@@ -56,7 +58,7 @@ impl Table {
         plan.stacks.contains(&stack) && asked.into_iter().any(|one| !measured(one.name))
     }
 
-    pub(crate) fn print(&self, measurements: &[&Measurement], markdown: bool) {
+    pub(crate) fn print(&self, out: &mut impl Write, measurements: &[&Measurement], markdown: bool) -> io::Result<()> {
         let header: Line = [
             "what",
             "unit",
@@ -71,12 +73,13 @@ impl Table {
         for measurement in measurements {
             lines.extend(measurement.rows.iter().filter_map(|row| self.line(measurement, row)));
         }
-        print_lines(&lines, markdown);
-        println!();
+        print_lines(out, &lines, markdown)?;
+        writeln!(out)?;
         let about_figures = measurements.iter().flat_map(|measurement| self.remarks(measurement));
         for note in self.notes.iter().cloned().chain(about_figures) {
-            println!("{}{note}", if markdown { "- " } else { "" });
+            writeln!(out, "{}{note}", if markdown { "- " } else { "" })?;
         }
+        Ok(())
     }
 
     /// A row; nothing if nobody was measured.
@@ -166,7 +169,7 @@ impl Table {
 }
 
 /// With columns of equal width, which a terminal shows well and Markdown does not mind.
-fn print_lines(lines: &[Line], markdown: bool) {
+fn print_lines(out: &mut impl Write, lines: &[Line], markdown: bool) -> io::Result<()> {
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; 7] = std::array::from_fn(width);
     // Text to the left, numbers to the right.
@@ -183,14 +186,15 @@ fn print_lines(lines: &[Line], markdown: bool) {
         };
         let cells: Vec<String> = (0..line.len()).map(cell).collect();
         let end = if markdown { " |" } else { "" };
-        println!("{}", format!("{edge}{}{end}", cells.join(between)).trim_end());
+        writeln!(out, "{}", format!("{edge}{}{end}", cells.join(between)).trim_end())?;
         if index == 0 && markdown {
             let rules: Vec<&str> = (0..line.len())
                 .map(|column| if text(column) { "---" } else { "--:" })
                 .collect();
-            println!("|{}|", rules.join("|"));
+            writeln!(out, "|{}|", rules.join("|"))?;
         }
     }
+    Ok(())
 }
 
 fn dash() -> String {
