@@ -283,7 +283,10 @@ impl Connection {
 
     /// The path of a packet: each layer encloses what the one above appends.
     fn transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
-        self.embed_flight(now);
+        let embeds = self.ice.embeds();
+        if embeds {
+            self.embed_flight(now);
+        }
         let first = self.transmit_handshake(now, out);
         let first = first.or_else(|| self.ice.poll_transmit(now, out));
         // A check may need a connection over TCP.
@@ -291,8 +294,9 @@ impl Connection {
             self.on_ice_event(now, event);
         }
         // Of a flight that checks could not carry to its end, the rest.
-        if let Some(transmit) = first.or_else(|| self.ice.poll_embedded(out)) {
-            return Some(transmit);
+        let first = first.or_else(|| embeds.then(|| self.ice.poll_embedded(out))?);
+        if first.is_some() {
+            return first;
         }
         while !self.upper.rests(now) {
             let Self { ice, upper, .. } = self;

@@ -20,11 +20,8 @@ impl Connection {
         any
     }
 
-    /// Hands the flight under way to ICE if only checks can carry it, and takes it back once there is a path.
+    /// While ICE embeds: hands the flight under way to it if only checks can carry it, and takes it back once there is a path.
     pub(crate) fn embed_flight(&mut self, now: Instant) {
-        if !self.ice.embeds() {
-            return;
-        }
         let Some(dtls) = &mut self.upper.dtls else { return };
         if self.ice.wants_flight() {
             let mut flight = Vec::new();

@@ -56,9 +56,17 @@ pub struct Agent {
     pacer: Pacer,
     /// The latest time given.
     latest: Option<Instant>,
+    quiet: Option<Quiet>,
     closed: bool,
     reported_state: State,
     reported_path: Option<FiveTuple>,
+}
+
+/// There was nothing to send, and until a deadline, if there is one, there will not be, unless something happens. Who sends data asks
+/// before each datagram of it.
+#[derive(Clone, Copy, Debug)]
+struct Quiet {
+    until: Option<Instant>,
 }
 
 impl Agent {
@@ -78,6 +86,7 @@ impl Agent {
             responses: Responses::default(),
             pacer: Pacer::default(),
             latest: None,
+            quiet: None,
             closed: false,
             reported_state: State::New,
             reported_path: None,
@@ -382,9 +391,20 @@ impl Agent {
     /// Appends the next datagram to send to `out`, if there is one.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         let now = self.clock(now);
+        if self
+            .quiet
+            .is_some_and(|quiet| quiet.until.is_none_or(|until| now < until))
+        {
+            return None;
+        }
         let start = out.len();
         loop {
-            let transmit = self.poll_direct(now, out)?;
+            let Some(transmit) = self.poll_direct(now, out) else {
+                self.quiet = Some(Quiet {
+                    until: self.poll_timeout(),
+                });
+                return None;
+            };
             // What does not go through a server yet is held there, or lost.
             if let Some(transmit) = self.forward(now, transmit, start, out) {
                 return Some(transmit);
@@ -517,6 +537,7 @@ impl Agent {
 
     /// Carries every change through, and reports what is new.
     fn settle(&mut self, now: Instant) {
+        self.quiet = None;
         if !self.closed {
             for session in &mut self.sessions {
                 session.settle(&mut self.ctx, now);

@@ -44,7 +44,10 @@ impl Agent {
         let fill = |out: &mut Vec<u8>| fill(out).inspect(|&len| filled = len);
         let relays = self.relays.as_mut().filter(|_| self.gatherer.is_relayed(&five_tuple));
         let transmit = match relays {
-            Some(relays) => relays.enclose(&five_tuple, out, fill)?,
+            Some(relays) => {
+                self.quiet = None;
+                relays.enclose(&five_tuple, out, fill)?
+            }
             None => Transmit {
                 five_tuple,
                 ecn: None,
@@ -64,6 +67,7 @@ impl Agent {
             && now >= since + self.ctx.timings().doubt_after
         {
             session.doubt(&self.ctx, now);
+            self.quiet = None;
         }
         Some(transmit)
     }
@@ -89,6 +93,7 @@ impl Agent {
         if !relays.owns(&path) {
             return Some(datagram);
         }
+        self.quiet = None;
         let datagram = relays.handle_datagram(now, path, datagram);
         if datagram.is_none() {
             self.settle(now);
@@ -134,6 +139,7 @@ impl Agent {
             let id = pair.id;
             if session.selected.is_some_and(|selected| selected != id) {
                 session.doubt_for_data(&self.ctx, now, id);
+                self.quiet = None;
             }
             if session.consent.is_missed() || session.consent.is_asking() {
                 self.settle(now);

@@ -17,6 +17,7 @@ impl Agent {
     /// The peer has said that it knows the attributes (`a=ice-options:sped`). Without it they are used once a check of the peer
     /// has them.
     pub fn set_remote_embedding(&mut self) {
+        self.quiet = None;
         if let Some(embedding) = &mut self.ctx.embedding {
             embedding.peer_speaks = true;
         }
@@ -39,6 +40,7 @@ impl Agent {
     /// The datagrams of a flight, which replace those of the one before: from now on checks and responses carry them. Those beyond
     /// the sixteenth are lost.
     pub fn embed_flight(&mut self, flight: Vec<Vec<u8>>) {
+        self.quiet = None;
         if let Some(embedding) = &mut self.ctx.embedding {
             embedding.begin_flight(flight);
         }
@@ -58,6 +60,7 @@ impl Agent {
 
     /// A datagram that has come by itself: the peer learns that it need not send it again.
     pub fn acknowledge_embedded(&mut self, datagram: &[u8]) {
+        self.quiet = None;
         if let Some(embedding) = self.ctx.embedding.as_mut().filter(|embedding| embedding.peer_speaks) {
             embedding.acknowledge(hash(datagram));
         }
@@ -88,6 +91,7 @@ impl Agent {
 
     /// The handshake is complete and has a path: checks carry nothing more.
     pub fn end_embedding(&mut self) {
+        self.quiet = None;
         if let Some(embedding) = &mut self.ctx.embedding {
             embedding.end();
         }
