@@ -1,5 +1,7 @@
 //! [`Extensions`]: the header extensions of a packet that belong to its media, and [`ExtensionIds`]: the numbers of all.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use peerline_rtp::extension::{ExtensionId, Form, Writer};
 use peerline_rtp::{Packet, Serial16};
@@ -53,41 +55,46 @@ impl ExtensionKind {
     }
 }
 
-/// The values of a packet's header extensions that tell of its media, each as it is on the wire.
+/// The values of a packet's header extensions that tell of its media, each as it is on the wire. Clones share them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Extensions(Vec<(ExtensionKind, Bytes)>);
+pub struct Extensions(Option<Arc<Values>>);
+
+type Values = Vec<(ExtensionKind, Bytes)>;
 
 impl Extensions {
     /// No values.
     #[must_use]
     pub const fn new() -> Self {
-        Self(Vec::new())
+        Self(None)
     }
 
     /// The value of `kind`, as `peerline_rtp::extension` reads it.
     #[must_use]
     pub fn get(&self, kind: ExtensionKind) -> Option<&[u8]> {
-        self.0
-            .iter()
-            .find(|(other, _)| *other == kind)
-            .map(|(_, value)| &**value)
+        let found = self.values().iter().find(|(other, _)| *other == kind);
+        found.map(|(_, value)| &**value)
     }
 
     /// Sets the value of `kind`, at most 255 bytes.
     pub fn set(&mut self, kind: ExtensionKind, value: impl Into<Bytes>) {
-        self.0.retain(|(other, _)| *other != kind);
-        self.0.push((kind, value.into()));
+        let values = Arc::make_mut(self.0.get_or_insert_default());
+        values.retain(|(other, _)| *other != kind);
+        values.push((kind, value.into()));
     }
 
     /// True if there are no values.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.values().is_empty()
+    }
+
+    fn values(&self) -> &[(ExtensionKind, Bytes)] {
+        self.0.as_deref().map_or(&[], Vec::as_slice)
     }
 
     /// The longest that they can be in a packet, in bytes.
     pub(super) fn max_len(&self) -> usize {
-        self.0.iter().map(|(_, value)| value.len() + 2).sum()
+        self.values().iter().map(|(_, value)| value.len() + 2).sum()
     }
 
     /// The values in the packet that `bytes` are; those without a number, or that are not about media, are left out.
@@ -105,11 +112,11 @@ impl Extensions {
                 values.push((*kind, bytes.slice_ref(element.value)));
             }
         }
-        Self(values)
+        Self((!values.is_empty()).then(|| Arc::new(values)))
     }
 
     pub(super) fn write(&self, writer: &mut Writer<'_>, ids: &ExtensionIds) {
-        for (kind, value) in &self.0 {
+        for (kind, value) in self.values() {
             if let Some((_, id)) = ids.media.iter().find(|(other, _)| other == kind) {
                 writer.add_bytes(*id, value);
             }
@@ -209,6 +216,6 @@ mod tests {
         let bytes = Bytes::from(bytes);
         let packet = Packet::parse(&*bytes).unwrap();
         assert_eq!(packet.extensions().count(), 100);
-        assert_eq!(Extensions::read(&packet, &bytes, &ids).0.len(), 1);
+        assert_eq!(Extensions::read(&packet, &bytes, &ids).values().len(), 1);
     }
 }

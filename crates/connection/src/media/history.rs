@@ -20,6 +20,8 @@ const LIFETIME: Duration = Duration::from_secs(3);
 #[derive(Debug, Default)]
 pub(super) struct History {
     slots: Vec<Option<Kept>>,
+    /// When the first was kept.
+    begun: Option<Instant>,
 }
 
 /// What can be sent again.
@@ -45,8 +47,8 @@ struct Kept {
     number: u16,
     /// How often it was sent again.
     repeats: u8,
-    /// When it was last sent.
-    sent: Instant,
+    /// When it was last sent, in milliseconds since the first was kept, modulo 2^32.
+    sent: u32,
     again: Again,
 }
 
@@ -58,10 +60,11 @@ impl History {
             // It grows as the stream does, to what a short or slow one needs.
             self.slots.resize(((slot + 1).next_power_of_two()).min(CAPACITY), None);
         }
+        let begun = *self.begun.get_or_insert(now);
         self.slots[slot] = Some(Kept {
             number,
             repeats: 0,
-            sent: now,
+            sent: millis(now, begun),
             again,
         });
     }
@@ -69,8 +72,10 @@ impl History {
     /// The packet `number` to be sent again; `None` if it is gone, or was sent again less than `pause` ago: the answer to the
     /// same question is on its way.
     pub(super) fn repeat(&mut self, now: Instant, number: u16, pause: Duration) -> Option<&Again> {
+        let now = millis(now, self.begun?);
         let kept = self.slots.get_mut(usize::from(number) % CAPACITY)?.as_mut()?;
-        let is_recent = |at: Instant, span| now.saturating_duration_since(at) < span;
+        let is_recent =
+            |at: u32, span: Duration| i128::from(now.wrapping_sub(at).cast_signed()) < span.as_millis() as i128;
         if kept.number != number
             || !is_recent(kept.sent, LIFETIME)
             || kept.repeats >= MAX_REPEATS
@@ -84,6 +89,10 @@ impl History {
     }
 }
 
+fn millis(now: Instant, begun: Instant) -> u32 {
+    now.saturating_duration_since(begun).as_millis() as u32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +101,6 @@ mod tests {
     #[test]
     fn what_is_kept_of_a_packet_is_small() {
         let size = size_of::<Option<Kept>>();
-        assert!(size <= 136, "{size} bytes");
+        assert!(size <= 80, "{size} bytes");
     }
 }

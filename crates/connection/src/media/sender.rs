@@ -233,8 +233,7 @@ impl Sender {
             stream.sent.frames += 1;
             stream.sent.rate.on_frame(now);
         }
-        let csrcs = packet.csrcs.into_iter().map(Ssrc).collect::<Csrcs>();
-        let csrcs = (!csrcs.is_empty()).then(|| Box::new(csrcs));
+        let csrcs = (!packet.csrcs.is_empty()).then(|| Box::new(packet.csrcs.into_iter().map(Ssrc).collect()));
         queue(
             index,
             Outgoing {

@@ -136,8 +136,9 @@ pub enum Detail {
     Vp9(vp9::Picture),
 }
 
-/// How long a [`Payload`]'s prefix can be.
-const MAX_PREFIX: usize = 32;
+/// How long a [`Payload`]'s prefix can be: the longest of one codec's, that of VP9, has 11 bytes. More would make each payload that
+/// is queued, or kept to be sent again, longer.
+const MAX_PREFIX: usize = 14;
 
 /// One RTP payload to be sent: a short prefix, made by the packetizer, and a slice of the frame. Clones share the slice.
 #[derive(Clone)]
@@ -149,7 +150,7 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// A payload of `prefix` and `body`; the marker is not set. A prefix of more than 32 bytes is copied together with the body.
+    /// A payload of `prefix` and `body`; the marker is not set. A prefix of more than 14 bytes is copied together with the body.
     #[must_use]
     pub fn new(prefix: &[u8], body: Bytes) -> Self {
         Self::gather(&[prefix], body)
@@ -285,9 +286,9 @@ mod tests {
         assert_eq!(payload.body().as_ptr(), body.as_ptr());
         assert_eq!(Payload::from(body.clone()).to_bytes().as_ptr(), body.as_ptr());
 
-        let long = Payload::new(&[7; 33], body);
-        assert_eq!((long.prefix().len(), long.len()), (0, 38));
-        assert_eq!(long.to_bytes(), [&[7; 33][..], b"frame"].concat());
+        let long = Payload::new(&[7; 15], body);
+        assert_eq!((long.prefix().len(), long.len()), (0, 20));
+        assert_eq!(long.to_bytes(), [&[7; 15][..], b"frame"].concat());
     }
 
     #[test]
