@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use peerline_dtls as dtls;
 use peerline_ice as ice;
 use peerline_sctp::datachannel::{self, Channels};
-use peerline_wire::{Datagram, Transmit};
+use peerline_wire::{Datagram, FiveTuple, Transmit};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -52,6 +52,8 @@ pub struct Connection {
     /// DTLS that came before its role was known: the answer is on its way, and the peer already has ours or sent its own.
     early: VecDeque<BytesMut>,
     dtls_state: DtlsTransportState,
+    /// Where what is sent goes, or went last.
+    path: Option<FiveTuple>,
     pub(crate) told: Told,
     ice_connection_state: IceConnectionState,
     connection_state: ConnectionState,
@@ -161,6 +163,7 @@ impl Connection {
             open_channels: BTreeSet::new(),
             early: VecDeque::new(),
             dtls_state: DtlsTransportState::New,
+            path: None,
             told: Told::NOTHING,
             ice_connection_state: IceConnectionState::New,
             connection_state: ConnectionState::New,
@@ -515,6 +518,13 @@ impl Connection {
                 // What waits for the old path's time-outs need not.
                 if path.is_some() && self.sctp_begun {
                     self.upper.channels.path_changed(now);
+                }
+                let before = path.and_then(|path| self.path.replace(path));
+                if before != path
+                    && before.is_some()
+                    && let Some(media) = self.upper.media_mut()
+                {
+                    media.path_changed(now);
                 }
                 // Of those that were not read, one says it.
                 if !self.is_closed() && self.events.back() != Some(&Event::SelectedCandidatePairChange) {

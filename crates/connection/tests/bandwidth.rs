@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use common::Lab;
@@ -163,4 +164,44 @@ fn a_link_that_becomes_narrow_is_obeyed_and_filled_again() {
     assert!((280..520).contains(&narrow.target), "{narrow:?}");
     assert!(narrow.took < Duration::from_millis(180), "{narrow:?}");
     assert!(narrow.came + 5 >= narrow.sent, "{narrow:?} after {first:?}");
+}
+
+/// The estimate of one path says nothing about another: neither is a narrow one flooded, nor does a wide one wait for what was too
+/// much elsewhere to be forgotten.
+#[test]
+fn another_path_is_measured_anew() {
+    for [before, after] in [[2000, 200], [200, 2000]] {
+        let mut film = Film::new(4, link(before));
+        let [four, six] = film.lab.routes()[..] else {
+            panic!("two routes")
+        };
+        let pair = film.lab.peer(0).selected_ice_candidate_pair().expect("a path");
+        let (used, other) = match pair.local.candidate.contains(&six[0].to_string()) {
+            true => (six, four),
+            false => (four, six),
+        };
+        film.lab.network.set_links(other[0], other[1], &link(after));
+        film.play(20);
+        let played = film.play(2);
+        assert!(
+            (before * 6 / 10..before * 11 / 10).contains(&played.target),
+            "{played:?}"
+        );
+
+        let hosts = film.lab.hosts;
+        film.lab.network.remove_address(hosts[0], used[0]);
+        let address = SocketAddr::new(used[0], if used == four { 5000 } else { 5001 });
+        film.lab
+            .with_peer(0, |peer, now| peer.remove_local_address(now, address));
+        film.lab.run_for(Duration::from_millis(300));
+        let target = film.lab.peer(0).target_bitrate(film.camera).expect("an estimate");
+        assert!(target <= 300_000, "{target}");
+        let first = film.play(8);
+        let then = film.play(4);
+        assert!(
+            (after * 6 / 10..after * 11 / 10).contains(&then.target),
+            "{then:?} after {first:?}"
+        );
+        assert!(first.took < Duration::from_millis(200), "{first:?}");
+    }
 }

@@ -18,6 +18,8 @@ pub(super) struct Departures {
     slots: Vec<Departure>,
     /// All numbers before have been told of.
     told: u64,
+    /// Those before took another path, of which nothing is to be learnt about the present one.
+    path_from: u64,
     /// The peer's clock, at the latest feedback: as that has it, and without wrapping.
     clock: Option<(ArrivalTime, i64)>,
     /// What the latest feedback said first; kept for its memory.
@@ -72,6 +74,11 @@ impl Departures {
         self.next += 1;
     }
 
+    /// What leaves from now on takes another path.
+    pub(super) fn path_changed(&mut self) {
+        self.path_from = self.next;
+    }
+
     /// The peer tells of the packets from `base` on: when each came, on a clock of its own, if it did.
     /// What was not told before is returned.
     pub(super) fn on_feedback(
@@ -105,7 +112,7 @@ impl Departures {
                 Arrival::Lost => Some(None),
                 Arrival::Untimed => None,
             };
-            if let Some(arrival) = told.filter(|_| is_new) {
+            if let Some(arrival) = told.filter(|_| is_new && number >= self.path_from) {
                 self.reports.push(PacketReport {
                     sent: departure.at,
                     bytes: departure.bytes,

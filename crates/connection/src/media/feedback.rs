@@ -79,7 +79,7 @@ impl Media {
     }
 
     /// How much the path takes has changed, by more than noise.
-    fn tell_bandwidth(&mut self) {
+    pub(super) fn tell_bandwidth(&mut self) {
         let Some(bitrate) = self.available_outgoing_bitrate() else {
             return;
         };

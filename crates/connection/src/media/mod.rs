@@ -273,6 +273,16 @@ impl Media {
         self.schedule.begin(now, &mut self.rng);
     }
 
+    /// Packets take another path from now on. What was known of how much the one before takes says nothing about it.
+    pub(crate) fn path_changed(&mut self, now: Instant) {
+        self.departures.path_changed();
+        if let Some(estimator) = &mut self.estimator {
+            estimator.path_changed(now);
+            self.line.set_bitrate(estimator.target());
+            self.tell_bandwidth();
+        }
+    }
+
     /// The connection closes: what waits is dropped, the streams that have begun end with a goodbye, and nothing follows. "When a
     /// participant wishes to leave a session, a BYE packet is transmitted to inform the other participants of the event"
     /// (RFC 3550 §6.3.7); those that never sent anything must not.

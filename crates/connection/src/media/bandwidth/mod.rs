@@ -95,6 +95,17 @@ impl Estimator {
         }
     }
 
+    /// From now on packets take another path, of which nothing is known: a queue on it is another, and so is its rate. It begins where
+    /// every path does, or lower, if the one before took less.
+    pub(super) fn path_changed(&mut self, now: Instant) {
+        let bounds = self.bounds;
+        let start = bounds.start.min(self.target);
+        *self = Self {
+            bounds,
+            ..Self::new(now, Bounds { start, ..bounds })
+        };
+    }
+
     /// What may be sent at present, all streams together and with their headers, in bits a second.
     pub(super) fn target(&self) -> u64 {
         self.target

@@ -145,7 +145,8 @@ impl RateControl {
                 self.bitrate + (0.5 * packet * responses).max(1_000.0 * since.as_secs_f64())
             }
             Some(_) => self.bitrate * INCREASE.powf(since.as_secs_f64()),
-            None => self.bitrate * FIRST_INCREASE.powf(since.as_secs_f64()),
+            // Who forwards sends what comes, be the estimate what it may: what has arrived without a queue, the path has taken.
+            None => (self.bitrate * FIRST_INCREASE.powf(since.as_secs_f64())).max(throughput.unwrap_or(0.0)),
         };
         let most = throughput.map_or(f64::INFINITY, |arrived| HEADROOM * arrived + MIN_HEADROOM);
         self.bitrate = raised.min(most).max(self.bitrate);
