@@ -13,6 +13,7 @@ use peerline_rtp::Serial16;
 use peerline_rtp::forward::{PictureRewriter, Rewriter};
 use peerline_rtp::payload::Format;
 
+use super::fit::Fit;
 use crate::recording::codecs_of;
 
 /// What comes from a receiver: which codecs, and which layers of simulcast.
@@ -92,22 +93,39 @@ impl Intake {
 
     /// The names of the layers that come, the best first.
     pub(super) fn rids(&self) -> Vec<Arc<str>> {
-        let mut layers: Vec<_> = self.layers.iter().collect();
-        layers.sort_by_key(|layer| std::cmp::Reverse(layer.rate()));
-        layers.into_iter().filter_map(|layer| layer.rid.clone()).collect()
+        self.ranking()
+            .into_iter()
+            .filter_map(|layer| layer.rid.clone())
+            .collect()
     }
 
-    /// The layer to be sent: the one that is wanted, if it comes, else that which has most bytes. The present one stays while
-    /// no other is clearly better.
-    fn choose(&self, wanted: Option<&str>, present: Option<u32>) -> Option<&Layer> {
-        let named = wanted.and_then(|rid| self.layers.iter().find(|layer| layer.rid.as_deref() == Some(rid)));
-        let best = || self.layers.iter().max_by_key(|layer| layer.rate());
-        let layer = named.or_else(best)?;
-        let present = self.layers.iter().find(|layer| Some(layer.ssrc) == present);
-        match present {
-            Some(present) if named.is_none() && layer.rate() * 4 < present.rate() * 5 => Some(present),
-            _ => Some(layer),
+    /// The layers that come, the best first.
+    fn ranking(&self) -> Vec<&Layer> {
+        let mut layers: Vec<_> = self.layers.iter().collect();
+        layers.sort_by_key(|layer| std::cmp::Reverse(layer.rate()));
+        layers
+    }
+
+    /// The layer of this name, if it comes.
+    fn named(&self, rid: &str) -> Option<&Layer> {
+        self.layers.iter().find(|layer| layer.rid.as_deref() == Some(rid))
+    }
+
+    /// The layer to be sent that `fit` says. The present one stays while the other has hardly more, or hardly less.
+    fn choose(&self, present: Option<u32>, fit: impl FnOnce(&[u64]) -> usize) -> Option<&Layer> {
+        // Most have one layer, and each packet comes by here.
+        if let [only] = &self.layers[..] {
+            return Some(only);
         }
+        let ranking = self.ranking();
+        let rates: Vec<_> = ranking.iter().map(|layer| layer.bitrate()).collect();
+        let layer = *ranking.get(fit(&rates))?;
+        let is_close = |one: &Layer, other: &Layer| one.rate() * 4 < other.rate() * 5;
+        let present = ranking.into_iter().find(|layer| Some(layer.ssrc) == present);
+        Some(match present {
+            Some(present) if is_close(layer, present) && is_close(present, layer) => present,
+            _ => layer,
+        })
     }
 }
 
@@ -136,14 +154,20 @@ impl Layer {
     fn rate(&self) -> usize {
         self.before.max(self.bytes)
     }
+
+    /// In bits a second, without headers.
+    fn bitrate(&self) -> u64 {
+        self.rate() as u64 * 8 * 1000 / WINDOW.as_millis() as u64
+    }
 }
 
 /// One sender, which sends one layer of an intake on.
 pub(super) struct Outlet {
     pc: PeerConnection,
     sender: RtpSender,
-    /// The layer that its viewer asked for; `None` for the best that comes.
+    /// The layer that its viewer asked for; `None` for the best that its path takes.
     wanted: Option<Arc<str>>,
+    fit: Fit,
     /// The stream that is sent on now.
     present: Option<Present>,
     rewriter: Rewriter,
@@ -183,6 +207,7 @@ impl Outlet {
             pc: pc.clone(),
             sender,
             wanted: None,
+            fit: Fit::default(),
             present: None,
             // In the lower half, so that the first wrap is far away.
             rewriter: Rewriter::new(Serial16(rand::random::<u16>() >> 1), rand::random()),
@@ -200,9 +225,10 @@ impl Outlet {
         self.present.as_ref().and_then(|present| present.rid.as_deref())
     }
 
-    /// The layer that is wanted from now on; `None` for the best that comes.
+    /// The layer that is wanted from now on; `None` for the best that its path takes.
     pub(super) fn want(&mut self, rid: Option<Arc<str>>) {
         self.wanted = rid;
+        self.fit = Fit::default();
         self.asked = None;
     }
 
@@ -230,7 +256,10 @@ impl Outlet {
         if present.is_none() && self.pc.connection_state() != ConnectionState::Connected {
             return None;
         }
-        let target = intake.choose(self.wanted.as_deref(), present)?;
+        let named = self.wanted.as_deref().and_then(|rid| intake.named(rid));
+        let (fit, sender) = (&mut self.fit, &self.sender);
+        let target =
+            named.or_else(|| intake.choose(present, |rates| fit.step(now, rates, || sender.target_bitrate())))?;
         for packet in packets {
             self.take(now, intake, target.ssrc, packet);
         }

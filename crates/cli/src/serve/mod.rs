@@ -19,6 +19,7 @@ use visitors::{Role, Visitors};
 
 mod echo;
 mod film;
+mod fit;
 mod forward;
 mod ice_servers;
 mod page;

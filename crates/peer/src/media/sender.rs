@@ -91,6 +91,14 @@ impl RtpSender {
             .update(|state, now, id| Ok(state.connection.set_send_parameters(now, id, parameters)?))
     }
 
+    /// What it may send at present, in bits a second, all its encodings together: its part of what the path takes
+    /// ([`PeerEvent::BandwidthEstimate`](crate::PeerEvent::BandwidthEstimate)), and no more than the peer allows. None while nothing is
+    /// known. Sources are told it as [`Demand::bitrate`](crate::Demand::bitrate); who forwards asks here. Asking is cheap.
+    #[must_use]
+    pub fn target_bitrate(&self) -> Option<u64> {
+        self.0.anchor.lock().connection.target_bitrate(self.0.id)
+    }
+
     /// The codecs that were agreed on, the preferred first; empty while it does not send. Reading them is cheap.
     #[must_use]
     pub fn codecs(&self) -> Vec<RtpCodecParameters> {

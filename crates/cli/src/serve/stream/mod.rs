@@ -260,7 +260,7 @@ impl Stream {
         }
     }
 
-    /// Chooses the layer of simulcast for a viewer; `None` for the best that comes.
+    /// Chooses the layer of simulcast for a viewer; `None` for the best that its path takes.
     fn choose_layer(&self, id: u64, layer: Option<&str>) -> Result<(), Refused> {
         let mut relay = self.relay(MediaKind::Video);
         let Relay { source, outlets } = &mut *relay;

@@ -27,7 +27,7 @@ pub(in crate::serve) struct Seat {
 }
 
 impl Viewer {
-    /// A viewer of a stream that is being published, of this layer of simulcast or of the best that comes.
+    /// A viewer of a stream that is being published, of this layer of simulcast or of the best that its path takes.
     pub(in crate::serve) fn new(streams: &Streams, name: &str, layer: Option<&str>) -> Result<Self, Refused> {
         let stream = streams.live(name)?;
         let id = next_id();
@@ -55,7 +55,7 @@ impl Seat {
         Err(Refused::new(StatusCode::UNPROCESSABLE_ENTITY, text))
     }
 
-    /// Chooses the layer of simulcast; `None` for the best that comes.
+    /// Chooses the layer of simulcast; `None` for the best that its path takes.
     pub(in crate::serve) fn choose_layer(&self, layer: Option<&str>) -> Result<(), Refused> {
         self.stream.choose_layer(self.id, layer)
     }
