@@ -9,6 +9,7 @@ use peerline_ice::{ExternalAddress, TransportPolicy};
 use peerline_sctp::CongestionControl;
 use peerline_srtp::Profile;
 
+use crate::capture::Capture;
 use crate::media::capabilities::{self, CodecSupport, HeaderExtensionSupport};
 
 /// How a [`Connection`](crate::Connection) is made. [`Config::new`] gives every field its default.
@@ -49,6 +50,8 @@ pub struct Config {
     pub sped: bool,
     /// Who is told of the connection's secrets, as lines for Wireshark: rustls's `KeyLogFile`, for one. Default `None`: nobody.
     pub key_log: Option<Arc<dyn KeyLog>>,
+    /// Where the connection's packets go, unprotected, as a file for Wireshark. Default `None`: nowhere.
+    pub capture: Option<Capture>,
     /// Send SCTP's INIT with offers and answers, so that data channels open as soon as DTLS is up (SNAP,
     /// draft-hancke-tsvwg-snap). Default true; peers without it do the handshake.
     pub snap: bool,
@@ -98,6 +101,7 @@ impl Config {
             hello_verify_request: false,
             sped: true,
             key_log: None,
+            capture: None,
             snap: true,
             max_message_size: 262_144,
             send_buffer: 16 << 20,

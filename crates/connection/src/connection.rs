@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::BytesMut;
 use peerline_dtls as dtls;
@@ -13,6 +13,7 @@ use peerline_wire::{Datagram, FiveTuple, Transmit};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use crate::capture::{self, Direction, Tap};
 use crate::channels::ChannelId;
 use crate::config::Config;
 use crate::demux::{Protocol, demux};
@@ -151,7 +152,7 @@ impl Connection {
         let transceivers = Transceivers::new(rng.random());
         Self {
             ice,
-            upper: Upper::new(channels),
+            upper: Upper::new(channels, Tap::new(config.capture.as_ref())),
             media_seed: rng.random(),
             agreed: Vec::new(),
             negotiation,
@@ -181,6 +182,28 @@ impl Connection {
     pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
         self.counters.packets_received += 1;
         self.counters.bytes_received += datagram.payload.len() as u64;
+        if self.config.capture.is_none() {
+            return self.on_datagram(now, datagram);
+        }
+        let (path, payload) = (datagram.five_tuple, datagram.payload.clone());
+        self.on_datagram(now, datagram);
+        self.capture(now, &path, Direction::In, &payload);
+    }
+
+    /// Writes down what has passed, if that is wanted.
+    fn capture(&mut self, now: Instant, path: &FiveTuple, direction: Direction, datagram: &[u8]) {
+        let Some(capture) = &self.config.capture else { return };
+        let at = match self.config.wall_clock {
+            Some((instant, time)) => {
+                let then = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                then + now.saturating_duration_since(instant)
+            }
+            None => now.saturating_duration_since(self.born),
+        };
+        capture::write(capture, at, path, direction, datagram, self.upper.taps());
+    }
+
+    fn on_datagram(&mut self, now: Instant, datagram: Datagram) {
         let Some(datagram) = self.ice.unwrap_relayed(now, datagram) else {
             return self.settle_ice(now);
         };
@@ -256,6 +279,7 @@ impl Connection {
 
     /// Appends one datagram to `out` and says where it goes, or `None` and leaves `out` as it is.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        let start = out.len();
         let transmit = loop {
             match self.transmit(now, out) {
                 Some(transmit) => break transmit,
@@ -265,6 +289,9 @@ impl Connection {
         };
         self.counters.packets_sent += 1;
         self.counters.bytes_sent += transmit.len as u64;
+        if self.config.capture.is_some() {
+            self.capture(now, &transmit.five_tuple, Direction::Out, &out[start..]);
+        }
         Some(transmit)
     }
 
@@ -406,7 +433,7 @@ impl Connection {
             hello_verify_request: self.config.hello_verify_request,
             mtu: self.handshake_mtu(),
             provider: self.config.provider.clone(),
-            key_log: self.config.key_log.clone(),
+            key_log: capture::key_log(self.config.key_log.as_ref(), self.config.capture.as_ref()),
             ..dtls::Config::new(self.config.certificate.clone())
         };
         let mut dtls = dtls::Connection::new(config, role);
@@ -500,6 +527,7 @@ impl Connection {
     fn feed_channels(&mut self, now: Instant) {
         while let Some(packet) = self.upper.dtls.as_mut().and_then(dtls::Connection::recv) {
             if self.negotiation.has_data {
+                self.upper.tap.see(Tap::SCTP, &packet);
                 self.upper.channels.handle_datagram(now, packet);
             } else {
                 self.counters.dropped += 1;

@@ -30,6 +30,7 @@
 //! ```
 
 mod candidate;
+mod capture;
 mod channels;
 mod config;
 mod connection;
@@ -51,6 +52,7 @@ mod transceiver;
 mod transports;
 mod upper;
 
+pub use capture::Capture;
 pub use channels::{ChannelId, DataChannel, DataChannelInit, Message};
 pub use config::Config;
 pub use connection::Connection;

@@ -10,6 +10,7 @@ use std::time::Instant;
 use peerline_dtls as dtls;
 use peerline_sctp::datachannel::{self, Channels};
 
+use crate::capture::Tap;
 use crate::event::Event;
 use crate::media::Media;
 
@@ -26,6 +27,8 @@ pub(crate) struct Layers {
     /// Sends and receives what was agreed on; none while that is nothing.
     pub(crate) media: Option<Box<Media>>,
     pub(crate) channels: Channels,
+    /// SCTP's packets.
+    pub(crate) tap: Tap,
 }
 
 /// What a layer tells.
@@ -48,11 +51,12 @@ impl Rest {
 }
 
 impl Upper {
-    pub(crate) fn new(channels: Channels) -> Self {
+    pub(crate) fn new(channels: Channels, tap: Tap) -> Self {
         let layers = Layers {
             dtls: None,
             media: None,
             channels,
+            tap,
         };
         Self {
             layers,
@@ -65,6 +69,12 @@ impl Upper {
     pub(crate) fn media_mut(&mut self) -> Option<&mut Media> {
         self.media_rest = None;
         self.layers.media.as_deref_mut()
+    }
+
+    /// What was seen unprotected.
+    pub(crate) fn taps(&mut self) -> impl Iterator<Item = &mut Tap> {
+        let Layers { media, tap, .. } = &mut self.layers;
+        media.as_mut().map(|media| &mut media.tap).into_iter().chain([tap])
     }
 
     /// Those that do not rest were just asked for datagrams and for news, and had none: so it stays, until they are touched or time
@@ -111,7 +121,9 @@ impl Upper {
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.wake(now);
-        let Layers { dtls, media, channels } = &mut self.layers;
+        let Layers {
+            dtls, media, channels, ..
+        } = &mut self.layers;
         if let Some(media) = media.as_mut().filter(|_| self.media_rest.is_none()) {
             media.handle_timeout(now);
         }
@@ -126,19 +138,33 @@ impl Upper {
     /// One DTLS record of the handshake, or an alert; one packet of media; or one DTLS record around a packet of SCTP.
     pub(crate) fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<usize> {
         self.wake(now);
-        let Layers { dtls, media, channels } = &mut self.layers;
+        let Layers {
+            dtls,
+            media,
+            channels,
+            tap,
+        } = &mut self.layers;
         let mut media = media.as_mut().filter(|_| self.media_rest.is_none());
         let Some(dtls) = dtls.as_mut().filter(|_| self.data_rest.is_none()) else {
             return media?.poll_transmit(now, out);
         };
         dtls.poll_transmit(now, out)
             .or_else(|| media.as_mut()?.poll_transmit(now, out))
-            .or_else(|| dtls.enclose(out, |out| channels.poll_transmit(now, out)))
+            .or_else(|| {
+                dtls.enclose(out, |out| {
+                    let start = out.len();
+                    let len = channels.poll_transmit(now, out)?;
+                    tap.see(Tap::SCTP, &out[start..]);
+                    Some(len)
+                })
+            })
     }
 
     pub(crate) fn poll_event(&mut self, now: Instant) -> Option<News> {
         self.wake(now);
-        let Layers { dtls, media, channels } = &mut self.layers;
+        let Layers {
+            dtls, media, channels, ..
+        } = &mut self.layers;
         let is_awake = self.data_rest.is_none();
         if let Some(event) = dtls.as_mut().filter(|_| is_awake).and_then(|dtls| dtls.poll_event()) {
             return Some(News::Dtls(event));
@@ -199,7 +225,7 @@ mod tests {
     #[test]
     fn rest_ends_with_a_touch_or_with_the_deadline() {
         let now = Instant::now();
-        let mut upper = Upper::new(Channels::new(datachannel::Config::default()));
+        let mut upper = Upper::new(Channels::new(datachannel::Config::default()), Tap::default());
         assert!(!upper.rests(now));
         upper.begin_rest();
         assert!(upper.rests(now + Duration::from_secs(3_600)));

@@ -6,8 +6,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use peerline_connection::{
-    CodecSupport, Config, CongestionControl, ExternalAddress, HeaderExtensionSupport, IceServer, IceServerError,
-    SrtpProfile, TransportPolicy as IceTransportPolicy,
+    Capture, CodecSupport, Config, CongestionControl, ExternalAddress, HeaderExtensionSupport, IceServer,
+    IceServerError, SrtpProfile, TransportPolicy as IceTransportPolicy,
 };
 use peerline_dtls::{KeyLog, default_provider};
 use rand::TryRng;
@@ -76,6 +76,23 @@ pub struct Configuration {
     pub endpoint: Option<Endpoint>,
     /// Who is told of the connection's secrets, as lines for Wireshark: rustls's `KeyLogFile`, for one. Default `None`: nobody.
     pub key_log: Option<Arc<dyn KeyLog>>,
+    /// Where the connection's packets go, unprotected, as a pcapng file for Wireshark. Default `None`: nowhere.
+    ///
+    /// ```
+    /// # use std::{io::Write, sync::Mutex};
+    /// # use peerline::{Capture, Configuration};
+    /// # fn main() -> std::io::Result<()> {
+    /// let file = Mutex::new(std::fs::File::create(std::env::temp_dir().join("call.pcapng"))?);
+    /// let configuration = Configuration {
+    ///     capture: Some(Capture::new(move |block| {
+    ///         let _ = file.lock().expect("nobody panics with it").write_all(block);
+    ///     })),
+    ///     ..Configuration::default()
+    /// };
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub capture: Option<Capture>,
     /// Carry DTLS in ICE's checks (SPED), so that both handshakes go at once: a round trip sooner, with peers that do the same.
     /// Default true.
     pub sped: bool,
@@ -125,6 +142,7 @@ impl Default for Configuration {
             max_local_addresses: 16,
             endpoint: None,
             key_log: None,
+            capture: None,
             sped: true,
             snap: true,
             max_message_size: 256 * 1024,
@@ -157,6 +175,7 @@ impl Configuration {
         config.max_dtls_version = self.max_dtls_version;
         config.max_records_per_key = self.max_records_per_key;
         config.key_log = self.key_log.clone();
+        config.capture = self.capture.clone();
         config.sped = self.sped;
         config.snap = self.snap;
         config.ice_lite = self.ice_lite;

@@ -79,7 +79,7 @@ pub use peer_connection::{PeerConnection, PeerEvent, TrackEvent};
 pub use transports::{DtlsTransport, IceTransport, SctpTransport};
 
 pub use bytes::Bytes;
-pub use peerline_connection::{CandidateError as IceCandidateError, TransportPolicy as IceTransportPolicy};
+pub use peerline_connection::{CandidateError as IceCandidateError, Capture, TransportPolicy as IceTransportPolicy};
 pub use peerline_connection::{
     CandidatePairStats, CandidateStats, CertificateStats, ChannelFault, CodecStats, CodecSupport, CongestionControl,
     ConnectionState, DataChannelInit, DataChannelState, DataChannelStats, DtlsCloseReason, DtlsTransportState,

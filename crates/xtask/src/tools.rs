@@ -13,7 +13,7 @@ struct Tool {
     present: fn() -> bool,
 }
 
-const TEST_TOOLS: [Tool; 10] = [
+const TEST_TOOLS: [Tool; 11] = [
     Tool {
         purpose: "browser tests",
         package: "chromium",
@@ -38,6 +38,11 @@ const TEST_TOOLS: [Tool; 10] = [
         purpose: "recordings read by another program",
         package: "ffmpeg",
         present: || on_path(&["ffmpeg"]) && on_path(&["ffprobe"]),
+    },
+    Tool {
+        purpose: "captures read by Wireshark",
+        package: "tshark",
+        present: || on_path(&["tshark"]),
     },
     Tool {
         purpose: "SRTP against another implementation",

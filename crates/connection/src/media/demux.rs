@@ -13,6 +13,7 @@ use super::packet::IncomingPacket;
 use super::parameters::MediaKind;
 use super::receiver::Receiver;
 use super::{Media, Section, sources};
+use crate::capture::Tap;
 use crate::event::Event;
 
 impl Media {
@@ -26,6 +27,7 @@ impl Media {
             self.counters.unprotect_failures += 1;
             return;
         }
+        self.tap.see(Tap::RTP, &datagram);
         let bytes = datagram.freeze();
         let Ok(packet) = Packet::parse(&*bytes) else {
             self.counters.unprotect_failures += 1;

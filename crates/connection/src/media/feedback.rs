@@ -13,6 +13,7 @@ use super::receive_stream::SenderReport as Remembered;
 use super::report::{MAX_REFERENCES, Reference};
 use super::send_stream::SendStream;
 use super::{MAX_QUEUED, Media, Queued, What};
+use crate::capture::Tap;
 use crate::event::Event;
 
 /// A stream's keyframe requests within this are one.
@@ -35,6 +36,7 @@ impl Media {
             self.counters.unprotect_failures += 1;
             return;
         }
+        self.tap.see(Tap::RTCP, &datagram);
         // A run of thousands is told in two bytes: no more is looked at in one datagram than is remembered.
         let mut statuses = departures::CAPACITY;
         for packet in packets(&datagram).flatten() {

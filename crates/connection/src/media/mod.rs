@@ -15,6 +15,7 @@ use peerline_srtp as srtp;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use crate::capture::Tap;
 use crate::event::Event;
 use crate::transceiver::TransceiverId;
 use agreed::Agreed;
@@ -98,6 +99,7 @@ pub(crate) struct Media {
     reporter: Ssrc,
     rng: StdRng,
     events: VecDeque<Event>,
+    pub(crate) tap: Tap,
     counters: Counters,
 }
 
@@ -175,6 +177,7 @@ impl Media {
             round_trips: RoundTrips::default(),
             remb: None,
             max_receive_bitrate: None,
+            tap: Tap::new(config.capture.as_ref()),
             born: now,
             closed: false,
             reporter: Ssrc(rng.random()),
@@ -341,6 +344,7 @@ impl Media {
         let srtp = self.srtp.as_mut()?;
         while let Some(control) = self.control.pop_front() {
             out.extend_from_slice(&control);
+            self.tap.see(Tap::RTCP, &control);
             if srtp.outbound.protect_rtcp(out, start).is_ok() {
                 return Some(out.len() - start);
             }
@@ -398,6 +402,7 @@ impl Media {
                 };
                 stream.next_rtx = rtx.sequence_number.next();
                 packet.write_rtx(out, rtx, ids, names, hop);
+                self.tap.see(Tap::RTP, &out[start..]);
                 if srtp.outbound.protect_rtp(out, start).is_err() {
                     return false;
                 }
@@ -409,6 +414,7 @@ impl Media {
             }
             What::First(packet) => {
                 packet.write(out, stream.encoding.ssrc, ids, names, hop);
+                self.tap.see(Tap::RTP, &out[start..]);
                 if srtp.outbound.protect_rtp(out, start).is_err() {
                     return false;
                 }
