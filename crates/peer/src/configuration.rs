@@ -63,8 +63,12 @@ pub struct Configuration {
     /// Which addresses may be used. Default `None`: all.
     pub address_filter: Option<AddressFilter>,
     /// The UDP ports to choose from: all IPv4 addresses of a connection share one, and all IPv6 addresses one. Default `None`:
-    /// the system chooses. When all are in use for a family, its addresses are left out.
+    /// the system chooses. When all are in use for a family, its addresses are left out. TCP ports to listen at are chosen from
+    /// the same; those that connections are made from are the system's choice.
     pub port_range: Option<RangeInclusive<u16>>,
+    /// Which candidates over TCP are gathered (RFC 6544), for networks that let no UDP pass. Default [`IceTcp::Active`], as
+    /// browsers do. Addresses are those that are used over UDP.
+    pub ice_tcp: IceTcp,
     /// Follow the interfaces of this host as they come and go: the addresses of new ones are offered, also when gathering was
     /// complete, and what goes over one that is gone moves to another path. Default true. An
     /// [`endpoint`](Self::endpoint) that is bound to one address keeps that in any case.
@@ -138,6 +142,7 @@ impl Default for Configuration {
             link_local: false,
             address_filter: None,
             port_range: None,
+            ice_tcp: IceTcp::default(),
             continual_gathering: true,
             max_local_addresses: 16,
             endpoint: None,
@@ -193,6 +198,34 @@ impl Configuration {
     }
 }
 
+/// Which candidates over TCP a connection gathers (RFC 6544). UDP is preferred wherever it works.
+///
+/// Connections on an [`Endpoint`] offer what that [listens](Endpoint::listen_tcp) at, and make no connections: a server that did
+/// so wherever its clients tell it to could be used to look around behind its firewall.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum IceTcp {
+    /// None.
+    Off,
+    /// Connect to the other peer, if it listens. That reaches servers from networks where UDP is blocked.
+    #[default]
+    Active,
+    /// Listen at a port of each address, and connect to nobody: for servers. It is not the default because open ports are what one
+    /// asks for, and because between two clients behind translators nobody gets through to them.
+    Passive,
+    /// Both.
+    ActiveAndPassive,
+}
+
+impl IceTcp {
+    pub(crate) fn connects(self) -> bool {
+        matches!(self, Self::Active | Self::ActiveAndPassive)
+    }
+
+    pub(crate) fn listens(self) -> bool {
+        matches!(self, Self::Passive | Self::ActiveAndPassive)
+    }
+}
+
 /// Decides which local addresses a connection may use.
 ///
 /// ```
@@ -239,6 +272,7 @@ pub(crate) struct Network {
     pub(crate) link_local: bool,
     pub(crate) address_filter: Option<AddressFilter>,
     pub(crate) port_range: Option<RangeInclusive<u16>>,
+    pub(crate) ice_tcp: IceTcp,
     pub(crate) continual_gathering: bool,
     pub(crate) max_local_addresses: usize,
     pub(crate) endpoint: Option<Endpoint>,
@@ -257,6 +291,7 @@ impl Network {
             link_local,
             address_filter,
             port_range,
+            ice_tcp,
             continual_gathering,
             max_local_addresses,
             endpoint,
@@ -274,6 +309,7 @@ impl Network {
             link_local,
             address_filter,
             port_range,
+            ice_tcp,
             continual_gathering,
             max_local_addresses,
             endpoint,

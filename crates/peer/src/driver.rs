@@ -24,10 +24,11 @@ use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
 use crate::configuration::Network;
-use crate::endpoint::{Hub, Run};
+use crate::endpoint::{Hub, Member, Run};
 use crate::error::Error;
 use crate::ice_servers;
 use crate::ice_servers::Named;
+use crate::ice_tcp;
 use crate::link::Link;
 use crate::mdns;
 use crate::shared::{Phase, Shared, State, Wakes};
@@ -40,6 +41,9 @@ const ROUNDS: usize = 16;
 /// How much is taken from the machine before it is sent: what so many system calls can send. What the network has not taken
 /// stays in the machine, where congestion control and priorities see it.
 const BATCH: usize = 2;
+
+/// How many bytes over TCP are taken from the machine at a time.
+const TCP_BATCH: usize = 128 * 1024;
 
 /// How long closing may take when sockets do not accept the goodbye.
 const CLOSING_TIME: Duration = Duration::from_secs(1);
@@ -77,6 +81,7 @@ pub(crate) fn run(shared: Arc<Shared>, network: Network) -> impl Future<Output =
         wakes: Wakes::default(),
         names: None,
         servers: None,
+        tcp: None,
         search: Weak::new(),
         timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
         armed: None,
@@ -214,8 +219,8 @@ pub(crate) fn return_outbox(outbox: Box<Outbox>) {
     OUTBOX.set(Some(outbox).filter(|outbox| outbox.is_empty()));
 }
 
-/// Takes what a connection wants sent, and shows each datagram to `watch`; true if the outbox would hold too much. What goes to
-/// servers over streams is written there.
+/// Takes what a connection wants sent, and shows each datagram over UDP to `watch`; true if there may be more. What goes over
+/// streams, to servers or to the peer, is written there.
 pub(crate) fn collect(
     state: &mut State,
     now: Instant,
@@ -223,19 +228,31 @@ pub(crate) fn collect(
     mut watch: impl FnMut(&FiveTuple, &[u8]),
 ) -> bool {
     let State {
-        connection, streams, ..
+        connection,
+        streams,
+        tcp,
+        ..
     } = state;
     let mut more = true;
+    let mut streamed = 0;
     while more && !outbox.fills(BATCH) {
         more = outbox.push(|out| {
             let start = out.len();
             let transmit = loop {
+                if streamed >= TCP_BATCH {
+                    return None;
+                }
                 let transmit = connection.poll_transmit(now, out)?;
                 if transmit.five_tuple.transport == Transport::Udp {
                     break transmit;
                 }
-                if let Some(streams) = streams {
-                    streams.write(&transmit.five_tuple, out.get(start..).unwrap_or_default());
+                let message = out.get(start..).unwrap_or_default();
+                streamed += message.len();
+                let is_peers = tcp.as_ref().is_some_and(|tcp| tcp.write(&transmit.five_tuple, message));
+                if let Some(streams) = streams
+                    && !is_peers
+                {
+                    streams.write(&transmit.five_tuple, message);
                 }
                 out.truncate(start);
             };
@@ -243,7 +260,12 @@ pub(crate) fn collect(
             Some(transmit)
         });
     }
-    more
+    if let Some(tcp) = tcp
+        && streamed > 0
+    {
+        tcp.flush();
+    }
+    more || streamed >= TCP_BATCH
 }
 
 /// What a connection that rests keeps is small: what it needs while it works, it borrows from the thread.
@@ -258,6 +280,8 @@ struct Driver {
     names: Option<JoinSet<(String, Option<IpAddr>)>>,
     /// Those who look for ICE servers, and speak with them.
     servers: Option<ice_servers::Tasks>,
+    /// Candidates over TCP, and connections.
+    tcp: Option<Box<ice_tcp::Local>>,
     /// The one that goes on, if any does.
     search: Weak<ice_servers::Search>,
     timer: Pin<Box<Sleep>>,
@@ -299,6 +323,7 @@ struct Step {
     gather: bool,
     network_changed: bool,
     names: Vec<String>,
+    tcp: Vec<ice_tcp::Job>,
     phase: Phase,
 }
 
@@ -326,6 +351,10 @@ impl Driver {
                     let addr = mdns::resolve(&name).await;
                     (name, addr)
                 });
+                due = true;
+            }
+            if !step.tcp.is_empty() {
+                self.tcp.get_or_insert_default().begin(&self.shared, step.tcp);
                 due = true;
             }
             let sent = self.send(cx);
@@ -430,6 +459,7 @@ impl Driver {
             gather: mem::take(&mut state.gather),
             network_changed: mem::take(&mut state.network_changed),
             names: mem::take(&mut state.names),
+            tcp: state.tcp.as_mut().map(|tcp| tcp.take_jobs()).unwrap_or_default(),
             phase: state.phase,
         };
         drop(guard);
@@ -455,6 +485,7 @@ impl Driver {
         let now = now();
         let refresh = self.link.gather(&self.network, now);
         self.adopt(now, &refresh);
+        self.refresh_tcp(now);
         if self.network.continual_gathering {
             watch::join(&self.shared);
         }
@@ -475,6 +506,17 @@ impl Driver {
             state.connection.remove_local_address(now, address);
         }
         state.has_sockets = self.link.has_sockets();
+    }
+
+    /// Offers over TCP what interfaces there are now.
+    fn refresh_tcp(&mut self, now: Instant) {
+        let hub = self.link.member().map(Member::hub);
+        let wanted = ice_tcp::wanted(&self.network, hub, now);
+        let is_shared = hub.is_some();
+        if !wanted.is_empty() || self.tcp.is_some() {
+            let tcp = self.tcp.get_or_insert_default();
+            tcp.refresh(&self.shared, &self.network, &wanted, is_shared, now);
+        }
     }
 
     /// Has ICE servers looked for. Gathering ends with that.
@@ -506,6 +548,7 @@ impl Driver {
             .map(|streams| streams.keep(gone))
             .unwrap_or_default();
         drop(state);
+        self.refresh_tcp(now);
         if let Some(search) = self.search.upgrade() {
             return search.outdate();
         }

@@ -30,7 +30,7 @@ use crate::configuration::Network;
 use crate::driver::Armed;
 use crate::error::Error;
 use crate::shared::{Shared, State, Wakes, Watch, wake_driver};
-use crate::{driver, interfaces};
+use crate::{driver, ice_tcp, interfaces};
 
 /// How many resting connections are looked after before what that sends leaves, and what has come is received.
 const ALARMS: usize = 128;
@@ -86,7 +86,7 @@ pub struct EndpointStats {
 /// Keeps the tasks going. They hold the [`Hub`] alone, so nothing keeps itself alive.
 struct Lease {
     hub: Arc<Hub>,
-    tasks: Vec<AbortHandle>,
+    tasks: Mutex<Vec<AbortHandle>>,
 }
 
 /// The sockets, and who is reached through them.
@@ -95,6 +95,8 @@ pub(crate) struct Hub {
     router: Mutex<Router<Arc<Shared>>>,
     alarms: Alarms<(RouteId, Arc<Shared>)>,
     pub(crate) bindings: Bindings,
+    /// Where somebody listens for TCP.
+    listeners: Mutex<Vec<SocketAddr>>,
     overflows: AtomicU64,
 }
 
@@ -153,6 +155,7 @@ impl Endpoint {
             router: Mutex::new(Router::new()),
             alarms: Alarms::new(),
             bindings: Bindings::default(),
+            listeners: Mutex::default(),
             overflows: AtomicU64::new(0),
         });
         let tasks = (0..addresses.len())
@@ -161,7 +164,39 @@ impl Endpoint {
                 runtime.spawn(driver::keep_bindings(Arc::clone(&hub))).abort_handle(),
             ))
             .collect();
+        let tasks = Mutex::new(tasks);
         Ok(Self(Arc::new(Lease { hub, tasks })))
+    }
+
+    /// Listens for connections over TCP as well, for other peers in networks that let no UDP pass: those of the endpoint's
+    /// connections that gather from now on offer it (RFC 6544, passive candidates), unless they are
+    /// [told not to](crate::Configuration::ice_tcp). The address may be the one of UDP; with port 0 the system chooses. Says where
+    /// it listens.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    ///
+    /// # Panics
+    /// As [`bind`](Self::bind).
+    pub fn listen_tcp(&self, address: SocketAddr) -> Result<SocketAddr, Error> {
+        let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
+        let bound = ice_tcp::bind(address, None).and_then(|listener| Ok((listener.local_addr()?, listener)));
+        let (local, listener) = bound.map_err(|error| Error::Bind {
+            address,
+            kind: error.kind(),
+        })?;
+        let hub = Arc::clone(&self.0.hub);
+        let task = runtime.spawn(ice_tcp::serve(listener, move |path, check| {
+            let mut router = hub.router();
+            router.route(path, check).map(|(_, shared)| Arc::clone(shared))
+        }));
+        let Lease { hub, tasks } = &*self.0;
+        tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(task.abort_handle());
+        hub.listeners().push(local);
+        Ok(local)
     }
 
     /// The addresses it is bound to, with their ports, in the order given.
@@ -203,7 +238,8 @@ impl fmt::Debug for Endpoint {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(AbortHandle::abort);
+        let tasks = self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner);
+        tasks.iter().for_each(AbortHandle::abort);
     }
 }
 
@@ -225,8 +261,23 @@ impl Hub {
 
     /// The addresses that a connection offers.
     pub(crate) fn addresses(&self, network: &Network, now: Instant) -> Vec<SocketAddr> {
+        Self::offered(self.sockets.iter().map(Socket::local_addr), network, now)
+    }
+
+    /// The addresses at which a connection can be connected to.
+    pub(crate) fn tcp_addresses(&self, network: &Network, now: Instant) -> Vec<SocketAddr> {
+        let listeners = self.listeners().clone();
+        Self::offered(listeners.into_iter(), network, now)
+    }
+
+    fn listeners(&self) -> MutexGuard<'_, Vec<SocketAddr>> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is bound to a wildcard is reached at the addresses of the host.
+    fn offered(all: impl Iterator<Item = SocketAddr>, network: &Network, now: Instant) -> Vec<SocketAddr> {
         let mut addresses = Vec::new();
-        for bound in self.sockets.iter().map(Socket::local_addr) {
+        for bound in all {
             if !bound.ip().is_unspecified() {
                 addresses.push(bound);
                 continue;

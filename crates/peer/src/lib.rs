@@ -36,7 +36,7 @@
 //!
 //! Each connection is one tokio task, which owns its sockets and timers; [`PeerConnection`], [`DataChannel`], [`RtpTransceiver`]
 //! and the like are handles.
-//! Many connections can share one UDP port, an [`Endpoint`].
+//! Many connections can share one UDP port, and one of TCP, an [`Endpoint`].
 //! Not receiving messages is back-pressure, down to the other peer's `send`; of media the oldest is dropped. Dropping the last handle closes the connection and
 //! frees everything it held.
 //!
@@ -52,6 +52,7 @@ mod driver;
 mod endpoint;
 mod error;
 mod ice_servers;
+mod ice_tcp;
 mod inlet;
 mod interfaces;
 mod link;
@@ -63,7 +64,7 @@ mod sockets;
 mod transports;
 mod watch;
 
-pub use configuration::{AddressFilter, Configuration};
+pub use configuration::{AddressFilter, Configuration, IceTcp};
 pub use data_channel::DataChannel;
 pub use endpoint::{Endpoint, EndpointStats};
 pub use error::Error;

@@ -21,6 +21,7 @@ use tokio::sync::Notify;
 use crate::alarms::Alarm;
 use crate::driver::{self, Armed};
 use crate::ice_servers::Streams;
+use crate::ice_tcp::Connections;
 use crate::inlet::Inlet;
 use crate::media::slots::{MediaSignals, Slots};
 
@@ -60,6 +61,8 @@ pub(crate) struct State {
     pub(crate) transport_changed: bool,
     /// The driver has sockets that nobody else knows.
     pub(crate) has_sockets: bool,
+    /// Connections to the peer over TCP.
+    pub(crate) tcp: Option<Box<Connections>>,
     /// Names to be resolved.
     pub(crate) names: Vec<String>,
     /// The deadline for which a timer is set, be it the driver's or the endpoint's.
@@ -277,6 +280,7 @@ impl Shared {
             state.digest(&mut Wakes::default());
         }
         state.phase = Phase::Ended;
+        state.tcp = None;
         state.detach_tracks();
         let (channels, media) = state.everyone();
         drop(state);
@@ -308,6 +312,7 @@ impl State {
             transport_changed: false,
             has_sockets: false,
             streams: None,
+            tcp: None,
             names: Vec::new(),
             driver: None,
             sending: false,
@@ -346,8 +351,8 @@ impl State {
                 Event::IceCandidateError(error) => self.tell(News::IceCandidateError(Box::new(error)), wakes),
                 Event::Gather => self.gather = true,
                 Event::ResolveName(name) => self.names.push(name),
-                // No candidates over TCP are gathered here.
-                Event::TcpConnect(_) | Event::TcpClose(_) => {}
+                Event::TcpConnect(path) => self.tcp.get_or_insert_default().connect(path),
+                Event::TcpClose(path) => self.tcp.iter_mut().for_each(|tcp| tcp.close(&path)),
                 Event::Track { transceiver, streams } => self.welcome_track(transceiver, streams, wakes),
                 Event::TrackRemoved { transceiver, streams } => {
                     self.tell_media(transceiver, MediaNews::TrackRemoved(streams), wakes);
@@ -415,6 +420,7 @@ impl State {
         self.gather
             || self.transport_changed
             || !self.names.is_empty()
+            || self.tcp.as_ref().is_some_and(|tcp| tcp.has_jobs())
             || self.connection.connection_state() == ConnectionState::Closed
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::{PATIENCE, Pair, configuration, negotiate, next_channel, noise, pair_with, soon};
 use peerline::{
-    Configuration, ConnectionState, DataChannelInit, Endpoint, Error, ExternalAddress, IceServer, Message,
+    Configuration, ConnectionState, DataChannelInit, Endpoint, Error, ExternalAddress, IceServer, IceTcp, Message,
     OfferOptions, PeerConnection,
 };
 use peerline_stun::attribute::{IceControlling, Priority, Username, XorMappedAddress};
@@ -498,6 +498,7 @@ async fn external_addresses_take_the_place_of_local_ones_or_stand_beside_them() 
                 external_addresses: vec![external],
                 ice_lite,
                 endpoint: shared,
+                ice_tcp: IceTcp::Off,
                 ..configuration()
             })
             .await;

@@ -19,8 +19,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use peerline::{
-    Configuration, DataChannel, DataChannelInit, Endpoint, IceCandidate, IceServer, IceTransportPolicy, PeerConnection,
-    PeerEvent, SessionDescription,
+    Configuration, DataChannel, DataChannelInit, Endpoint, IceCandidate, IceServer, IceTcp, IceTransportPolicy,
+    PeerConnection, PeerEvent, SessionDescription,
 };
 use rustls::pki_types::CertificateDer;
 
@@ -302,7 +302,7 @@ impl Tls {
 /// Which servers peers have.
 #[derive(Default)]
 struct Plan {
-    /// And `relay`, to use relays alone; `endpoint`, to use a port that others could share; `lite`; and `external=` with an
+    /// And `relay`, to use relays alone; `listen`, to listen for connections; `endpoint`, to use a port that others could share; `lite`; and `external=` with an
     /// external address.
     servers: Vec<&'static str>,
     /// In base64.
@@ -391,6 +391,7 @@ fn configuration() -> Configuration {
         urls.len() < before
     };
     let (relay_only, shares_a_port, ice_lite) = (is_told("relay"), is_told("endpoint"), is_told("lite"));
+    let listens = is_told("listen");
     let mut external_addresses = Vec::new();
     urls.retain(|url| match url.strip_prefix("external=") {
         Some(external) => {
@@ -424,6 +425,11 @@ fn configuration() -> Configuration {
         ice_lite,
         external_addresses,
         endpoint: shares_a_port.then(|| Endpoint::bind("0.0.0.0:0".parse().expect("an address")).expect("an endpoint")),
+        ice_tcp: if listens {
+            IceTcp::ActiveAndPassive
+        } else {
+            IceTcp::default()
+        },
         ..Configuration::default()
     }
 }
@@ -591,6 +597,23 @@ fn who_is_told_its_external_address_is_reached_there() {
         // Each knows the other by what it says of itself, or by its checks alone.
         let paths = call.connect();
         assert_eq!(paths, ["host prflx", "prflx host"], "{servers:?}");
+    }
+}
+
+/// No datagram leaves the house, and no server helps.
+#[test]
+fn a_connection_reaches_who_listens() {
+    let mut lab = Lab::new();
+    lab.at_home("home", "203.0.113.11", "masquerade fully-random", "meta l4proto tcp");
+    lab.public("office", "203.0.113.12");
+    let plan = Plan {
+        servers: vec!["listen"],
+        ..Plan::default()
+    };
+    for places in [["home", "office"], ["office", "home"]] {
+        let mut paths = Call::new(&lab, places, &plan).connect();
+        paths.sort();
+        assert_eq!(paths, ["host prflx", "prflx host"], "{places:?}");
     }
 }
 

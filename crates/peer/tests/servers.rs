@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use common::{configuration, soon};
 use peerline::{
-    Configuration, DataChannelInit, Error, IceCandidateError, IceGatheringState, IceServer, IceTransportPolicy,
+    Configuration, DataChannelInit, Error, IceCandidateError, IceGatheringState, IceServer, IceTcp, IceTransportPolicy,
     PeerConnection, PeerEvent,
 };
 use peerline_stun::attribute::XorMappedAddress;
@@ -42,6 +42,7 @@ async fn gather(configuration: Configuration) -> Gathered {
 fn local(ice_servers: Vec<IceServer>) -> Configuration {
     Configuration {
         ice_servers,
+        ice_tcp: IceTcp::Off,
         ..configuration()
     }
 }
