@@ -82,6 +82,17 @@ async fn the_external_address_is_told_in_place_of_the_local_one() {
 }
 
 #[tokio::test]
+async fn a_tcp_port_is_offered_to_all_peers_if_it_was_asked_for() {
+    for (option, is_offered) in [("--tcp-port", true), ("--udp-port", false)] {
+        let server = Server::start_with(&[option, "0"]);
+        let call = WhipCall::start(&server).await;
+        assert_eq!(call.answer.contains("tcptype passive"), is_offered, "{}", call.answer);
+        assert!(!call.answer.contains("tcptype active"), "{}", call.answer);
+        expect_echo(&call.channel).await;
+    }
+}
+
+#[tokio::test]
 async fn echo_over_websocket_signalling() {
     let server = Server::start();
     let mut call = WsCall::start(&server).await;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use peerline::{Configuration, DataChannelInit, Error, IceServer, PeerConnection, PeerEvent};
+use peerline::{Configuration, DataChannelInit, Error, IceServer, IceTcp, PeerConnection, PeerEvent};
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -95,6 +95,8 @@ async fn gather(ice_servers: Vec<IceServer>, mut go_on: impl FnMut(News) -> bool
     let configuration = Configuration {
         ice_servers,
         loopback: true,
+        // Those to connect from tell nothing that others do not.
+        ice_tcp: IceTcp::Off,
         ..Configuration::default()
     };
     let pc = PeerConnection::new(configuration).await?;

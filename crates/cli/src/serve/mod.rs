@@ -48,6 +48,10 @@ pub(crate) struct Options {
     /// One UDP port for all peers, as for a firewall; 0 takes any free one. Without it each peer has sockets of its own.
     #[arg(long, value_name = "PORT")]
     udp_port: Option<u16>,
+    /// One TCP port for all peers as well, for those in networks that let no UDP pass; 0 takes any free one. They then share a UDP
+    /// port, too.
+    #[arg(long, value_name = "PORT")]
+    tcp_port: Option<u16>,
     /// The address by which peers reach this host, where a NAT maps that to a local one, port by port, as for a machine in a cloud:
     /// `203.0.113.7`, or `10.0.0.5=203.0.113.7` for one of several local addresses. May be repeated.
     #[arg(long, value_name = "ADDRESS")]
@@ -82,7 +86,7 @@ async fn serve(options: Options, token: Option<String>, role: Role) -> Result<()
     let listen = options.listen;
     ExternalAddress::check(&options.external_address)?;
     let interruption = Interruption::listen();
-    let endpoint = options.udp_port.map(endpoint).transpose()?;
+    let endpoint = endpoint(options.udp_port, options.tcp_port)?;
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .map_err(|error| cannot_listen(listen, &error))?;
@@ -130,14 +134,35 @@ pub(crate) async fn meeting_place(listen: SocketAddr, room: &str) -> Result<Sock
     Ok(address)
 }
 
-/// The port for all peers, on every address of this host; of IPv4 alone where there is no IPv6.
-fn endpoint(port: u16) -> Result<Endpoint, Error> {
-    let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-    let v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-    match Endpoint::bind_all(&[v4, v6]) {
-        Err(Error::Bind { address, kind }) if address == v6 && kind != ErrorKind::AddrInUse => Endpoint::bind(v4),
-        result => result,
+/// The ports for all peers, if they are to share any.
+fn endpoint(udp_port: Option<u16>, tcp_port: Option<u16>) -> Result<Option<Endpoint>, Error> {
+    if udp_port.or(tcp_port).is_none() {
+        return Ok(None);
     }
+    let [v4, v6] = everywhere(udp_port.unwrap_or(0));
+    let endpoint = match Endpoint::bind_all(&[v4, v6]) {
+        Err(error) if is_no_ipv6(&error, v6) => Endpoint::bind(v4)?,
+        result => result?,
+    };
+    if let Some(port) = tcp_port {
+        let [v4, v6] = everywhere(port);
+        endpoint.listen_tcp(v4)?;
+        match endpoint.listen_tcp(v6) {
+            Err(error) if is_no_ipv6(&error, v6) => {}
+            result => drop(result?),
+        }
+    }
+    Ok(Some(endpoint))
+}
+
+/// A port on every address of this host.
+fn everywhere(port: u16) -> [SocketAddr; 2] {
+    [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()].map(|ip: IpAddr| SocketAddr::new(ip, port))
+}
+
+/// There is no IPv6 here: IPv4 alone will do.
+fn is_no_ipv6(error: &Error, v6: SocketAddr) -> bool {
+    matches!(error, Error::Bind { address, kind } if *address == v6 && *kind != ErrorKind::AddrInUse)
 }
 
 /// Every interface of the program, as documented in the README.

@@ -16,6 +16,7 @@ mod relay;
 mod renegotiation;
 mod session;
 mod statistics;
+mod tcp;
 mod two_trips;
 mod vanishing;
 

@@ -43,6 +43,8 @@ pub(crate) struct Session {
     pub(crate) negotiation_needed: bool,
     /// What all datagrams pass, if they do not go straight.
     pub(crate) relay: Option<Relay>,
+    /// Neither side learns of the other's candidates over UDP.
+    pub(crate) withholds_udp: bool,
     /// Connection states of the Rust peer, in order.
     pub(crate) states: Vec<ConnectionState>,
 }
@@ -118,6 +120,7 @@ impl Session {
             tones: Vec::new(),
             negotiation_needed: false,
             relay: None,
+            withholds_udp: false,
             states: Vec::new(),
         }
     }
@@ -212,10 +215,12 @@ impl Session {
     /// What the page's `expression` makes, or, without trickle, what has become of it when gathering is done.
     async fn page_description(&self, expression: &str) -> SessionDescription {
         let description = self.page.eval(expression);
-        match self.trickle {
+        let mut description: SessionDescription = match self.trickle {
             Trickle::Yes => from_json(&description),
             Trickle::No => from_json(&self.page.eval("lab.gathered()")),
-        }
+        };
+        self.withhold(&mut description);
+        description
     }
 
     async fn rust_description(&self) -> Value {
@@ -227,7 +232,18 @@ impl Session {
             let lines = description.sdp.split_inclusive('\n');
             description.sdp = lines.filter(|line| !line.starts_with("a=candidate:")).collect();
         }
+        self.withhold(&mut description);
         to_json(description)
+    }
+
+    /// Takes out candidates of which the other side is not to learn.
+    fn withhold(&self, description: &mut SessionDescription) {
+        let lines = description.sdp.split_inclusive('\n');
+        description.sdp = lines.filter(|line| !self.is_withheld(line)).collect();
+    }
+
+    fn is_withheld(&self, candidate: &str) -> bool {
+        self.withholds_udp && candidate.contains("candidate:") && candidate.to_lowercase().contains(" udp ")
     }
 
     /// Carries candidates both ways, and notes events, until `done`.
@@ -251,7 +267,10 @@ impl Session {
     async fn carry_candidates(&mut self) {
         let candidates: Vec<Option<IceCandidate>> = from_json(&self.page.eval("lab.take()"));
         for candidate in candidates {
-            if self.trickle == Trickle::Yes && self.relay.is_none() {
+            let is_withheld = candidate
+                .as_ref()
+                .is_some_and(|candidate| self.is_withheld(&candidate.candidate));
+            if self.trickle == Trickle::Yes && self.relay.is_none() && !is_withheld {
                 match self.pc.add_ice_candidate(candidate) {
                     // Candidates and the page's goodbye take different ways here: some come after it.
                     Ok(()) | Err(peerline::Error::Refused(peerline::Refusal::Closed)) => {}
@@ -267,6 +286,7 @@ impl Session {
         while let Ok(Some(event)) = timeout(wait, self.pc.next_event()).await {
             wait = Duration::from_millis(1);
             match event {
+                PeerEvent::IceCandidate(Some(candidate)) if self.is_withheld(&candidate.candidate) => {}
                 PeerEvent::IceCandidate(candidate) if self.trickle == Trickle::Yes => {
                     let mut candidate = to_json(candidate);
                     if let Some(relay) = &self.relay {
