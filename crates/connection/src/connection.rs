@@ -441,6 +441,7 @@ impl Connection {
             dtls.handle_datagram(now, datagram);
         }
         self.upper.dtls = Some(dtls);
+        self.tell_round_trip();
         let role = match role {
             dtls::Role::Client => datachannel::Role::Client,
             dtls::Role::Server => datachannel::Role::Server,
@@ -535,6 +536,23 @@ impl Connection {
         }
     }
 
+    /// What ICE's checks have measured of the path, DTLS need not guess.
+    fn tell_round_trip(&mut self) {
+        let Some(round_trip) = self
+            .ice
+            .candidate_pairs()
+            .find(|pair| pair.selected)
+            .and_then(|pair| pair.counters.current_round_trip_time)
+        else {
+            return;
+        };
+        if let Some(dtls) = &mut self.upper.dtls
+            && !dtls.is_connected()
+        {
+            dtls.set_round_trip_time(round_trip);
+        }
+    }
+
     fn on_ice_event(&mut self, now: Instant, event: ice::Event) {
         match event {
             ice::Event::LocalCandidate(_)
@@ -542,6 +560,7 @@ impl Connection {
             | ice::Event::StateChange(_)
             | ice::Event::RoleChange(_) => {}
             ice::Event::SelectedPairChange(path) => {
+                self.tell_round_trip();
                 self.counters.selected_pair_changes += 1;
                 // What waits for the old path's time-outs need not.
                 if path.is_some() && self.sctp_begun {

@@ -11,7 +11,7 @@ mod tests13;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use peerline_wire::Writer;
@@ -283,6 +283,18 @@ impl Connection {
     pub fn take_flight_back(&mut self, now: Instant) {
         let now = self.advance_clock(now);
         self.cx.flight.take_back(now);
+    }
+
+    /// How long a round trip takes, as somebody has measured it who knows the path. The retransmission timer then starts at a quarter more
+    /// and 10 ms for what the peer computes, but not under 50 ms, and at most at 1 s (RFC 6347 §4.2.4.1, RFC 9147 §5.8.2). Whoever never
+    /// calls this has [`Config::initial_timeout`].
+    pub fn set_round_trip_time(&mut self, round_trip: Duration) {
+        const LEAST: Duration = Duration::from_millis(50);
+        const MOST: Duration = Duration::from_secs(1);
+        const SLACK: Duration = Duration::from_millis(10);
+        let timeout = (round_trip.saturating_mul(5) / 4 + SLACK).clamp(LEAST, MOST);
+        self.cx.config.initial_timeout = timeout;
+        self.cx.flight.set_initial_timeout(timeout);
     }
 
     /// Ends the connection: `close_notify` is transmitted, nothing more is received.

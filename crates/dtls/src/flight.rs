@@ -134,6 +134,18 @@ impl Flight {
         self.rewind();
     }
 
+    /// The round trip has been measured: the timer of a flight that has not been repeated yet starts anew, as if this had been known
+    /// when the flight left.
+    pub(crate) fn set_initial_timeout(&mut self, timeout: Duration) {
+        if self.retransmissions > 0 {
+            return;
+        }
+        self.timeout = timeout;
+        if let (Some(deadline), Some(left)) = (&mut self.deadline, self.last_left) {
+            *deadline = left.checked_add(timeout).unwrap_or(*deadline);
+        }
+    }
+
     /// Somebody else repeats it, until [`take_back`](Self::take_back).
     pub(crate) fn entrust(&mut self) {
         self.entrusted |= self.deadline.take().is_some();

@@ -4,9 +4,9 @@ mod common;
 
 use std::time::Duration;
 
-use common::{CERTIFICATES, assert_healthy, config, configs, connect, pair};
-use peerline_dtls::{Config, NamedGroup, ProtocolVersion};
-use peerline_sim::{Direction, Link, every_loss, for_each_seed};
+use common::{CERTIFICATES, Dtls, assert_healthy, config, configs, configs13, connect, pair};
+use peerline_dtls::{Config, Connection, NamedGroup, ProtocolVersion, Role};
+use peerline_sim::{Direction, Link, Pair, every_loss, for_each_seed};
 
 /// The timer starts at 100 ms and doubles: three losses in a row of the same flight, from both sides, take well under this.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -172,4 +172,58 @@ fn the_timer_doubles_while_the_network_is_dead() {
     pair.a_to_b.link = Link::default();
     pair.b_to_a.link = Link::default();
     connect(&mut pair, LIMIT);
+}
+
+/// How often both sides together repeat flights over such a path without loss, if they know how long a round trip takes, or do not.
+fn repeats(configs: [Config; 2], link: &Link, seed: u64, round_trip: Option<Duration>) -> u64 {
+    let [client, server] = configs;
+    let mut client = Dtls(Connection::new(client, Role::Client));
+    let mut server = Dtls(Connection::new(server, Role::Server));
+    if let Some(round_trip) = round_trip {
+        client.set_round_trip_time(round_trip);
+        server.set_round_trip_time(round_trip);
+    }
+    let mut pair = Pair::new(seed, client, server).links(link);
+    connect(&mut pair, LIMIT);
+    assert_healthy(&mut pair);
+    pair.run_for(LIMIT);
+    pair.a.stats().retransmissions + pair.b.stats().retransmissions
+}
+
+#[test]
+fn on_a_long_path_nothing_is_repeated_once_the_round_trip_is_known() {
+    let link = Link::delay(Duration::from_millis(150));
+    for configs in [configs(), configs13()] {
+        assert!(repeats(configs.clone(), &link, 0, None) > 0);
+        assert_eq!(repeats(configs, &link, 0, Some(Duration::from_millis(300))), 0);
+    }
+}
+
+#[test]
+fn on_a_short_path_what_is_lost_is_repeated_soon() {
+    let elapsed = |round_trip: Option<Duration>| {
+        let mut pair = pair(configs13()).lose([0]);
+        if let Some(round_trip) = round_trip {
+            pair.a.set_round_trip_time(round_trip);
+        }
+        connect(&mut pair, LIMIT);
+        pair.elapsed()
+    };
+    let saved = elapsed(None) - elapsed(Some(Duration::from_millis(20)));
+    assert_eq!(saved, Duration::from_millis(50));
+}
+
+/// Datagrams take up to four times as long as when the round trip was measured: a few flights go for nothing, since the timer doubles.
+#[test]
+fn a_round_trip_that_varies_breaks_nothing_and_few_flights_are_repeated() {
+    let link = Link {
+        jitter: Duration::from_millis(150),
+        ..Link::delay(Duration::from_millis(50))
+    };
+    for_each_seed(0..50, |seed| {
+        for configs in [configs(), configs13()] {
+            let known = repeats(configs, &link, seed, Some(Duration::from_millis(100)));
+            assert!(known <= 8, "{known} flights");
+        }
+    });
 }
