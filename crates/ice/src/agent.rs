@@ -555,6 +555,11 @@ impl Agent {
         let state = self.state();
         if std::mem::replace(&mut self.reported_state, state) != state {
             self.ctx.push(Event::StateChange(state));
+            if state == State::Disconnected
+                && let Some(relays) = &mut self.relays
+            {
+                relays.doubt(now);
+            }
         }
     }
 }

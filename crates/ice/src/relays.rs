@@ -31,6 +31,8 @@ struct Relay {
     credentials: Credentials,
     /// How often a server has sent us to another.
     redirections: u32,
+    /// How often one has lost what it gave.
+    losses: u32,
     progress: Progress,
     /// Checks that wait for a permission.
     held: VecDeque<(SocketAddr, Vec<u8>)>,
@@ -69,6 +71,9 @@ pub(crate) enum Gain {
 /// A server may send us to another, and that one to a third: no further.
 const MAX_REDIRECTIONS: u32 = 2;
 
+/// A server that has been started anew is asked anew; one that does nothing else, not for ever.
+const MAX_LOSSES: u32 = 8;
+
 /// How many checks wait for permissions at a time.
 const MAX_HELD: usize = 32;
 
@@ -104,6 +109,7 @@ impl Relays {
             url: url.to_owned(),
             credentials: credentials.clone(),
             redirections: 0,
+            losses: 0,
             progress: Progress::Waiting,
             held: VecDeque::new(),
         });
@@ -225,6 +231,13 @@ impl Relays {
         gains
     }
 
+    /// Nothing comes from the peer: every server is asked whether it still has what it gave.
+    pub(crate) fn doubt(&mut self, now: Instant) {
+        for relay in &mut self.relays {
+            relay.client.refresh(now);
+        }
+    }
+
     /// The connection to a server is gone.
     pub(crate) fn disconnect(&mut self, path: &FiveTuple) -> Option<CandidateError> {
         let relay = self.relays.iter_mut().find(|relay| relay.path == *path)?;
@@ -293,13 +306,24 @@ impl Relay {
                 }
                 self.progress = Progress::Over;
                 self.held.clear();
-                if was_pending && !self.follow(ctx, &reason) {
+                if !was_pending {
+                    self.begin_anew(ctx, &reason);
+                } else if !self.follow(ctx, &reason) {
                     gains.push(Gain::Error(self.explain(&reason)));
                 }
             }
             News::PermissionRefused { peer, .. } => self.held.retain(|(held, _)| held.ip() != peer),
             // What is permitted is sent, at whatever cost; what is not arrives nowhere, as checks and consent will notice.
             _ => {}
+        }
+    }
+
+    /// The server knows nothing of the allocation any more, or of none at all: another one is asked for.
+    fn begin_anew(&mut self, ctx: &mut Context, reason: &CloseReason) {
+        if *reason == CloseReason::Lost && self.losses < MAX_LOSSES {
+            self.losses += 1;
+            self.client = Self::client(ctx, self.path, &self.credentials);
+            self.progress = Progress::Waiting;
         }
     }
 

@@ -562,6 +562,30 @@ fn relays_alone_tell_the_peer_no_address() {
 }
 
 #[test]
+fn a_server_that_is_started_anew_is_asked_anew() {
+    let mut world = World::with_policy(14, [Place::Public, Place::Public], TransportPolicy::Relay);
+    let now = world.net.now();
+    for who in [0, 1] {
+        let server = Server::turn("turn:there", address(STUN), credentials());
+        world.agent(who).add_server(now, server);
+    }
+    world.start(["203.0.113.1:1000", "203.0.113.2:2000"], &[]);
+    assert!(world.run_until(10 * SECOND, World::is_connected));
+    world.net.run_for(20 * SECOND);
+    // Allocations are refreshed after minutes, but the peer is silent long before.
+    let server = world.server;
+    *world.net.host_mut(server) = Node::Server(Box::new(Helper::new(99, false)));
+    let is_lost = |world: &mut World| (0..2).all(|who| world.agent(who).state() == State::Disconnected);
+    assert!(world.run_until(30 * SECOND, is_lost));
+    assert!(
+        world.run_until(15 * SECOND, World::is_connected),
+        "before consent has expired"
+    );
+    assert_eq!(world.settled_kinds(), (CandidateKind::Relayed, CandidateKind::Relayed));
+    world.exchange_data();
+}
+
+#[test]
 fn wrong_credentials_are_reported() {
     let mut world = World::new(13, [Place::Public, Place::Public]);
     let now = world.net.now();

@@ -232,8 +232,14 @@ impl Client {
     /// allocation too: then [`Event::CredentialsRefused`] tells it, and the earlier credentials are used again, which most
     /// servers accept for an existing allocation even past their time.
     pub fn set_credentials(&mut self, now: Instant, credentials: Credentials) {
-        let now = self.ctx.advance(now);
         self.auth.replace(credentials);
+        self.refresh(now);
+    }
+
+    /// Asks the server at once whether the allocation is still there, which otherwise shows when it is refreshed or a permission
+    /// is: when peers are silent, for one.
+    pub fn refresh(&mut self, now: Instant) {
+        let now = self.ctx.advance(now);
         if let State::Allocated(allocation) = &mut self.state
             && allocation.refresh.is_some()
         {

@@ -430,13 +430,32 @@ fn permissions_channels_and_the_allocation_are_refreshed_in_time() {
 
 #[test]
 fn a_server_that_was_started_anew_ends_it() {
+    // As RFC 8656 §5 has it, and as coturn does it.
+    for code in [ErrorCode::ALLOCATION_MISMATCH, ErrorCode::BAD_REQUEST] {
+        let mut puppet = permitted();
+        puppet.pass(seconds(240));
+        let request = puppet.request();
+        puppet.challenge(&request, ErrorCode::STALE_NONCE, "of the new server");
+        let request = puppet.request();
+        puppet.fail(&request, code);
+        assert_eq!(puppet.events(), [Event::Closed(CloseReason::Lost)]);
+        ends_with(&mut puppet);
+    }
+    // A request that is bad with a nonce that is good says nothing of the allocation.
     let mut puppet = permitted();
     puppet.pass(seconds(240));
     let request = puppet.request();
-    puppet.challenge(&request, ErrorCode::STALE_NONCE, "of the new server");
+    puppet.fail(&request, ErrorCode::BAD_REQUEST);
+    assert!(matches!(puppet.events()[..], [Event::PermissionRefused { .. }]));
+    // Who has doubts asks.
+    puppet.client.refresh(puppet.now);
     let request = puppet.request();
+    assert_eq!(method(&request), Method::REFRESH);
     puppet.fail(&request, ErrorCode::ALLOCATION_MISMATCH);
     assert_eq!(puppet.events(), [Event::Closed(CloseReason::Lost)]);
+}
+
+fn ends_with(puppet: &mut Puppet) {
     assert_eq!(CloseReason::Lost.retry(), Retry::FreshPort);
     assert_eq!(puppet.client.relayed().count(), 0);
     assert_eq!(

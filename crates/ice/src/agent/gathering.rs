@@ -218,7 +218,9 @@ impl Agent {
     /// What allocations have brought.
     fn take_gains(&mut self) {
         let Some(relays) = &mut self.relays else { return };
-        for gain in relays.poll_gains(&mut self.ctx) {
+        let gains = relays.poll_gains(&mut self.ctx);
+        let goes_on = relays.is_pending();
+        for gain in gains {
             match gain {
                 Gain::Relayed { path, relayed, mapped } => {
                     let mapped = if self.ctx.relay_only {
@@ -239,6 +241,9 @@ impl Agent {
                     let gone = self.gatherer.remove_relayed(&path);
                     if let Some(now) = self.latest {
                         self.forget_locals(now, Transport::Udp, &gone);
+                    }
+                    if goes_on {
+                        self.enter(GatheringState::Gathering);
                     }
                 }
             }

@@ -62,6 +62,15 @@ impl Client {
             Some(ErrorCode::TRY_ALTERNATE) if transaction.attempt.job == Job::Allocate => self.on_alternate(message),
             Some(code) => {
                 let reason = message.error().map_or("", |error| error.reason);
+                // A server that has lost the allocation has lost its nonce as well. coturn then first gives another one, and says
+                // 400, not 437, to the request with that; of ours, which were good before, nothing else makes a bad one.
+                let is_about_it = !matches!(transaction.attempt.job, Job::Allocate | Job::ConnectionBind(..));
+                let is_forgotten = is_about_it && code == ErrorCode::BAD_REQUEST && transaction.attempt.challenges > 0;
+                let code = if is_forgotten {
+                    ErrorCode::ALLOCATION_MISMATCH
+                } else {
+                    code
+                };
                 self.on_failure(now, transaction.attempt.job, Failure::Refused(code), reason);
             }
         }
