@@ -37,6 +37,9 @@ pub struct Config {
     pub ice_transport_policy: TransportPolicy,
     /// How peers know our addresses, where a translator maps each to another (1:1 NAT). Default none.
     pub external_addresses: Arc<[ExternalAddress]>,
+    /// Tell names in place of this host's addresses (`….local`): whoever sets this announces
+    /// [`Connection::local_names`](crate::Connection::local_names) by multicast DNS. Default false.
+    pub hide_addresses: bool,
     /// The oldest version of DTLS to speak. Default DTLS 1.2 (RFC 8827 §6.5).
     pub min_dtls_version: ProtocolVersion,
     /// The newest version of DTLS to speak. Default DTLS 1.3.
@@ -95,6 +98,7 @@ impl Config {
             ice_lite: false,
             ice_transport_policy: TransportPolicy::All,
             external_addresses: Arc::default(),
+            hide_addresses: false,
             min_dtls_version: ProtocolVersion::DTLS_1_2,
             max_dtls_version: ProtocolVersion::DTLS_1_3,
             max_records_per_key: 1 << 23,

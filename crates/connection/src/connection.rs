@@ -129,6 +129,7 @@ impl Connection {
             lite: config.ice_lite,
             transport_policy: config.ice_transport_policy,
             external_addresses: Arc::clone(&config.external_addresses),
+            hide_addresses: config.hide_addresses,
             embedding: config.sped,
             rng_seed: rng.random(),
             ..ice::Config::default()

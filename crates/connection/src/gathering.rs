@@ -61,6 +61,12 @@ impl Connection {
         self.settle(now);
     }
 
+    /// The names that candidates have in place of this host's addresses, to be announced by multicast DNS
+    /// ([`Config::hide_addresses`](crate::Config::hide_addresses)).
+    pub fn local_names(&self) -> impl Iterator<Item = (&str, IpAddr)> {
+        self.ice.local_names()
+    }
+
     /// The socket at `address` is no more, as when its interface has gone down. What goes on over it moves to another path at once,
     /// if there is one, or else as soon as there is. A new address may come at any time, too: it is told as a candidate, also after
     /// the end of candidates.

@@ -77,7 +77,7 @@ impl Agent {
         let session = Session::new(&mut ctx, 0, config.local_credentials, false);
         Self {
             ctx,
-            gatherer: Gatherer::new(config.external_addresses),
+            gatherer: Gatherer::new(config.external_addresses, config.hide_addresses && !config.lite),
             servers: None,
             relays: None,
             sessions: vec![session],
@@ -178,6 +178,12 @@ impl Agent {
     pub fn local_candidates(&self) -> impl Iterator<Item = &Candidate> {
         let locals = self.current().locals.iter().filter(|local| !local.gone);
         locals.map(|local| &local.candidate)
+    }
+
+    /// The names that candidates have in place of addresses of this host, and for which: to be announced by multicast DNS
+    /// ([`Config::hide_addresses`]). Those of one address are the same.
+    pub fn local_names(&self) -> impl Iterator<Item = (&str, IpAddr)> {
+        self.gatherer.names()
     }
 
     /// The local candidates that were announced after the first `count` with the credentials in use now, in their order, each with

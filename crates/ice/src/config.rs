@@ -22,6 +22,11 @@ pub struct Config {
     pub transport_policy: TransportPolicy,
     /// How peers know our addresses, where a translator maps each to another (1:1 NAT). None by default.
     pub external_addresses: Arc<[ExternalAddress]>,
+    /// Tell no address of this host: host candidates have names (`….local`), one for each address, by which multicast DNS finds
+    /// them, and others do not tell their base (draft-ietf-mmusic-mdns-ice-candidates). Loopback and external addresses are told
+    /// as they are, and a lite agent hides nothing. Whoever sets this announces [`Agent::local_names`](crate::Agent::local_names).
+    /// False by default.
+    pub hide_addresses: bool,
     /// Carry DTLS in checks, for peers that know of it (SPED, draft-hancke-webrtc-sped): see
     /// [`Agent::wants_flight`](crate::Agent::wants_flight). False by default.
     pub embedding: bool,

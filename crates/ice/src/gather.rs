@@ -1,13 +1,18 @@
 //! [`Gatherer`]: which addresses we have, and whether more are to come (RFC 8445 §5.1.1). Sockets outlive ICE sessions.
 //!
-//! `servers` asks; what it is told becomes a candidate here.
+//! `servers` asks; what it is told becomes a candidate here. Sections without a number of an RFC are those of
+//! draft-ietf-mmusic-mdns-ice-candidates.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use peerline_wire::{FiveTuple, Transport};
+use rand::RngExt;
 
-use crate::candidate::{COMPONENT, DISCARD_PORT, is_sendable, local_preference, plain, reach, tcp_local_preference};
+use crate::candidate::{
+    COMPONENT, DISCARD_PORT, Reach, is_sendable, local_preference, plain, reach, tcp_local_preference,
+};
+use crate::context::Context;
 use crate::session::Local;
 use crate::{Candidate, CandidateAddress, CandidateKind, ExternalAddress, GatheringState, TcpType};
 
@@ -30,12 +35,15 @@ pub(crate) struct Gatherer {
     first: Option<SocketAddr>,
     /// How hosts are known outside.
     external: Arc<[ExternalAddress]>,
+    /// Hosts have names, and no address of theirs is told.
+    hides: bool,
 }
 
 impl Gatherer {
-    pub(crate) fn new(external: Arc<[ExternalAddress]>) -> Self {
+    pub(crate) fn new(external: Arc<[ExternalAddress]>, hides: bool) -> Self {
         Self {
             external,
+            hides,
             ..Self::default()
         }
     }
@@ -84,19 +92,49 @@ impl Gatherer {
         self.hosts.iter().find(fits)
     }
 
+    /// The names of hosts, and for which addresses.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (&str, IpAddr)> {
+        self.hosts.iter().filter_map(|host| match &host.candidate.address {
+            CandidateAddress::Name(name, _) => Some((name.as_str(), host.address.ip())),
+            CandidateAddress::Ip(_) => None,
+        })
+    }
+
+    /// What is told of a host: its address, the one outside, or a name.
+    fn disclosed(&self, ctx: &mut Context, address: SocketAddr) -> CandidateAddress {
+        let external = ExternalAddress::of(&self.external, address).filter(|external| !external.keeps_local);
+        if let Some(external) = external {
+            return CandidateAddress::Ip(SocketAddr::new(external.address, address.port()));
+        }
+        if !self.hides || reach(address.ip()) == Reach::Machine {
+            return CandidateAddress::Ip(address);
+        }
+        // "[...] determine whether this ICE agent has previously generated [...] an mDNS hostname for the local IP address" (§3.1.1)
+        let known = self
+            .names()
+            .find(|(_, ip)| *ip == address.ip())
+            .map(|(name, _)| name.to_owned());
+        CandidateAddress::Name(known.unwrap_or_else(|| new_name(&mut ctx.rng())), address.port())
+    }
+
     /// Takes a socket for UDP. `None` if it is known, or nowhere.
-    pub(crate) fn add(&mut self, address: SocketAddr) -> Option<Arc<Local>> {
+    pub(crate) fn add(&mut self, ctx: &mut Context, address: SocketAddr) -> Option<Arc<Local>> {
         if !is_sendable(address) || self.socket(address).is_some() {
             return None;
         }
         let preference = local_preference(address.ip(), self.count_alike(address, None));
-        let local = self.add_host(address, preference, Transport::Udp, None);
+        let local = self.add_host(ctx, address, preference, Transport::Udp, None);
         self.first.get_or_insert(address);
         Some(local)
     }
 
     /// Takes an address to connect from, or a listener. `None` if it is known, or nowhere.
-    pub(crate) fn add_tcp(&mut self, mut address: SocketAddr, tcp_type: TcpType) -> Option<Arc<Local>> {
+    pub(crate) fn add_tcp(
+        &mut self,
+        ctx: &mut Context,
+        mut address: SocketAddr,
+        tcp_type: TcpType,
+    ) -> Option<Arc<Local>> {
         if tcp_type == TcpType::Active {
             address.set_port(DISCARD_PORT);
         }
@@ -105,7 +143,7 @@ impl Gatherer {
         }
         let before = self.count_alike(address, Some(tcp_type));
         let preference = tcp_local_preference(tcp_type, address.ip(), before);
-        Some(self.add_host(address, preference, Transport::Tcp, Some(tcp_type)))
+        Some(self.add_host(ctx, address, preference, Transport::Tcp, Some(tcp_type)))
     }
 
     /// How many addresses of the same family and reach there are.
@@ -120,6 +158,7 @@ impl Gatherer {
 
     fn add_host(
         &mut self,
+        ctx: &mut Context,
         address: SocketAddr,
         preference: u16,
         transport: Transport,
@@ -127,16 +166,12 @@ impl Gatherer {
     ) -> Arc<Local> {
         self.finished = false;
         let foundation = self.foundation(address.ip(), tcp_type);
-        let known_as = match ExternalAddress::of(&self.external, address) {
-            Some(external) if !external.keeps_local => SocketAddr::new(external.address, address.port()),
-            _ => address,
-        };
         let candidate = Candidate {
             foundation: foundation.to_string(),
             component: COMPONENT,
             transport,
             priority: Candidate::priority_over(transport, CandidateKind::Host, preference),
-            address: CandidateAddress::Ip(known_as),
+            address: self.disclosed(ctx, address),
             kind: CandidateKind::Host,
             related: None,
             tcp_type,
@@ -262,7 +297,8 @@ impl Gatherer {
     ) -> Option<Arc<Local>> {
         let host = self.sockets().find(|host| host.address == base)?;
         let redundant = |local: &Arc<Local>| local.address == base && local.candidate.socket_addr() == Some(mapped);
-        if plain(base) == mapped || redundant(host) || self.learned.iter().any(redundant) {
+        // Who hides tells by this that it needs no translator: by its name, others do not find it.
+        if plain(base) == mapped && !self.hides || redundant(host) || self.learned.iter().any(redundant) {
             return None;
         }
         let source = Source {
@@ -333,7 +369,12 @@ impl Gatherer {
                 priority: Candidate::priority_of(source.kind, preference, COMPONENT),
                 address: CandidateAddress::Ip(address),
                 kind: source.kind,
-                related: Some(related).filter(|_| source.kind != CandidateKind::Host),
+                related: match source.kind {
+                    CandidateKind::Host => None,
+                    // "[...] the related address [...] MUST be set to 0.0.0.0 or ::, and the port to 9" (§3.1.1).
+                    _ if self.hides => Some(undisclosed(related)),
+                    _ => Some(related),
+                },
                 tcp_type: None,
             },
             address: base,
@@ -357,6 +398,31 @@ impl Gatherer {
     }
 }
 
+/// "[...] a unique mDNS hostname [...] SHOULD consist of a version 4 UUID as defined in RFC 4122, followed by ".local"" (§3.1.1).
+fn new_name(rng: &mut impl RngExt) -> String {
+    let random: u128 = rng.random();
+    let uuid = random & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
+    let part = |shift: u32, digits: u32| uuid >> shift & ((1 << (4 * digits)) - 1);
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}.local",
+        part(96, 8),
+        part(80, 4),
+        part(64, 4),
+        part(48, 4),
+        part(0, 12)
+    )
+}
+
+/// In place of an address that is not told: "0.0.0.0 [or] ::, and the port to 9" (RFC 8839 §5.1).
+pub(crate) fn undisclosed(like: SocketAddr) -> SocketAddr {
+    let ip = if like.is_ipv4() {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        Ipv6Addr::UNSPECIFIED.into()
+    };
+    SocketAddr::new(ip, 9)
+}
+
 /// Where a candidate comes from that is not of this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Source {
@@ -370,5 +436,36 @@ impl Source {
     fn is_like(&self, other: &Self) -> bool {
         let essence = |source: &Self| (source.kind, source.base.ip(), source.server.ip(), source.transport);
         essence(self) == essence(other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    #[test]
+    fn names_are_uuids_of_version_4() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let names: Vec<String> = (0..100).map(|_| new_name(&mut rng)).collect();
+        for name in &names {
+            let parts: Vec<&str> = name
+                .strip_suffix(".local")
+                .expect("it stays on the link")
+                .split('-')
+                .collect();
+            assert_eq!(
+                parts.iter().map(|part| part.len()).collect::<Vec<_>>(),
+                [8, 4, 4, 4, 12],
+                "{name}"
+            );
+            assert!(
+                parts[2].starts_with('4') && parts[3].starts_with(['8', '9', 'a', 'b']),
+                "{name}"
+            );
+        }
+        assert_eq!(names.iter().collect::<std::collections::HashSet<_>>().len(), 100);
     }
 }

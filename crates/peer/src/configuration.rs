@@ -55,6 +55,12 @@ pub struct Configuration {
     /// };
     /// ```
     pub external_addresses: Vec<ExternalAddress>,
+    /// Hide the addresses of this host from the other peer and from who signals, as browsers do: host candidates have names of
+    /// random digits (`….local`), which multicast DNS resolves for whoever is in the same network
+    /// (draft-ietf-mmusic-mdns-ice-candidates). Others then need a STUN or TURN server. Default false: it keeps pages from
+    /// following their visitors, and a program has none; it costs the other peer a look-up, and a direct path where multicast
+    /// does not get.
+    pub hide_local_addresses: bool,
     /// Offer loopback addresses (127.0.0.1, ::1) too, for peers on the same host. Default false: they are offered only when
     /// the host has no other addresses (RFC 8445 §5.1.1.1 forbids them otherwise).
     pub loopback: bool,
@@ -138,6 +144,7 @@ impl Default for Configuration {
             max_records_per_key: 1 << 23,
             ice_lite: false,
             external_addresses: Vec::new(),
+            hide_local_addresses: false,
             loopback: false,
             link_local: false,
             address_filter: None,
@@ -186,6 +193,7 @@ impl Configuration {
         config.ice_lite = self.ice_lite;
         config.ice_transport_policy = self.ice_transport_policy;
         ExternalAddress::check(&self.external_addresses)?;
+        config.hide_addresses = self.hide_local_addresses;
         config.external_addresses = self.external_addresses.as_slice().into();
         config.max_message_size = self.max_message_size;
         config.send_buffer = self.send_buffer;

@@ -30,7 +30,7 @@ use crate::ice_servers;
 use crate::ice_servers::Named;
 use crate::ice_tcp;
 use crate::link::Link;
-use crate::mdns;
+use crate::mdns::{self, Announced};
 use crate::shared::{Phase, Shared, State, Wakes};
 use crate::sockets::{Patience, Refresh};
 use crate::watch;
@@ -80,6 +80,7 @@ pub(crate) fn run(shared: Arc<Shared>, network: Network) -> impl Future<Output =
         outbox: None,
         wakes: Wakes::default(),
         names: None,
+        announced: Vec::new(),
         servers: None,
         tcp: None,
         search: Weak::new(),
@@ -278,6 +279,8 @@ struct Driver {
     wakes: Wakes,
     /// Names being resolved, if any; dropped with the driver.
     names: Option<JoinSet<(String, Option<IpAddr>)>>,
+    /// Names of ours, if addresses are hidden.
+    announced: Vec<Announced>,
     /// Those who look for ICE servers, and speak with them.
     servers: Option<ice_servers::Tasks>,
     /// Candidates over TCP, and connections.
@@ -493,7 +496,7 @@ impl Driver {
     }
 
     /// Tells the connection of sockets that have come or gone.
-    fn adopt(&self, now: Instant, refresh: &Refresh) {
+    fn adopt(&mut self, now: Instant, refresh: &Refresh) {
         let mut state = self.shared.lock();
         for &address in &refresh.new {
             // What comes to another address than these, on a wildcard socket, ICE takes for a stranger's.
@@ -506,6 +509,17 @@ impl Driver {
             state.connection.remove_local_address(now, address);
         }
         state.has_sockets = self.link.has_sockets();
+        // Before anybody is told of them.
+        let names = state.connection.local_names();
+        let names: Vec<(String, IpAddr)> = names.map(|(name, address)| (name.to_owned(), address)).collect();
+        drop(state);
+        self.announced
+            .retain(|known| names.iter().any(|(name, _)| known.is(name)));
+        for (name, address) in names {
+            if !self.announced.iter().any(|known| known.is(&name)) {
+                self.announced.extend(mdns::announce(now, &name, address));
+            }
+        }
     }
 
     /// Offers over TCP what interfaces there are now.

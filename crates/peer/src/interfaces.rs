@@ -14,7 +14,7 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// The addresses to use at `now` among those that are `wanted`, with port 0.
 pub(crate) fn addresses(network: &Network, now: Instant, wanted: impl Fn(IpAddr) -> bool) -> Vec<SocketAddr> {
-    usable(&interfaces(now), network, wanted)
+    usable(&all(now), network, wanted)
 }
 
 /// The list known to all.
@@ -26,12 +26,12 @@ pub(crate) fn forget() {
 }
 
 /// The interfaces of this host, at most [`FRESH`] old.
-fn interfaces(now: Instant) -> Interfaces {
+pub(crate) fn all(now: Instant) -> Interfaces {
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     refreshed(&mut known, now, if_addrs::get_if_addrs)
 }
 
-type Interfaces = Arc<[Interface]>;
+pub(crate) type Interfaces = Arc<[Interface]>;
 
 /// The list that is known, or a new one if that is old. The system may fail to make one, as when no descriptors are left:
 /// then the old one has to do, and the next who asks tries again.

@@ -251,6 +251,7 @@ impl Lab {
             lines,
             received: 0,
             path: String::new(),
+            said: Vec::new(),
         }
     }
 }
@@ -302,8 +303,8 @@ impl Tls {
 /// Which servers peers have.
 #[derive(Default)]
 struct Plan {
-    /// And `relay`, to use relays alone; `listen`, to listen for connections; `endpoint`, to use a port that others could share; `lite`; and `external=` with an
-    /// external address.
+    /// And `relay`, to use relays alone; `listen`, to listen for connections; `endpoint`, to use a port that others could share;
+    /// `lite`; `hidden`, to hide addresses; and `external=` with an external address.
     servers: Vec<&'static str>,
     /// In base64.
     certificate: String,
@@ -317,6 +318,8 @@ struct Peer {
     received: u64,
     /// The kinds of both candidates, such as `host srflx`.
     path: String,
+    /// What it has signalled.
+    said: Vec<String>,
 }
 
 /// Two of them, and the signalling.
@@ -334,7 +337,10 @@ impl Call {
                 match line.split_once(' ') {
                     Some(("received", count)) => self.0[who].received = count.parse().expect("a number"),
                     Some(("path", path)) => self.0[who].path = path.to_owned(),
-                    _ => writeln!(self.0[1 - who].stdin, "{line}").expect("the peer runs"),
+                    _ => {
+                        writeln!(self.0[1 - who].stdin, "{line}").expect("the peer runs");
+                        self.0[who].said.push(line);
+                    }
                 }
             }
         }
@@ -392,6 +398,7 @@ fn configuration() -> Configuration {
     };
     let (relay_only, shares_a_port, ice_lite) = (is_told("relay"), is_told("endpoint"), is_told("lite"));
     let listens = is_told("listen");
+    let hide_local_addresses = is_told("hidden");
     let mut external_addresses = Vec::new();
     urls.retain(|url| match url.strip_prefix("external=") {
         Some(external) => {
@@ -424,6 +431,7 @@ fn configuration() -> Configuration {
         turn_tls: Some(Arc::new(tls)),
         ice_lite,
         external_addresses,
+        hide_local_addresses,
         endpoint: shares_a_port.then(|| Endpoint::bind("0.0.0.0:0".parse().expect("an address")).expect("an endpoint")),
         ice_tcp: if listens {
             IceTcp::ActiveAndPassive
@@ -615,6 +623,51 @@ fn a_connection_reaches_who_listens() {
         paths.sort();
         assert_eq!(paths, ["host prflx", "prflx host"], "{places:?}");
     }
+}
+
+/// Nobody tells an address, and both find each other by multicast DNS; a client of DNS that asks them directly is answered as well.
+#[test]
+fn hidden_hosts_meet_by_their_names() {
+    let mut lab = Lab::new();
+    lab.public("a", "203.0.113.21");
+    lab.public("b", "203.0.113.22");
+    for words in [vec!["hidden"], vec!["hidden", "endpoint"]] {
+        let plan = Plan {
+            servers: words.clone(),
+            ..Plan::default()
+        };
+        let mut call = Call::new(&lab, ["a", "b"], &plan);
+        let paths = call.connect();
+        assert!(
+            paths.iter().all(|path| path.starts_with("host ")),
+            "{words:?}: {paths:?}"
+        );
+        let [one, other] = &call.0;
+        for line in one.said.iter().chain(&other.said) {
+            assert!(!line.contains("203.0.113.2"), "{line}");
+        }
+    }
+    if run("command -v dig").is_err() {
+        eprintln!("Not asked: dig is not installed.");
+        return;
+    }
+    // It takes no answer but from where it has asked, so that it cannot ask the group; and who resolves names as well has another
+    // socket at that port, which may get the question.
+    let plan = Plan {
+        servers: vec!["hidden"],
+        ..Plan::default()
+    };
+    let alone = lab.peer("a", "offer", &plan);
+    let candidate =
+        std::iter::from_fn(|| alone.lines.recv_timeout(PATIENCE).ok()).find(|line| line.contains(" typ host"));
+    let candidate = candidate.expect("a candidate");
+    let name = candidate
+        .split(' ')
+        .find(|word| word.ends_with(".local"))
+        .expect("a name");
+    let dig = "dig +short +tries=3 +time=3 @203.0.113.21 -p 5353";
+    lab.must("hub", &format!("{dig} {name} A | grep -qx 203.0.113.21"));
+    lab.must("hub", &format!("{dig} {name} AAAA | grep -qx \"{name}. A\""));
 }
 
 #[test]

@@ -22,7 +22,7 @@ impl Agent {
         if self.closed || self.ctx.lite && tcp_type != TcpType::Passive {
             return;
         }
-        if let Some(local) = self.gatherer.add_tcp(addr, tcp_type)
+        if let Some(local) = self.gatherer.add_tcp(&mut self.ctx, addr, tcp_type)
             && self.gatherer.state() != GatheringState::New
         {
             self.enter(GatheringState::Gathering);

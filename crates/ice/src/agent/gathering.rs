@@ -1,6 +1,6 @@
 //! Gathering (RFC 8445 §5.1.1): sockets and servers, and the candidates that come of them.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,6 +9,7 @@ use peerline_wire::{Datagram, FiveTuple, Transmit, Transport};
 
 use super::Agent;
 use crate::candidate::plain;
+use crate::gather::undisclosed;
 use crate::relays::Gain;
 use crate::servers::Answer;
 use crate::session::{Local, path_between};
@@ -24,7 +25,7 @@ impl Agent {
         if self.closed || transport != Transport::Udp {
             return;
         }
-        if let Some(local) = self.gatherer.add(addr) {
+        if let Some(local) = self.gatherer.add(&mut self.ctx, addr) {
             let external = self.gatherer.add_external(&local, self.ctx.lite);
             if self.gatherer.state() != GatheringState::New {
                 self.enter(GatheringState::Gathering);
@@ -223,6 +224,7 @@ impl Agent {
         for gain in gains {
             match gain {
                 Gain::Relayed { path, relayed, mapped } => {
+                    // Who uses relays to hide tells nobody what they see.
                     let mapped = if self.ctx.relay_only {
                         undisclosed(relayed)
                     } else {
@@ -362,16 +364,6 @@ impl Agent {
             Answer::Nothing => false,
         }
     }
-}
-
-/// Who uses relays to hide tells nobody what they see: "0.0.0.0 [or] ::, and the port to 9" (RFC 8839 §5.1).
-fn undisclosed(like: SocketAddr) -> SocketAddr {
-    let ip = if like.is_ipv4() {
-        Ipv4Addr::UNSPECIFIED.into()
-    } else {
-        Ipv6Addr::UNSPECIFIED.into()
-    };
-    SocketAddr::new(ip, 9)
 }
 
 /// The path to a server over a stream.

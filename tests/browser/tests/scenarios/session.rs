@@ -106,6 +106,16 @@ impl Session {
         Self::open_on(page, Trickle::Yes, configuration).await
     }
 
+    /// Opens a page of a browser that hides its addresses for a Rust side that hides its own.
+    pub(crate) async fn open_hidden(browser: Browser, name: &str) -> Self {
+        let configuration = Configuration {
+            hide_local_addresses: true,
+            ..Configuration::default()
+        };
+        let page = Page::open(browser, Setup::AsShipped, name);
+        Self::open_on(page, Trickle::Yes, configuration).await
+    }
+
     async fn open_on(page: Page, trickle: Trickle, configuration: Configuration) -> Self {
         page.eval("lab.start()");
         let pc = PeerConnection::new(configuration)
