@@ -23,6 +23,8 @@ pub enum Error {
     SdpSemantics(SdpFault),
     /// A local description must be the one that `createOffer` or `createAnswer` returned last.
     ModifiedDescription(SdpType),
+    /// The size of the candidate pool cannot change any more once a local description was set.
+    PoolInUse,
     /// There is no remote description yet to which a candidate could belong.
     NoRemoteDescription,
     /// The candidate cannot be parsed.
@@ -146,7 +148,7 @@ impl Error {
             | Self::UnknownMediaSection
             | Self::UnknownUsernameFragment => "OperationError",
             Self::SdpSemantics(_) => "InvalidAccessError",
-            Self::ModifiedDescription(_) => "InvalidModificationError",
+            Self::ModifiedDescription(_) | Self::PoolInUse => "InvalidModificationError",
             Self::DataChannel(fault) => match fault {
                 ChannelFault::BothLimits
                 | ChannelFault::LabelTooLong
@@ -194,6 +196,9 @@ impl fmt::Display for Error {
                 } else {
                     "Answer"
                 }
+            ),
+            Self::PoolInUse => f.write_str(
+                "a local description was set, which uses the candidate pool: set its size before, or leave it as it is",
             ),
             Self::NoRemoteDescription => {
                 f.write_str("a candidate needs a remote description first: keep it until one is set")

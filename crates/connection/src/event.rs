@@ -43,7 +43,8 @@ pub enum Event {
     IceCandidateError(CandidateError),
     /// Sockets are wanted: bind them, call [`add_local_address`](crate::Connection::add_local_address) for each and
     /// [`add_ice_server`](crate::Connection::add_ice_server) for servers that are to be asked, then
-    /// [`finish_gathering`](crate::Connection::finish_gathering). Sent once; sockets serve later ICE restarts too.
+    /// [`finish_gathering`](crate::Connection::finish_gathering). Sockets serve later ICE restarts, too: it is
+    /// sent again only after [`ice_servers_changed`](crate::Connection::ice_servers_changed), for the servers alone.
     Gather,
     /// A remote candidate has this `.local` name: resolve it by multicast DNS (RFC 6762) and pass the answer to
     /// [`handle_resolved`](crate::Connection::handle_resolved).

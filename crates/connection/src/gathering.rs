@@ -6,6 +6,7 @@ use std::time::Instant;
 use peerline_ice as ice;
 use peerline_wire::{FiveTuple, Transport};
 
+use crate::error::Error;
 use crate::event::Event;
 use crate::state::IceGatheringState;
 use crate::{Connection, ResolvedServer, TcpType};
@@ -15,6 +16,12 @@ pub(crate) struct Gathering {
     /// Sockets have been asked for.
     pub(crate) asked: bool,
     pub(crate) state: IceGatheringState,
+    /// How many transports' candidates are gathered before they are needed; more than one is never used.
+    pool: u8,
+    /// A local description was set.
+    described: bool,
+    /// There are servers that have not been asked.
+    outdated: bool,
     /// The candidates of the agent's newest generation.
     pub(crate) newest: Generation,
     /// Those of the generation before, which a rollback brings back.
@@ -37,6 +44,9 @@ impl Gathering {
         Self {
             asked: false,
             state: IceGatheringState::New,
+            pool: 0,
+            described: false,
+            outdated: false,
             newest: Generation::default(),
             previous: None,
         }
@@ -59,6 +69,54 @@ impl Connection {
     pub fn add_local_address(&mut self, now: Instant, address: SocketAddr, transport: Transport) {
         self.ice.add_local_address(now, address, transport);
         self.settle(now);
+    }
+
+    /// `iceCandidatePoolSize`: with more than 0, candidates are gathered from now on, and told once a local description is set.
+    /// There is one transport, so that any other number does the same.
+    ///
+    /// # Errors
+    /// [`Error::PoolInUse`] if the number is another one than before, and a local description was set; [`Error::Closed`].
+    pub fn set_ice_candidate_pool_size(&mut self, now: Instant, size: u8) -> Result<(), Error> {
+        if self.is_closed() {
+            return Err(Error::Closed);
+        }
+        if self.gathering.pool == size {
+            return Ok(());
+        }
+        // "If configuration.iceCandidatePoolSize is different from [what it was] and setLocalDescription has already been called,
+        // throw an InvalidModificationError" (W3C webrtc-pc, set a configuration).
+        if self.gathering.described {
+            return Err(Error::PoolInUse);
+        }
+        self.gathering.pool = size;
+        if size > 0 {
+            self.begin_gathering(now);
+            self.settle(now);
+        }
+        Ok(())
+    }
+
+    /// The driver has other ICE servers than before: the next ICE restart has it asked for them by [`Event::Gather`], if it was
+    /// before.
+    pub fn ice_servers_changed(&mut self) {
+        self.gathering.outdated = self.gathering.asked;
+    }
+
+    /// A local description with the agent's newest credentials is set: its candidates may be told.
+    pub(crate) fn start_gathering(&mut self, now: Instant) {
+        let is_new = !std::mem::replace(&mut self.gathering.newest.announced, true);
+        self.gathering.described = true;
+        if is_new && std::mem::take(&mut self.gathering.outdated) {
+            self.events.push_back(Event::Gather);
+        }
+        self.begin_gathering(now);
+    }
+
+    fn begin_gathering(&mut self, now: Instant) {
+        if !std::mem::replace(&mut self.gathering.asked, true) {
+            self.events.push_back(Event::Gather);
+        }
+        self.ice.gather(now);
     }
 
     /// The names that candidates have in place of this host's addresses, to be announced by multicast DNS

@@ -87,6 +87,7 @@ pub(crate) fn run(shared: Arc<Shared>, network: Network) -> impl Future<Output =
         timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
         armed: None,
         introduced: false,
+        gathered: false,
     };
     poll_fn(move |cx| driver.poll(cx))
 }
@@ -291,6 +292,8 @@ struct Driver {
     armed: Option<Armed>,
     /// The endpoint, if there is one, knows the connection's ICE sessions.
     introduced: bool,
+    /// There are sockets, or were.
+    gathered: bool,
 }
 
 /// What the timer is set for.
@@ -486,7 +489,14 @@ impl Driver {
     /// Gets ready to receive, and offers the addresses of this host.
     fn gather(&mut self) {
         let now = now();
-        let refresh = self.link.gather(&self.network, now);
+        // There may be others by now.
+        if let Some(servers) = self.shared.lock().ice_servers.take() {
+            (self.network.ice_servers, self.network.turn_tls) = (servers.named, servers.tls);
+        }
+        let refresh = match mem::replace(&mut self.gathered, true) {
+            false => self.link.gather(&self.network, now),
+            true => self.link.refresh(&self.network, now),
+        };
         self.adopt(now, &refresh);
         self.refresh_tcp(now);
         if self.network.continual_gathering {
@@ -496,7 +506,7 @@ impl Driver {
     }
 
     /// Tells the connection of sockets that have come or gone.
-    fn adopt(&mut self, now: Instant, refresh: &Refresh) {
+    fn adopt(&self, now: Instant, refresh: &Refresh) {
         let mut state = self.shared.lock();
         for &address in &refresh.new {
             // What comes to another address than these, on a wildcard socket, ICE takes for a stranger's.
@@ -509,7 +519,11 @@ impl Driver {
             state.connection.remove_local_address(now, address);
         }
         state.has_sockets = self.link.has_sockets();
-        // Before anybody is told of them.
+    }
+
+    /// Announces the names that stand for addresses, before anybody is told of them.
+    fn announce_names(&mut self, now: Instant) {
+        let state = self.shared.lock();
         let names = state.connection.local_names();
         let names: Vec<(String, IpAddr)> = names.map(|(name, address)| (name.to_owned(), address)).collect();
         drop(state);
@@ -531,11 +545,13 @@ impl Driver {
             let tcp = self.tcp.get_or_insert_default();
             tcp.refresh(&self.shared, &self.network, &wanted, is_shared, now);
         }
+        self.announce_names(now);
     }
 
     /// Has ICE servers looked for. Gathering ends with that.
     fn seek_servers(&mut self, servers: Vec<Named>) {
-        if servers.is_empty() {
+        // A lite agent has host candidates alone (RFC 8445 §5.2).
+        if servers.is_empty() || self.network.ice_lite {
             return self.shared.lock().connection.finish_gathering(now());
         }
         let endpoint = self

@@ -48,6 +48,13 @@ pub(crate) struct Named {
     credentials: Option<TurnCredentials>,
 }
 
+/// The servers of a configuration, and whom to trust among them.
+#[derive(Debug)]
+pub(crate) struct IceServers {
+    pub(crate) named: Vec<Named>,
+    pub(crate) tls: Option<Arc<ClientConfig>>,
+}
+
 impl Named {
     /// All servers of a configuration.
     pub(crate) fn all(servers: &[IceServer]) -> Result<Vec<Self>, IceServerError> {

@@ -39,7 +39,7 @@ impl Link {
             Some(endpoint) => Self::Shared(Shared {
                 member: endpoint.join(connection),
                 addresses: Vec::new(),
-                own: network.asks_relays_by_udp().then(Box::default),
+                own: None,
                 writable: None,
             }),
         }
@@ -167,6 +167,9 @@ impl Link {
 impl Shared {
     /// Finds out which of the endpoint's addresses are offered now, and binds sockets of its own beside them.
     fn refresh(&mut self, network: &Network, now: Instant) -> Refresh {
+        if network.asks_relays_by_udp() {
+            self.own.get_or_insert_default();
+        }
         let hub = self.member.hub();
         let addresses = hub.addresses(network, now);
         let without = |these: &[SocketAddr], those: &[SocketAddr]| -> Vec<SocketAddr> {

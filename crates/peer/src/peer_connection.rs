@@ -13,6 +13,7 @@ use crate::configuration::{Configuration, Network};
 use crate::data_channel::DataChannel;
 use crate::driver;
 use crate::error::Error;
+use crate::ice_servers::{IceServers, Named};
 use crate::media::place::Place;
 use crate::media::receiver::RtpReceiver;
 use crate::media::transceiver::RtpTransceiver;
@@ -118,10 +119,39 @@ impl PeerConnection {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| Error::NoRuntime)?;
         let connection = Connection::new(driver::now(), configuration.connection()?);
         let shared = Shared::new(connection, configuration.buffered_amount_high_water_mark);
+        let pool_size = configuration.ice_candidate_pool_size;
+        shared.update(|state, now| state.connection.set_ice_candidate_pool_size(now, pool_size))?;
         runtime.spawn(driver::run(Arc::clone(&shared), Network::new(configuration)?));
         Ok(Self(Arc::new(Listener {
             anchor: Anchor::new(shared),
         })))
+    }
+
+    /// Changes the ICE servers, with `turn_tls`, and the size of the candidate pool (`setConfiguration`). Everything else of a
+    /// connection is what it was made with, whatever this configuration says.
+    ///
+    /// Servers that are new are asked when candidates are gathered: with the first description or, after that, with an ICE restart.
+    /// Those in use serve on.
+    ///
+    /// # Errors
+    /// [`Error::IceServer`] for servers that cannot be used; `InvalidModificationError` for another size of the pool after a local
+    /// description was set; `InvalidStateError` when closed. Nothing is changed then.
+    pub fn set_configuration(&self, configuration: &Configuration) -> Result<(), Error> {
+        let servers = IceServers {
+            named: Named::all(&configuration.ice_servers)?,
+            tls: configuration.turn_tls.clone(),
+        };
+        self.shared().update(|state, now| {
+            let pool_size = configuration.ice_candidate_pool_size;
+            // Before it may have them asked for.
+            let before = state.ice_servers.replace(Box::new(servers));
+            if let Err(error) = state.connection.set_ice_candidate_pool_size(now, pool_size) {
+                state.ice_servers = before;
+                return Err(error.into());
+            }
+            state.connection.ice_servers_changed();
+            Ok(())
+        })
     }
 
     /// Creates a data channel. The first one makes negotiation necessary; later ones open without it.

@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 
 use crate::alarms::Alarm;
 use crate::driver::{self, Armed};
-use crate::ice_servers::Streams;
+use crate::ice_servers::{IceServers, Streams};
 use crate::ice_tcp::Connections;
 use crate::inlet::Inlet;
 use crate::media::slots::{MediaSignals, Slots};
@@ -55,6 +55,8 @@ pub(crate) struct State {
     pub(crate) listening: bool,
     /// Sockets are wanted.
     pub(crate) gather: bool,
+    /// Other ICE servers than before.
+    pub(crate) ice_servers: Option<Box<IceServers>>,
     /// Interfaces of this host have come or gone.
     pub(crate) network_changed: bool,
     /// ICE sessions may have begun or ended, or paths changed.
@@ -308,6 +310,7 @@ impl State {
             high_water_mark,
             listening: true,
             gather: false,
+            ice_servers: None,
             network_changed: false,
             transport_changed: false,
             has_sockets: false,

@@ -3,11 +3,14 @@
 mod common;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use common::{configuration, soon};
 use peerline::{
     Configuration, DataChannelInit, Error, IceCandidateError, IceGatheringState, IceServer, IceTcp, IceTransportPolicy,
-    PeerConnection, PeerEvent,
+    OfferOptions, PeerConnection, PeerEvent,
 };
 use peerline_stun::attribute::XorMappedAddress;
 use peerline_stun::{Message, MessageBuilder};
@@ -49,18 +52,26 @@ fn local(ice_servers: Vec<IceServer>) -> Configuration {
 
 /// A STUN server that sees everybody at one address.
 async fn stun_server(mapped: SocketAddr) -> SocketAddr {
+    counting_stun_server(mapped).await.0
+}
+
+/// The same, and how often it was asked.
+async fn counting_stun_server(mapped: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
     let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
     let address = socket.local_addr().expect("an address");
     tokio::spawn(async move {
         let mut buffer = [0; 1500];
         while let Ok((len, from)) = socket.recv_from(&mut buffer).await {
+            count.fetch_add(1, Ordering::Relaxed);
             let request = Message::parse(&buffer[..len]).expect("a STUN message");
             let mut answer = Vec::new();
             MessageBuilder::success(&mut answer, &request).attribute(XorMappedAddress(mapped));
             socket.send_to(&answer, from).await.expect("it is sent");
         }
     });
-    address
+    (address, asked)
 }
 
 #[tokio::test]
@@ -78,6 +89,91 @@ async fn a_stun_server_reveals_a_candidate_by_address_and_by_name() {
             "{reflexive}"
         );
     }
+}
+
+fn candidates(pc: &PeerConnection) -> Vec<String> {
+    let sdp = pc.local_description().expect("it was set").sdp;
+    let candidates = sdp.lines().filter(|line| line.starts_with("a=candidate:"));
+    candidates.map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_pool_is_gathered_ahead_and_used_by_the_first_description() {
+    let (server, asked) = counting_stun_server("203.0.113.7:4321".parse().expect("an address")).await;
+    let with_pool = |size| Configuration {
+        ice_candidate_pool_size: size,
+        ..local(vec![IceServer::stun(format!("stun:{server}"))])
+    };
+    for early in [true, false] {
+        let before = asked.load(Ordering::Relaxed);
+        let pc = PeerConnection::new(with_pool(u8::from(early)))
+            .await
+            .expect("a connection");
+        if !early {
+            pc.set_configuration(&with_pool(3)).expect("nothing was described");
+        }
+        soon("a question", async {
+            while asked.load(Ordering::Relaxed) == before {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        pc.create_data_channel("", DataChannelInit::default())
+            .expect("a channel");
+        assert_eq!(pc.ice_gathering_state(), IceGatheringState::New, "nobody was told");
+        pc.set_local_description(None).expect("an offer");
+        soon("candidates", pc.gathering_complete()).await;
+        let told = candidates(&pc);
+        assert!(
+            told.len() == 2 && told[1].contains(" 203.0.113.7 4321 typ srflx "),
+            "{told:?}"
+        );
+        let error = pc.set_configuration(&with_pool(0)).expect_err("the pool is in use");
+        assert_eq!(error.name(), "InvalidModificationError");
+        assert!(error.to_string().contains("set its size before"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn servers_that_are_named_later_are_asked_with_an_ice_restart() {
+    let server = stun_server("203.0.113.7:4321".parse().expect("an address")).await;
+    let pc = PeerConnection::new(local(Vec::new())).await.expect("a connection");
+    pc.create_data_channel("", DataChannelInit::default())
+        .expect("a channel");
+    pc.set_local_description(None).expect("an offer");
+    soon("candidates", pc.gathering_complete()).await;
+    let alone = candidates(&pc);
+    assert_eq!(alone.len(), 1, "{alone:?}");
+    let answerer = PeerConnection::new(local(Vec::new())).await.expect("a connection");
+    answerer
+        .set_remote_description(pc.local_description().expect("an offer"))
+        .expect("it is set");
+    answerer.set_local_description(None).expect("an answer");
+    pc.set_remote_description(answerer.local_description().expect("an answer"))
+        .expect("it is set");
+
+    pc.set_configuration(&local(vec![IceServer::stun(format!("stun:{server}"))]))
+        .expect("good servers");
+    let error = pc
+        .set_configuration(&local(vec![IceServer::stun("nonsense")]))
+        .expect_err("bad servers");
+    assert_eq!(error.name(), "SyntaxError");
+    let restart = OfferOptions { ice_restart: true };
+    pc.set_local_description(pc.create_offer_with(restart).expect("an offer"))
+        .expect("it is set");
+    soon("another candidate", async {
+        while candidates(&pc).len() < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    let told = candidates(&pc);
+    let port = |line: &str| line.split(' ').nth(5).map(str::to_owned);
+    assert_eq!(port(&told[0]), port(&alone[0]), "the socket is the same");
+    assert!(told[1].contains(" 203.0.113.7 4321 typ srflx "), "{told:?}");
+    pc.close();
+    let error = pc.set_configuration(&local(Vec::new())).expect_err("it is closed");
+    assert_eq!(error.name(), "InvalidStateError");
 }
 
 #[tokio::test]

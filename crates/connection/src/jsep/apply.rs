@@ -403,15 +403,6 @@ impl Connection {
         }
     }
 
-    fn start_gathering(&mut self, now: Instant) {
-        self.gathering.newest.announced = true;
-        if !self.gathering.asked {
-            self.gathering.asked = true;
-            self.events.push_back(Event::Gather);
-        }
-        self.ice.gather(now);
-    }
-
     /// Enters the state that a description led to.
     fn enter(&mut self, now: Instant, state: SignalingState) {
         if state == SignalingState::Stable && self.negotiation.pending.remote.is_some() {
