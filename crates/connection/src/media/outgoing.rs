@@ -70,9 +70,9 @@ impl Outgoing {
         let header = self.header(PayloadType(self.payload_type), self.sequence_number, Ssrc(ssrc));
         header.write(out, ids.form, |writer| {
             if hop.named {
-                add(writer, ids.mid, |out| out.extend_from_slice(names.mid.as_bytes()));
+                add(writer, ids.mid, names.mid.as_bytes());
                 if let Some(rid) = names.rid {
-                    add(writer, ids.rid, |out| out.extend_from_slice(rid.as_bytes()));
+                    add(writer, ids.rid, rid.as_bytes());
                 }
             }
             self.write_values(writer, ids, hop);
@@ -86,9 +86,9 @@ impl Outgoing {
         let header = self.header(PayloadType(rtx.payload_type), rtx.sequence_number, Ssrc(rtx.ssrc));
         header.write(out, ids.form, |writer| {
             // Nobody reports on this stream: it always says whose it is.
-            add(writer, ids.mid, |out| out.extend_from_slice(names.mid.as_bytes()));
+            add(writer, ids.mid, names.mid.as_bytes());
             if let Some(rid) = names.rid {
-                add(writer, ids.repaired_rid, |out| out.extend_from_slice(rid.as_bytes()));
+                add(writer, ids.repaired_rid, rid.as_bytes());
             }
             self.write_values(writer, ids, hop);
         });
@@ -105,20 +105,16 @@ impl Outgoing {
     }
 
     fn write_values(&self, writer: &mut Writer<'_>, ids: &ExtensionIds, hop: Hop) {
-        add(writer, ids.abs_send_time, |out| {
-            out.extend_from_slice(&hop.abs_send_time.to_be_bytes()[1..]);
-        });
-        add(writer, ids.transport_number, |out| {
-            out.extend_from_slice(&hop.transport_number.to_be_bytes());
-        });
+        add(writer, ids.abs_send_time, &hop.abs_send_time.to_be_bytes()[1..]);
+        add(writer, ids.transport_number, &hop.transport_number.to_be_bytes());
         self.extensions.write(writer, ids);
     }
 }
 
 /// Adds a value if its extension was agreed on.
-pub(super) fn add(writer: &mut Writer<'_>, id: Option<ExtensionId>, write: impl FnOnce(&mut Vec<u8>)) {
+fn add(writer: &mut Writer<'_>, id: Option<ExtensionId>, value: &[u8]) {
     if let Some(id) = id {
-        writer.add_with(id, write);
+        writer.add_bytes(id, value);
     }
 }
 

@@ -51,6 +51,17 @@ impl<'a> Writer<'a> {
 
     /// Adds a value as bytes. False, and nothing added, if the form has no place for it.
     pub fn add_bytes(&mut self, id: ExtensionId, value: &[u8]) -> bool {
+        // The commonest case, which each packet that leaves has: the length is known, and fits.
+        if !self.two_byte && id.fits_one_byte() && (1..=MAX_ONE_BYTE_VALUE).contains(&value.len()) {
+            if self.out.len() == self.start {
+                self.out.extend_from_slice(&[0; EXTENSION_HEADER_LEN]);
+            }
+            if self.out.len() - self.start - EXTENSION_HEADER_LEN < MAX_BLOCK - MAX_ONE_BYTE_VALUE {
+                self.out.push(id.value() << 4 | (value.len() - 1) as u8);
+                self.out.extend_from_slice(value);
+                return true;
+            }
+        }
         self.add_with(id, |out| out.extend_from_slice(value))
     }
 
