@@ -45,7 +45,7 @@ enum Remote {
 /// Both browsers start in less than four seconds on an idle machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
 const NAVIGATION_LIMIT: Duration = Duration::from_secs(20);
-const EVAL_LIMIT: Duration = Duration::from_secs(20);
+const EVAL_LIMIT: Duration = Duration::from_secs(40);
 
 impl Page {
     /// Starts `browser` and opens `name` of the folder `pages`.
@@ -109,7 +109,7 @@ impl Page {
     /// The value of a JavaScript expression, awaited if it is a promise; what JSON cannot say is null.
     ///
     /// # Panics
-    /// If it throws, rejects, or takes longer than 20 seconds.
+    /// If it throws, rejects, or takes longer than 40 seconds.
     #[track_caller]
     pub fn eval(&self, expression: &str) -> Value {
         self.eval_within(EVAL_LIMIT, expression)
@@ -128,7 +128,7 @@ impl Page {
     /// Waits until a JavaScript expression is true.
     ///
     /// # Panics
-    /// If it throws, or is not true within 20 seconds.
+    /// If it throws, or is not true within 40 seconds.
     #[track_caller]
     pub fn wait_for(&self, condition: &str) {
         self.eval(&format!(
@@ -166,6 +166,18 @@ impl Page {
             Some(error) => Err(error.to_owned()),
             None => Ok(answer["value"].take()),
         }
+    }
+
+    /// Takes the page's network away, or gives it back. Chromium alone has that.
+    ///
+    /// # Panics
+    /// With Firefox, or if the browser does not do it.
+    pub fn set_network(&self, up: bool) {
+        let set = match &mut *self.remote() {
+            Remote::Chromium(chromium) => chromium.set_network(up, EVAL_LIMIT),
+            Remote::Firefox(_) => Err("it has no such switch".to_owned()),
+        };
+        set.unwrap_or_else(|error| panic!("{:?}: {error}", self.browser));
     }
 
     /// Kills the browser as a power failure would: no goodbye reaches its peers.

@@ -2,16 +2,13 @@
 import { nextCamera, open } from './media.js';
 import { Meter, Plot } from './plot.js';
 import { Sha256 } from './sha256.js';
+import { iceServers as findIceServers, iceTransportPolicy } from './signalling.js';
 
 const $ = (id) => document.getElementById(id);
 
 const PIECE = 64 * 1024; // What one message of a file holds.
 const READ_AHEAD = 4 * 1024 * 1024; // How much of a file is read at once, and how much of it waits to be sent.
 const MAX_TRACE = 500;
-// With ?relay in its address, the page keeps to relays: the program's own, or those it names; with ?relay=udp, tcp or tls to those
-// that it reaches so.
-const relayBy = new URLSearchParams(location.search).get('relay');
-const iceTransportPolicy = relayBy === null ? 'all' : 'relay';
 
 // The call under way, if any: { socket, pc, chat, started, over }, where `over` is the signal that it has ended.
 let call;
@@ -111,19 +108,6 @@ function stop() {
   $('local').srcObject = null;
   $('local-info').textContent = '';
   showTools();
-}
-
-/** The STUN and TURN servers that the program offers, by the transport that is wished. */
-async function findIceServers() {
-  const by = (url) => url.startsWith('turns:') ? 'tls' : url.endsWith('?transport=tcp') ? 'tcp' : 'udp';
-  try {
-    const servers = await (await fetch('/ice-servers')).json();
-    return servers
-      .map((server) => ({ ...server, urls: server.urls.filter((url) => !relayBy || by(url) === relayBy) }))
-      .filter(({ urls }) => urls.length);
-  } catch {
-    return [];
-  }
 }
 
 function connect() {

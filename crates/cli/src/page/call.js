@@ -1,5 +1,5 @@
 // A call between two pages of a room: who is who, perfect negotiation (W3C webrtc-pc §10.7), and what to do when the way is lost.
-import { Signalling, iceServers, random } from './signalling.js';
+import { Signalling, iceServers, iceTransportPolicy, random } from './signalling.js';
 
 const PATIENCE = 3000; // How long a connection may be interrupted until another way is looked for.
 const SETUP = 12000; // How long it may take to connect.
@@ -126,7 +126,7 @@ export class Call extends EventTarget {
     this.#peer = peer;
     const servers = await iceServers();
     if (this.#peer !== peer) return;
-    const pc = this.pc = new RTCPeerConnection({ iceServers: servers });
+    const pc = this.pc = new RTCPeerConnection({ iceServers: servers, iceTransportPolicy });
     const on = (target, type, listener) => target.addEventListener(type, (event) => { if (pc === this.pc) listener(event); });
     on(pc, 'negotiationneeded', () => this.#offer());
     on(pc, 'icecandidate', ({ candidate }) => this.#say({ candidate }));

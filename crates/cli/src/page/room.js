@@ -1,4 +1,4 @@
-// The page of a room. `?signalling=ws`, `sse` or `poll` keeps to one way of signalling.
+// The page of a room. `?signalling=ws`, `sse` or `poll` keeps to one way of signalling, `?relay` to relays.
 import { Call, path } from './call.js';
 import { nextCamera, open } from './media.js';
 import { random } from './signalling.js';

@@ -187,8 +187,19 @@ async function ask(url, options) {
   throw new Refused(response.status, error ?? `the server says ${response.status}`);
 }
 
-/** The STUN and TURN servers that this server knows; none if it does not say. */
-export const iceServers = () => ask('/ice-servers').catch(() => []);
+// With ?relay in its address, a page keeps to relays: the program's own, or those it names; with ?relay=udp, tcp or tls to those
+// that it reaches so.
+const relayBy = new URLSearchParams(location.search).get('relay');
+export const iceTransportPolicy = relayBy === null ? 'all' : 'relay';
+
+/** The STUN and TURN servers that this server knows, by the transport that is wished; none if it does not say. */
+export async function iceServers() {
+  const by = (url) => url.startsWith('turns:') ? 'tls' : url.endsWith('?transport=tcp') ? 'tcp' : 'udp';
+  const servers = await ask('/ice-servers').catch(() => []);
+  return servers
+    .map((server) => ({ ...server, urls: server.urls.filter((url) => !relayBy || by(url) === relayBy) }))
+    .filter(({ urls }) => urls.length);
+}
 
 /** So many random bits, in hexadecimal. */
 export function random(bits) {

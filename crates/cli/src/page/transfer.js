@@ -1,7 +1,7 @@
 // A file from one side directly to the other: what `crates/cli/src/transfer` is for terminals, for pages. Who sends, offers; the receiver
 // asks for a connection each time that there is none. See `protocol.rs` there for what is said on the channel.
 import { Sha256 } from './sha256.js';
-import { Signalling, iceServers, random } from './signalling.js';
+import { Signalling, iceServers, iceTransportPolicy, random } from './signalling.js';
 
 const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
 const LENGTH = 20;
@@ -158,7 +158,7 @@ export class Transfer extends EventTarget {
   async #connection(link) {
     const servers = await iceServers();
     if (link !== this.#link) return undefined;
-    const pc = link.pc = new RTCPeerConnection({ iceServers: servers });
+    const pc = link.pc = new RTCPeerConnection({ iceServers: servers, iceTransportPolicy });
     pc.addEventListener('icecandidate', ({ candidate }) => {
       if (link === this.#link) this.#signalling.say({ attempt: link.attempt, candidate });
     });

@@ -214,3 +214,68 @@ fn signalling_falls_back() {
     wait_for_trace(&pages[0], "signalling by sse");
     wait_for_trace(&pages[1], "signalling by poll");
 }
+
+/// Through our own relay alone; then over another pair of relayed addresses, as ICE restarts.
+fn meet_by_relays(first: Browser, second: Browser, transport: &str) {
+    let program = Program::run(&["serve", "--turn=127.0.0.1:0"]);
+    let pages = [first, second].map(|browser| enter(browser, &program, &format!("?relay={transport}")));
+    for page in &pages {
+        join(page, "synthetic");
+    }
+    let pages = [&pages[0], &pages[1]];
+    are_in_a_call(pages, "hello");
+    for page in pages {
+        page.wait_for("document.querySelector('#path').dataset.kind === 'relayed'");
+    }
+    let fragment = "(window.pcs.at(-1).localDescription.sdp.match(/a=ice-ufrag:(.*)/)[1])";
+    let before = pages.map(|page| page.eval(fragment));
+    pages[0].eval("window.pcs.at(-1).restartIce()");
+    for (page, before) in pages.into_iter().zip(before) {
+        page.wait_for(&format!("{fragment} !== {before} && window.pcs.at(-1).signalingState === 'stable'"));
+    }
+    are_in_a_call(pages, "after a restart of ICE");
+    for page in pages {
+        assert_eq!(page.eval("window.pcs.length"), 1);
+        page.wait_for("document.querySelector('#path').dataset.kind === 'relayed'");
+    }
+}
+
+#[test]
+fn chromium_and_firefox_meet_by_relays() {
+    meet_by_relays(Browser::Chromium, Browser::Firefox, "udp");
+}
+
+#[test]
+fn firefox_and_chromium_meet_by_relays_that_they_reach_by_tcp() {
+    meet_by_relays(Browser::Firefox, Browser::Chromium, "tcp");
+}
+
+/// The network of one side goes, its signalling with it, and comes back: so does the call.
+fn lose_the_network(first: Browser, second: Browser) {
+    let program = Program::start();
+    let [first, second] = [first, second].map(|browser| enter(browser, &program, ""));
+    let pages = [&first, &second];
+    for page in pages {
+        join(page, "synthetic");
+    }
+    are_in_a_call(pages, "hello");
+    second.set_network(false);
+    wait_for_status(&first, "disconnected");
+    second.set_network(true);
+    are_in_a_call(pages, "again");
+    // Gone for so long that the connection is given up.
+    second.set_network(false);
+    first.wait_for("['failed', 'waiting'].includes(document.querySelector('#status').textContent)");
+    second.set_network(true);
+    are_in_a_call(pages, "after long");
+}
+
+#[test]
+fn the_network_of_chromium_goes_and_comes_back() {
+    lose_the_network(Browser::Chromium, Browser::Chromium);
+}
+
+#[test]
+fn firefox_waits_for_the_network_of_chromium() {
+    lose_the_network(Browser::Firefox, Browser::Chromium);
+}
