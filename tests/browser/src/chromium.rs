@@ -116,18 +116,6 @@ impl Chromium {
             .ok_or_else(|| format!("not a string: {result}"))
     }
 
-    /// Cuts off the page, or joins it again: what it asks servers for, and the packets of its connections.
-    pub(crate) fn set_network(&mut self, up: bool, limit: Duration) -> Result<()> {
-        let deadline = Instant::now() + limit;
-        self.command("Network.enable", &json!({}), deadline)?;
-        let loss = if up { 0 } else { 100 };
-        let conditions = json!({
-            "offline": !up, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1, "packetLoss": loss,
-        });
-        self.command("Network.emulateNetworkConditions", &conditions, deadline)?;
-        Ok(())
-    }
-
     fn command(&mut self, method: &str, parameters: &Value, deadline: Instant) -> Result<Value> {
         self.last_id += 1;
         let mut message = json!({"id": self.last_id, "method": method, "params": parameters});

@@ -168,18 +168,6 @@ impl Page {
         }
     }
 
-    /// Takes the page's network away, or gives it back. Chromium alone has that.
-    ///
-    /// # Panics
-    /// With Firefox, or if the browser does not do it.
-    pub fn set_network(&self, up: bool) {
-        let set = match &mut *self.remote() {
-            Remote::Chromium(chromium) => chromium.set_network(up, EVAL_LIMIT),
-            Remote::Firefox(_) => Err("it has no such switch".to_owned()),
-        };
-        set.unwrap_or_else(|error| panic!("{:?}: {error}", self.browser));
-    }
-
     /// Kills the browser as a power failure would: no goodbye reaches its peers.
     pub fn kill(&self) {
         self.process.lock().unwrap_or_else(PoisonError::into_inner).kill();

@@ -153,6 +153,21 @@ impl Program {
         let _ = self.process.wait();
     }
 
+    /// Answers nobody until it is [resumed](Self::resume), as if its network were gone.
+    fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.process.id().to_string();
+        let status = Command::new("kill").args([signal, &id]).status();
+        assert!(status.expect("kill runs").success());
+    }
+
     /// Serves again where it did.
     fn restart(&mut self) {
         self.kill();
@@ -162,9 +177,7 @@ impl Program {
 
     /// Ends it as Ctrl-C does.
     fn interrupt(mut self) {
-        let id = self.process.id().to_string();
-        let status = Command::new("kill").args(["-INT", &id]).status();
-        assert!(status.expect("kill runs").success());
+        self.signal("-INT");
         assert!(self.process.wait().expect("it ends").success());
     }
 }

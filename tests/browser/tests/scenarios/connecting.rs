@@ -52,7 +52,10 @@ async fn rust_that_hides_its_addresses_is_found_by_its_names(browser: Browser) {
     assert_eq!(receive(&channel).await, Message::from("hello from the page"));
     let told = session.pc.local_description().expect("it was set").sdp;
     let hosts: Vec<&str> = told.lines().filter(|line| line.contains(" typ host")).collect();
-    assert!(!hosts.is_empty() && hosts.iter().all(|line| line.contains(".local ")), "{hosts:?}");
+    assert!(
+        !hosts.is_empty() && hosts.iter().all(|line| line.contains(".local ")),
+        "{hosts:?}"
+    );
     // What was learned from our checks alone would be peer-reflexive.
     let of_host = "one => one.type === 'remote-candidate' && one.candidateType === 'host'";
     let all = "[...(await lab.pc.getStats()).values()]";
