@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::dtls::{self, Session};
+use crate::dtls::{self, Handshake, Session};
 use crate::machine::{self, Machine};
 use crate::packets::{self, Pace};
 use crate::rtp::Protection;
@@ -85,7 +85,7 @@ enum Task {
     Goodput {
         loss: f64,
     },
-    Handshake,
+    Handshake(Handshake),
     Record,
     Srtp,
     Stun,
@@ -443,7 +443,33 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
             Target::None,
         )],
         who: DTLS,
-        task: Task::Handshake,
+        task: Task::Handshake(Handshake::Dtls12),
+    },
+    Measurement {
+        name: "dtls-1.3-handshake",
+        rows: &[row(
+            "handshake",
+            "DTLS 1.3 handshake in memory, both sides",
+            "µs",
+            Less,
+            Target::None,
+        )],
+        // OpenSSL has no DTLS 1.3.
+        who: &[StackName::Peerline, StackName::Dimpl, StackName::Floor],
+        task: Task::Handshake(Handshake::Dtls13),
+    },
+    Measurement {
+        name: "dtls-1.3-hybrid-handshake",
+        rows: &[row(
+            "handshake",
+            "the same with X25519MLKEM768",
+            "µs",
+            Less,
+            Target::None,
+        )],
+        // dimpl has no such group.
+        who: &[StackName::Peerline],
+        task: Task::Handshake(Handshake::Dtls13Hybrid),
     },
     Measurement {
         name: "dtls-record",
@@ -684,7 +710,7 @@ impl Measurement {
                 StackName::SctpProto => self.in_memory::<crate::association::SctpProto>(effort),
                 _ => Err(NOT_HERE.into()),
             },
-            Task::Handshake | Task::Record => match stack {
+            Task::Handshake(_) | Task::Record => match stack {
                 StackName::Peerline => self.dtls::<crate::dtls::Peerline>(effort),
                 #[cfg(feature = "peers")]
                 StackName::Dimpl => self.dtls::<crate::dtls::Dimpl>(effort),
@@ -726,7 +752,8 @@ impl Measurement {
     fn dtls<S: Session>(&self, effort: Effort) -> Result<Vec<Figure>> {
         match self.task {
             Task::Record => dtls::records::<S>(effort),
-            _ => dtls::handshakes::<S>(effort),
+            Task::Handshake(handshake) => dtls::handshakes::<S>(handshake, effort),
+            _ => Err(NOT_HERE.into()),
         }
     }
 
@@ -741,7 +768,7 @@ impl Measurement {
             Task::Packets { protection, pace } => floor::packets(protection, pace, effort).await,
             Task::Rtp { protection } => floor::packet(protection, effort),
             Task::Forward => floor::packet_out(effort),
-            Task::Handshake => floor::key_exchange(effort),
+            Task::Handshake(_) => floor::key_exchange(effort),
             Task::Record => floor::record(effort),
             Task::Srtp => srtp::measure(StackName::Floor, effort),
             Task::Stun => stun::measure(StackName::Floor, effort),

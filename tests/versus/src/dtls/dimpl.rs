@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use dimpl::crypto::Dtls12CipherSuite;
+use dimpl::crypto::{Dtls12CipherSuite, Dtls13CipherSuite, NamedGroup};
 use dimpl::{Config, Dtls, DtlsCertificate, Output, certificate};
 
-use super::Session;
+use super::{Handshake, Session};
 use crate::Result;
 use crate::process::now;
 
@@ -17,20 +17,31 @@ pub(crate) struct Dimpl {
 }
 
 impl Session for Dimpl {
-    type Certificates = ([DtlsCertificate; 2], Arc<Config>);
+    type Certificates = ([DtlsCertificate; 2], Arc<Config>, Handshake);
 
-    fn certificates() -> Result<Self::Certificates> {
+    fn certificates(handshake: Handshake) -> Result<Self::Certificates> {
         let new = || Ok::<_, crate::Error>(certificate::generate_self_signed_certificate()?);
-        let suites = [Dtls12CipherSuite::ECDHE_ECDSA_AES128_GCM_SHA256];
-        let config = Config::builder().dtls12_cipher_suites(&suites).build();
-        Ok(([new()?, new()?], Arc::new(config?)))
+        let config = match handshake {
+            Handshake::Dtls12 => {
+                Config::builder().dtls12_cipher_suites(&[Dtls12CipherSuite::ECDHE_ECDSA_AES128_GCM_SHA256])
+            }
+            Handshake::Dtls13 => Config::builder()
+                .dtls13_cipher_suites(&[Dtls13CipherSuite::AES_128_GCM_SHA256])
+                .kx_groups(&[NamedGroup::X25519]),
+            Handshake::Dtls13Hybrid => return Err("it has no hybrid key exchange".into()),
+        };
+        Ok(([new()?, new()?], Arc::new(config.build()?), handshake))
     }
 
-    fn connected(([alice, bob], config): &Self::Certificates) -> Result<Self> {
+    fn connected(([alice, bob], config, handshake): &Self::Certificates) -> Result<Self> {
         let now = now();
+        let new = match handshake {
+            Handshake::Dtls12 => Dtls::new_12,
+            Handshake::Dtls13 | Handshake::Dtls13Hybrid => Dtls::new_13,
+        };
         let mut session = Self {
-            client: Dtls::new_12(Arc::clone(config), alice.clone(), now),
-            server: Dtls::new_12(Arc::clone(config), bob.clone(), now),
+            client: new(Arc::clone(config), alice.clone(), now),
+            server: new(Arc::clone(config), bob.clone(), now),
             buffer: vec![0; 2048],
         };
         session.client.set_active(true);

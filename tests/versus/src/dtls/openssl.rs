@@ -13,7 +13,7 @@ use openssl::pkey::{PKey, Private};
 use openssl::ssl::{Ssl, SslContext, SslMethod, SslOptions, SslStream, SslVerifyMode};
 use openssl::x509::{X509, X509Name};
 
-use super::Session;
+use super::{Handshake, Session};
 use crate::Result;
 
 pub(crate) struct Openssl {
@@ -25,7 +25,10 @@ pub(crate) struct Openssl {
 impl Session for Openssl {
     type Certificates = [SslContext; 2];
 
-    fn certificates() -> Result<Self::Certificates> {
+    fn certificates(handshake: Handshake) -> Result<Self::Certificates> {
+        if handshake != Handshake::Dtls12 {
+            return Err("it has no DTLS 1.3".into());
+        }
         Ok([context()?, context()?])
     }
 

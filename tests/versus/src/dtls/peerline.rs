@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::BytesMut;
-use peerline_dtls::{Certificate, Config, Connection, HashAlgorithm, ProtocolVersion, Role, default_provider};
+use peerline_dtls::{
+    Certificate, Config, Connection, HashAlgorithm, NamedGroup, ProtocolVersion, Role, default_provider,
+};
 
-use super::Session;
+use super::{Handshake, Session};
 use crate::Result;
 use crate::process::{now, today};
 
@@ -19,17 +21,23 @@ pub(crate) struct Peerline {
 }
 
 impl Session for Peerline {
-    type Certificates = [Arc<Certificate>; 2];
+    type Certificates = ([Arc<Certificate>; 2], Handshake);
 
-    fn certificates() -> Result<Self::Certificates> {
+    fn certificates(handshake: Handshake) -> Result<Self::Certificates> {
         let new = || Ok::<_, crate::Error>(Arc::new(Certificate::generate(&default_provider(), today())?));
-        Ok([new()?, new()?])
+        Ok(([new()?, new()?], handshake))
     }
 
-    fn connected([alice, bob]: &Self::Certificates) -> Result<Self> {
+    fn connected(([alice, bob], handshake): &Self::Certificates) -> Result<Self> {
+        let (max_version, group) = match handshake {
+            Handshake::Dtls12 => (ProtocolVersion::DTLS_1_2, NamedGroup::X25519),
+            Handshake::Dtls13 => (ProtocolVersion::DTLS_1_3, NamedGroup::X25519),
+            Handshake::Dtls13Hybrid => (ProtocolVersion::DTLS_1_3, NamedGroup::X25519MLKEM768),
+        };
         let config = |own: &Arc<Certificate>, peer: &Certificate| Config {
             remote_fingerprints: vec![peer.fingerprint(HashAlgorithm::Sha256)],
-            max_version: ProtocolVersion::DTLS_1_2,
+            max_version,
+            groups: vec![group],
             ..Config::new(Arc::clone(own))
         };
         let mut session = Self {
