@@ -26,7 +26,7 @@ const FLAGS: [&str; 17] = [
     "--disable-sync",
     "--disable-crash-reporter",
     "--autoplay-policy=no-user-gesture-required",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.local",
     "--remote-debugging-pipe",
 ];
 
