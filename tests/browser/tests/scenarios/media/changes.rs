@@ -38,7 +38,8 @@ async fn ten_renegotiations_disturb_nothing(browser: Browser) {
     while let Some(frame) = track.receiver.try_recv_frame() {
         frames.push(frame);
     }
-    assert!(frames.len() > 30);
+    // It goes on as well.
+    frames.extend(watch::frames(&track.receiver, 20).await);
     watch::assert_gapless(&frames);
     assert_eq!(session.tracks.len(), 1);
     assert_eq!(session.page.eval("media.arrivals.length"), 1);
