@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::*;
-use peerline_stun::attribute::{ErrorCode, RequestedTransport, XorMappedAddress};
+use peerline_stun::attribute::{ErrorCode, RequestedTransport, Software, XorMappedAddress};
 use peerline_stun::{Message, MessageBuilder, Method, TransactionId};
 use peerline_turn::client::{CloseReason, Event};
 use peerline_turn::server::{Log, RefusalReason};
@@ -23,14 +23,24 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls;
 
 fn request(method: Method, number: u32) -> Vec<u8> {
-    let mut id = [0; 12];
-    id[..4].copy_from_slice(&number.to_be_bytes());
     let mut out = Vec::new();
-    let mut request = MessageBuilder::request(&mut out, method, TransactionId(id));
+    let mut request = MessageBuilder::request(&mut out, method, transaction(number));
     if method == Method::ALLOCATE {
         request.attribute(RequestedTransport::UDP);
     }
     out
+}
+
+fn request_as_long_as_its_answer(number: u32) -> Vec<u8> {
+    let mut out = Vec::new();
+    MessageBuilder::request(&mut out, Method::BINDING, transaction(number)).attribute(Software("a client"));
+    out
+}
+
+fn transaction(number: u32) -> TransactionId {
+    let mut id = [0; 12];
+    id[..4].copy_from_slice(&number.to_be_bytes());
+    TransactionId(id)
 }
 
 async fn stats(server: &TurnServer) -> Stats {
@@ -114,7 +124,8 @@ async fn a_hundred_thousand_bindings_are_answered_and_kept_nowhere() {
             .collect();
         let mut buffer = [0; 256];
         for number in times {
-            let request = request(Method::BINDING, number);
+            // As long as its answer: what strangers may be sent beyond that is shared by addresses that fall on one place.
+            let request = request_as_long_as_its_answer(number);
             // No more at a time than a socket's buffer holds, however late the server reads it.
             for sockets in sockets.chunks(25) {
                 for socket in sockets {
