@@ -13,7 +13,7 @@ struct Tool {
     present: fn() -> bool,
 }
 
-const TEST_TOOLS: [Tool; 11] = [
+const TEST_TOOLS: [Tool; 12] = [
     Tool {
         purpose: "browser tests",
         package: "chromium",
@@ -58,6 +58,11 @@ const TEST_TOOLS: [Tool; 11] = [
         purpose: "TURN against another implementation",
         package: "coturn",
         present: || on_path(&["turnserver"]) && on_path(&["turnutils_uclient"]),
+    },
+    Tool {
+        purpose: "names of multicast DNS asked for by another program",
+        package: "bind9-dnsutils",
+        present: || on_path(&["dig"]),
     },
     Tool {
         purpose: "translators and firewalls made for a test",
