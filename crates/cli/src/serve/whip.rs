@@ -246,7 +246,8 @@ async fn choose_layer(
     let seat = whip.seat(&location)?;
     let body = text(&headers, "application/json", body)?;
     let wanted: Wanted = serde_json::from_str(&body).map_err(|error| {
-        let text = format!("expected {{\"encodingId\": \"RID\"}}, or null for the best layer that your path takes: {error}");
+        let text =
+            format!("expected {{\"encodingId\": \"RID\"}}, or null for the best layer that your path takes: {error}");
         Refused::new(StatusCode::BAD_REQUEST, text)
     })?;
     seat.choose_layer(wanted.layer.as_deref())?;
