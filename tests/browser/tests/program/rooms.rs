@@ -229,7 +229,11 @@ fn meet_by_relays(first: Browser, second: Browser, transport: &str) {
     }
     let fragment = "(window.pcs.at(-1).localDescription.sdp.match(/a=ice-ufrag:(.*)/)[1])";
     let before = pages.map(|page| page.eval(fragment));
-    pages[0].eval("window.pcs.at(-1).restartIce()");
+    // As the page itself has it, on the side that has offered first: of an answer to the other side's offer Firefox would have another
+    // DTLS role at times, which Chromium refuses.
+    let offers = |page: &&Page| text(page, "#trace").contains("offer said");
+    let offerer = pages.into_iter().find(offers).expect("one of them has offered");
+    offerer.eval("window.pcs.at(-1).restartIce()");
     for (page, before) in pages.into_iter().zip(before) {
         page.wait_for(&format!(
             "{fragment} !== {before} && window.pcs.at(-1).signalingState === 'stable'"
