@@ -136,7 +136,7 @@ async fn a_stream_is_recorded_from_its_server() {
         (files > 0).then_some(()).ok_or_else(|| "no file".into())
     })
     .await;
-    // Progress is told once a second, by a task that may have to wait for the processor.
+    // Progress is first told after a second, by a task that may have to wait for the processor.
     tokio::time::sleep(Duration::from_secs(5)).await;
     recorder.signal("INT");
     let (success, output) = recorder.ended().await;
