@@ -581,6 +581,7 @@ impl Connection {
             }
             ice::Event::CandidateError(error) => self.events.push_back(Event::IceCandidateError(error)),
             ice::Event::ResolveName(name) => self.events.push_back(Event::ResolveName(name)),
+            ice::Event::TcpAddressesWanted => self.events.push_back(Event::TcpAddressesWanted),
             ice::Event::TcpConnect(path) => self.events.push_back(Event::TcpConnect(path)),
             ice::Event::TcpClose(path) => self.events.push_back(Event::TcpClose(path)),
             // A kind of news that this version does not know changes nothing here.

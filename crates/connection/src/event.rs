@@ -49,6 +49,9 @@ pub enum Event {
     /// A remote candidate has this `.local` name: resolve it by multicast DNS (RFC 6762) and pass the answer to
     /// [`handle_resolved`](crate::Connection::handle_resolved).
     ResolveName(String),
+    /// The peer can be connected to over TCP: call [`add_tcp_address`](crate::Connection::add_tcp_address) for each address to connect
+    /// from, then, unless gathering goes on, [`finish_gathering`](crate::Connection::finish_gathering). Sent once.
+    TcpAddressesWanted,
     /// A connection over TCP is wanted from the IP address of the local side to the remote side: answer with
     /// [`tcp_connected`](crate::Connection::tcp_connected) or [`tcp_closed`](crate::Connection::tcp_closed).
     TcpConnect(FiveTuple),

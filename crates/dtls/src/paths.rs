@@ -32,7 +32,7 @@ pub(crate) struct Paths {
     newest: Option<RecordNumber>,
     /// The other one by which the newest record came, if that cannot be checked.
     pub(crate) seen: Option<PathId>,
-    check: Option<Check>,
+    check: Option<Box<Check>>,
     answers: VecDeque<(PathId, RoutabilityMessage)>,
 }
 
@@ -97,7 +97,7 @@ impl Paths {
                     RoutabilityCheck::Basic => path,
                     RoutabilityCheck::Enhanced => self.current,
                 };
-                self.check = Some(Check {
+                self.check = Some(Box::new(Check {
                     candidate: path,
                     tried,
                     cookies: Vec::new(),
@@ -105,7 +105,7 @@ impl Paths {
                     end: now + patience,
                     received: len,
                     sent: 0,
-                });
+                }));
             }
         }
     }

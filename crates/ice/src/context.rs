@@ -2,7 +2,7 @@
 //! randomness and the news.
 
 use std::collections::VecDeque;
-use std::mem::discriminant;
+use std::mem::{self, discriminant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
@@ -12,7 +12,7 @@ use peerline_stun::TransactionId;
 use crate::connections::Connections;
 use crate::embedding::Embedding;
 use crate::stats::DropCounters;
-use crate::{Config, Event, Limits, Role, Timings, TransportPolicy};
+use crate::{Config, Event, Limits, Role, TcpType, Timings, TransportPolicy};
 
 #[derive(Debug)]
 pub(crate) struct Context {
@@ -28,6 +28,8 @@ pub(crate) struct Context {
     pub(crate) tie_breaker: u64,
     /// True while no local candidate is expected.
     pub(crate) gathered: bool,
+    /// The peer can be connected to over TCP, and that has been told.
+    peer_listens: bool,
     pub(crate) drops: DropCounters,
     /// DTLS in checks, until the handshake is long over.
     pub(crate) embedding: Option<Box<Embedding>>,
@@ -49,6 +51,7 @@ impl Context {
             role: config.role,
             tie_breaker: 0,
             gathered: false,
+            peer_listens: false,
             drops: DropCounters::default(),
             embedding: config.embedding.then(Box::default),
             connections: None,
@@ -84,6 +87,14 @@ impl Context {
         if self.role != role {
             self.role = role;
             self.push(Event::RoleChange(role));
+        }
+    }
+
+    /// The peer has named a candidate over TCP of this type. A lite agent connects to none (RFC 6544 §4.4).
+    pub(crate) fn on_remote_tcp_type(&mut self, tcp_type: TcpType) {
+        let listens = tcp_type != TcpType::Active && !self.lite;
+        if listens && !mem::replace(&mut self.peer_listens, true) {
+            self.push(Event::TcpAddressesWanted);
         }
     }
 

@@ -23,6 +23,10 @@ pub enum Event {
     SelectedPairChange(Option<FiveTuple>),
     /// A remote candidate has this `.local` name: answer with [`Agent::handle_resolved`](crate::Agent::handle_resolved).
     ResolveName(String),
+    /// The peer has named an address that can be connected to over TCP, the first one: from now on addresses to connect from are of
+    /// use ([`Agent::add_tcp_address`](crate::Agent::add_tcp_address)). Told once. Whoever adds those earlier tells the peer what
+    /// it has no use for: it learns them from the checks that come.
+    TcpAddressesWanted,
     /// A connection is wanted from the IP address of the local side, and any port unless the candidate is one for simultaneous
     /// open, to the remote side (RFC 6544 §7.1): answer with [`Agent::tcp_connected`](crate::Agent::tcp_connected) or
     /// [`Agent::tcp_closed`](crate::Agent::tcp_closed).

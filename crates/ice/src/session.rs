@@ -313,6 +313,9 @@ impl Session {
         if !is_whole || candidate.component != crate::candidate::COMPONENT {
             return Ok(());
         }
+        if let Some(tcp_type) = candidate.tcp_type {
+            ctx.on_remote_tcp_type(tcp_type);
+        }
         match &candidate.address {
             &CandidateAddress::Ip(address) => self.add_remote_at(ctx, now, candidate, address),
             // Whoever connects from there shows its address by that.

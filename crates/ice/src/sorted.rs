@@ -6,6 +6,9 @@
 
 use std::borrow::Borrow;
 
+/// How many entries a table has that grows by one at a time: as many as a host has addresses.
+const FEW: usize = 4;
+
 /// A map in the order of its keys.
 #[derive(Clone, Debug)]
 pub(crate) struct SortedMap<K, V> {
@@ -71,9 +74,9 @@ impl<K: Ord, V> SortedMap<K, V> {
         }
     }
 
-    /// The first entry takes room for itself alone.
+    /// Each of the first entries takes room for itself alone.
     fn make_room(&mut self) {
-        if self.entries.capacity() == 0 {
+        if self.entries.len() < FEW {
             self.entries.reserve_exact(1);
         }
     }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use common::{MS, SECOND, addr, config};
 use peerline_ice::{
-    Agent, Candidate, CandidateKind, CandidatePair, Config, Event, PairState, Role, State, TcpType, Timings,
-    TransportPolicy, framing,
+    Agent, Candidate, CandidateKind, CandidatePair, Config, Event, GatheringState, PairState, Role, State, TcpType,
+    Timings, TransportPolicy, framing,
 };
 use peerline_sim::{Gateway, HostId, Link, Machine, Network, Tcp, TcpEvent};
 use peerline_wire::{Datagram, FiveTuple, Transmit, Transport};
@@ -571,6 +571,47 @@ fn who_hides_behind_relays_uses_no_tcp_of_its_own() {
     world.net.run_for(5 * SECOND);
     assert_eq!((world.agent(0).local_candidates().count(), world.host(0).asked), (0, 0));
     assert_eq!((world.connections(0), world.connections(1)), (0, 0));
+}
+
+#[test]
+fn addresses_to_connect_from_are_wanted_once_the_peer_listens() {
+    let now = peerline_sim::epoch();
+    let candidate = |tcp_type| Candidate {
+        transport: Transport::Tcp,
+        tcp_type: Some(tcp_type),
+        ..Candidate::host(addr(ADDRESSES[1]))
+    };
+    let wanted = |lite, types: &[TcpType]| {
+        let mut agent = Agent::new(Config {
+            lite,
+            ..config(Role::Controlling, 1)
+        });
+        for &tcp_type in types {
+            agent
+                .add_remote_candidate(now, candidate(tcp_type))
+                .expect("a good candidate");
+        }
+        let events = std::iter::from_fn(|| agent.poll_event());
+        events.filter(|event| *event == Event::TcpAddressesWanted).count()
+    };
+    assert_eq!(wanted(false, ACTIVE), 0);
+    assert_eq!(wanted(false, &[TcpType::Active, TcpType::Passive, TcpType::Passive]), 1);
+    assert_eq!(wanted(false, &[TcpType::SimultaneousOpen]), 1);
+    assert_eq!(wanted(true, PASSIVE), 0);
+}
+
+#[test]
+fn an_address_to_connect_from_comes_when_the_peer_listens() {
+    let mut world = World::new(ROLES, [&[], PASSIVE], false, &[None, None]);
+    world.net.run_for(SECOND);
+    let now = world.net.now();
+    let agent = &mut world.net.host_mut(world.hosts[0]).agent;
+    assert_eq!(agent.gathering_state(), GatheringState::Complete);
+    agent.add_tcp_address(now, addr(ADDRESSES[0]), TcpType::Active);
+    agent.finish_gathering(now);
+    // The peer is told of nothing: it learns the address from the check.
+    world.expect("a path", SECOND, |world| world.both(State::Completed));
+    assert_eq!((world.connections(0), world.connections(1)), (1, 1));
 }
 
 #[test]

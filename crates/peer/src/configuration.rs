@@ -76,7 +76,7 @@ pub struct Configuration {
     /// the same; those that connections are made from are the system's choice.
     pub port_range: Option<RangeInclusive<u16>>,
     /// Which candidates over TCP are gathered (RFC 6544), for networks that let no UDP pass. Default [`IceTcp::Active`], as
-    /// browsers do. Addresses are those that are used over UDP.
+    /// with browsers. Addresses are those that are used over UDP.
     pub ice_tcp: IceTcp,
     /// Follow the interfaces of this host as they come and go: the addresses of new ones are offered, also when gathering was
     /// complete, and what goes over one that is gone moves to another path. Default true. An
@@ -218,7 +218,8 @@ impl Configuration {
 pub enum IceTcp {
     /// None.
     Off,
-    /// Connect to the other peer, if it listens. That reaches servers from networks where UDP is blocked.
+    /// Connect to the other peer, if it listens. That reaches servers from networks where UDP is blocked. Candidates for it are
+    /// gathered once the peer has named one to connect to.
     #[default]
     Active,
     /// Listen at a port of each address, and connect to nobody: for servers. It is not the default because open ports are what one

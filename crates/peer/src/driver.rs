@@ -54,6 +54,9 @@ thread_local! {
 
     /// An outbox that nobody uses just now.
     static OUTBOX: Cell<Option<Box<Outbox>>> = const { Cell::new(None) };
+
+    /// Room for those who are to be woken after a look at a machine.
+    static WAKES: Cell<Wakes> = Cell::default();
 }
 
 /// The present.
@@ -78,7 +81,6 @@ pub(crate) fn run(shared: Arc<Shared>, network: Network) -> impl Future<Output =
         shared,
         network,
         outbox: None,
-        wakes: Wakes::default(),
         names: None,
         announced: Vec::new(),
         servers: None,
@@ -88,6 +90,7 @@ pub(crate) fn run(shared: Arc<Shared>, network: Network) -> impl Future<Output =
         armed: None,
         introduced: false,
         gathered: false,
+        peer_listens: false,
     };
     poll_fn(move |cx| driver.poll(cx))
 }
@@ -277,7 +280,6 @@ struct Driver {
     link: Link,
     /// What a full socket has not taken, or, while the driver runs, what it is about to send.
     outbox: Option<Box<Outbox>>,
-    wakes: Wakes,
     /// Names being resolved, if any; dropped with the driver.
     names: Option<JoinSet<(String, Option<IpAddr>)>>,
     /// Names of ours, if addresses are hidden.
@@ -294,6 +296,8 @@ struct Driver {
     introduced: bool,
     /// There are sockets, or were.
     gathered: bool,
+    /// The peer can be connected to over TCP.
+    peer_listens: bool,
 }
 
 /// What the timer is set for.
@@ -327,6 +331,7 @@ struct Step {
     /// The machine has more to send than the outbox should hold.
     more: bool,
     gather: bool,
+    gather_tcp: bool,
     network_changed: bool,
     names: Vec<String>,
     tcp: Vec<ice_tcp::Job>,
@@ -344,6 +349,10 @@ impl Driver {
                 return Poll::Pending;
             }
             let step = self.advance(cx);
+            if step.gather_tcp && step.phase == Phase::Running {
+                self.gather_tcp();
+                due = true;
+            }
             if step.gather && step.phase == Phase::Running {
                 self.gather();
                 due = true;
@@ -434,13 +443,14 @@ impl Driver {
             }
         });
         state.sending = more;
-        state.digest(&mut self.wakes);
+        let mut wakes = WAKES.take();
+        state.digest(&mut wakes);
         if let Some(member) = member
             && (mem::take(&mut state.transport_changed) || !mem::replace(&mut self.introduced, true))
         {
             member.refresh(&state.connection);
         }
-        state.unblock_senders(&mut self.wakes);
+        state.unblock_senders(&mut wakes);
         // The peer's goodbye ends it as well: nothing can follow.
         if state.phase == Phase::Running && state.connection.connection_state() == ConnectionState::Closed {
             state.phase = Phase::Closing(now);
@@ -463,13 +473,15 @@ impl Driver {
             deadline,
             more,
             gather: mem::take(&mut state.gather),
+            gather_tcp: mem::take(&mut state.gather_tcp),
             network_changed: mem::take(&mut state.network_changed),
             names: mem::take(&mut state.names),
             tcp: state.tcp.as_mut().map(|tcp| tcp.take_jobs()).unwrap_or_default(),
             phase: state.phase,
         };
         drop(guard);
-        self.wakes.wake(&self.shared);
+        wakes.wake(&self.shared);
+        WAKES.set(wakes);
         step
     }
 
@@ -503,6 +515,19 @@ impl Driver {
             watch::join(&self.shared);
         }
         self.seek_servers(self.network.ice_servers.clone());
+    }
+
+    /// Offers addresses to connect from over TCP. Until the peer names one to connect to, they would only make both sides keep
+    /// candidates that serve nothing.
+    fn gather_tcp(&mut self) {
+        self.peer_listens = true;
+        if self.gathered {
+            let now = now();
+            self.refresh_tcp(now);
+            if self.search.upgrade().is_none() {
+                self.shared.lock().connection.finish_gathering(now);
+            }
+        }
     }
 
     /// Tells the connection of sockets that have come or gone.
@@ -539,7 +564,7 @@ impl Driver {
     /// Offers over TCP what interfaces there are now.
     fn refresh_tcp(&mut self, now: Instant) {
         let hub = self.link.member().map(Member::hub);
-        let wanted = ice_tcp::wanted(&self.network, hub, now);
+        let wanted = ice_tcp::wanted(&self.network, hub, self.peer_listens, now);
         let is_shared = hub.is_some();
         if !wanted.is_empty() || self.tcp.is_some() {
             let tcp = self.tcp.get_or_insert_default();

@@ -311,8 +311,13 @@ impl Offered {
     }
 }
 
-/// The addresses to offer, with port 0 where a port is to be found.
-pub(crate) fn wanted(network: &Network, hub: Option<&Hub>, now: Instant) -> Vec<(SocketAddr, TcpType)> {
+/// The addresses to offer, with port 0 where a port is to be found. Those to connect from wait until the peer listens.
+pub(crate) fn wanted(
+    network: &Network,
+    hub: Option<&Hub>,
+    peer_listens: bool,
+    now: Instant,
+) -> Vec<(SocketAddr, TcpType)> {
     if network.ice_tcp == IceTcp::Off {
         return Vec::new();
     }
@@ -322,7 +327,7 @@ pub(crate) fn wanted(network: &Network, hub: Option<&Hub>, now: Instant) -> Vec<
     }
     let addresses = interfaces::addresses(network, now, |_| true);
     let each = |tcp_type| addresses.iter().map(move |&address| (address, tcp_type));
-    let active = each(TcpType::Active).filter(|_| network.ice_tcp.connects());
+    let active = each(TcpType::Active).filter(|_| peer_listens && network.ice_tcp.connects());
     let passive = each(TcpType::Passive).filter(|_| network.ice_tcp.listens());
     active.chain(passive).collect()
 }

@@ -55,6 +55,8 @@ pub(crate) struct State {
     pub(crate) listening: bool,
     /// Sockets are wanted.
     pub(crate) gather: bool,
+    /// Addresses to connect from over TCP are of use.
+    pub(crate) gather_tcp: bool,
     /// Other ICE servers than before.
     pub(crate) ice_servers: Option<Box<IceServers>>,
     /// Interfaces of this host have come or gone.
@@ -310,6 +312,7 @@ impl State {
             high_water_mark,
             listening: true,
             gather: false,
+            gather_tcp: false,
             ice_servers: None,
             network_changed: false,
             transport_changed: false,
@@ -353,6 +356,7 @@ impl State {
                 Event::IceCandidate(candidate) => self.tell(News::IceCandidate(candidate.map(Box::new)), wakes),
                 Event::IceCandidateError(error) => self.tell(News::IceCandidateError(Box::new(error)), wakes),
                 Event::Gather => self.gather = true,
+                Event::TcpAddressesWanted => self.gather_tcp = true,
                 Event::ResolveName(name) => self.names.push(name),
                 Event::TcpConnect(path) => self.tcp.get_or_insert_default().connect(path),
                 Event::TcpClose(path) => self.tcp.iter_mut().for_each(|tcp| tcp.close(&path)),
@@ -421,6 +425,7 @@ impl State {
     /// What happened behind the driver's back is its business: news that only it can act on.
     pub(crate) fn needs_driver(&self) -> bool {
         self.gather
+            || self.gather_tcp
             || self.transport_changed
             || !self.names.is_empty()
             || self.tcp.as_ref().is_some_and(|tcp| tcp.has_jobs())

@@ -139,9 +139,9 @@ async fn many_connect_to_one_port() {
 async fn who_wants_none_has_none() {
     for (ice_tcp, types) in [
         (IceTcp::Off, [false, false]),
-        (IceTcp::Active, [true, false]),
+        (IceTcp::Active, [false, false]),
         (IceTcp::Passive, [false, true]),
-        (IceTcp::ActiveAndPassive, [true, true]),
+        (IceTcp::ActiveAndPassive, [false, true]),
     ] {
         let alice = peer(over(ice_tcp)).await;
         alice.create_data_channel("chat", DataChannelInit::default()).unwrap();
@@ -154,6 +154,26 @@ async fn who_wants_none_has_none() {
             "{sdp}"
         );
     }
+}
+
+/// Whoever knows of a listener says from where it connects.
+#[tokio::test]
+async fn who_connects_is_named_once_somebody_listens() {
+    let (alice, bob) = (peer(over(IceTcp::ActiveAndPassive)).await, peer(configuration()).await);
+    alice.create_data_channel("chat", DataChannelInit::default()).unwrap();
+    negotiate(&alice, &bob).await;
+    let answer = bob.local_description().unwrap().sdp;
+    assert!(answer.contains("tcptype active"), "{answer}");
+    let (alice, bob) = (peer(configuration()).await, peer(over(IceTcp::Passive)).await);
+    alice.create_data_channel("chat", DataChannelInit::default()).unwrap();
+    negotiate(&alice, &bob).await;
+    let named = async {
+        while !alice.local_description().unwrap().sdp.contains("tcptype active") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        alice.gathering_complete().await;
+    };
+    soon("the candidate after the answer", named).await;
 }
 
 /// A connection to a listener, with this on it.
