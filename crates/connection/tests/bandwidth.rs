@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use common::Lab;
-use peerline_connection::{Event, MediaKind, OfferOptions, OutgoingFrame, StatsKind, Track, TransceiverId};
+use peerline_connection::{
+    CodecSupport, Event, MediaKind, OfferOptions, OutgoingFrame, RtcpFeedback, StatsKind, Track, TransceiverId,
+};
 use peerline_sim::Link;
 
 /// A link of so many kilobits a second, with a queue of a quarter of a second.
@@ -42,7 +44,10 @@ struct Played {
 
 impl Film {
     fn new(seed: u64, link: Link) -> Self {
-        let mut lab = Lab::new(seed, link);
+        Self::of(Lab::new(seed, link))
+    }
+
+    fn of(mut lab: Lab) -> Self {
         let track = Track {
             id: "camera".into(),
             kind: MediaKind::Video,
@@ -204,4 +209,50 @@ fn another_path_is_measured_anew() {
         );
         assert!(first.took < Duration::from_millis(200), "{first:?}");
     }
+}
+
+/// One of both speaks RFC 8888 and nothing else, whoever offers.
+#[test]
+fn an_encoder_is_told_of_its_streams_as_well() {
+    for who in 0..2 {
+        let mut configs = [0, 1].map(|peer| common::config(7, peer));
+        configs[who].codecs = configs[who].codecs.iter().map(told_by_streams).collect();
+        let mut film = Film::of(Lab::with(7, link(1000), configs));
+        let local = film.lab.peer(0).local_description().expect("an offer");
+        let answer = film.lab.peer(1).local_description().expect("an answer");
+        assert_eq!(
+            local.sdp.matches("a=rtcp-fb:* ack ccfb\r\n").count(),
+            1,
+            "{}",
+            local.sdp
+        );
+        assert_eq!(
+            answer.sdp.matches("a=rtcp-fb:* ack ccfb\r\n").count(),
+            1,
+            "{}",
+            answer.sdp
+        );
+        assert!(!answer.sdp.contains("transport-cc\r\n"), "{}", answer.sdp);
+        film.play(15);
+        let played = film.play(15);
+        assert!((750..1020).contains(&played.target), "{played:?}");
+        assert!(played.came + 2 >= played.sent, "{played:?}");
+        assert!(played.took < Duration::from_millis(130), "{played:?}");
+    }
+}
+
+/// "The answering party SHOULD include only one of the offered congestion control feedback mechanisms" (RFC 8888 §6).
+#[test]
+fn of_two_kinds_of_feedback_one_is_answered() {
+    let film = Film::new(8, link(1000));
+    let local = film.lab.peer(0).local_description().expect("an offer");
+    let answer = film.lab.peer(1).local_description().expect("an answer");
+    assert!(local.sdp.contains("a=rtcp-fb:* ack ccfb\r\n") && local.sdp.contains("a=rtcp-fb:96 transport-cc\r\n"));
+    assert!(!answer.sdp.contains("ccfb") && answer.sdp.contains("a=rtcp-fb:96 transport-cc\r\n"));
+}
+
+fn told_by_streams(support: &CodecSupport) -> CodecSupport {
+    let mut support = support.clone();
+    support.rtcp_feedback.retain(|kind| *kind != RtcpFeedback::TransportCc);
+    support
 }

@@ -1,10 +1,10 @@
 //! Which codecs our offers and answers name, in which order and under which numbers (RFC 8829 §5.2 and §5.3).
 
-use super::codecs::{apt, common, matches, meaning, redundant};
+use super::codecs::{apt, common, matches, meaning, redundant, speaks};
 use super::h264;
 use super::numbers::Numbers;
 use crate::media::capabilities::CodecSupport;
-use crate::media::parameters::{MediaKind, RtpCodec, RtpCodecParameters};
+use crate::media::parameters::{MediaKind, RtcpFeedback, RtpCodec, RtpCodecParameters};
 
 /// The codecs that may be named, the preferred first.
 pub(super) struct Choice<'a> {
@@ -172,7 +172,15 @@ impl<'a> Choice<'a> {
             }
         }
         answer.sort_by_key(|(place, index, _)| if self.ordered { *place } else { *index });
-        answer.into_iter().map(|(_, _, codec)| codec).collect()
+        let mut answer: Vec<_> = answer.into_iter().map(|(_, _, codec)| codec).collect();
+        // "The answering party SHOULD include only one of the offered congestion control feedback mechanisms" (RFC 8888 §6): the one
+        // whose times are finer, 250 µs rather than a 1,024th of a second, and which all browsers speak.
+        if speaks(&answer, RtcpFeedback::TransportCc) {
+            for codec in &mut answer {
+                codec.rtcp_feedback.retain(|kind| *kind != RtcpFeedback::AckCcfb);
+            }
+        }
+        answer
     }
 
     /// True if something of the offer can be answered.

@@ -121,7 +121,7 @@ pub(super) fn write(media: &mut MediaDescription, codecs: &[RtpCodecParameters])
             clock_rate: codec.clock_rate,
             channels: codec.channels.filter(|channels| *channels > 1).map(u32::from),
         });
-        for feedback in rtcp_feedback {
+        for feedback in rtcp_feedback.iter().filter(|kind| **kind != RtcpFeedback::AckCcfb) {
             let (kind, parameter) = feedback_to_sdp(*feedback);
             media.push(&RtcpFb::new(Some(number), kind, parameter));
         }
@@ -132,6 +132,16 @@ pub(super) fn write(media: &mut MediaDescription, codecs: &[RtpCodecParameters])
             });
         }
     }
+    // "The payload type used with "ccfb" feedback MUST be the wildcard type ("*")" (RFC 8888 §6).
+    if speaks(codecs, RtcpFeedback::AckCcfb) {
+        let (kind, parameter) = feedback_to_sdp(RtcpFeedback::AckCcfb);
+        media.push(&RtcpFb::new(None, kind, parameter));
+    }
+}
+
+/// True if a codec of these has that feedback.
+pub(crate) fn speaks(codecs: &[RtpCodecParameters], kind: RtcpFeedback) -> bool {
+    codecs.iter().any(|codec| codec.rtcp_feedback.contains(&kind))
 }
 
 fn feedback_from_sdp(line: &RtcpFb) -> Option<RtcpFeedback> {
@@ -141,6 +151,7 @@ fn feedback_from_sdp(line: &RtcpFb) -> Option<RtcpFeedback> {
         ("ccm", Some("fir")) => Some(RtcpFeedback::CcmFir),
         ("goog-remb", None) => Some(RtcpFeedback::GoogRemb),
         ("transport-cc", None) => Some(RtcpFeedback::TransportCc),
+        ("ack", Some("ccfb")) => Some(RtcpFeedback::AckCcfb),
         _ => None,
     }
 }
@@ -152,6 +163,7 @@ fn feedback_to_sdp(feedback: RtcpFeedback) -> (&'static str, Option<&'static str
         RtcpFeedback::CcmFir => ("ccm", Some("fir")),
         RtcpFeedback::GoogRemb => ("goog-remb", None),
         RtcpFeedback::TransportCc => ("transport-cc", None),
+        RtcpFeedback::AckCcfb => ("ack", Some("ccfb")),
     }
 }
 

@@ -44,7 +44,7 @@ mod signaling_state;
 mod simulcast;
 
 use applied::{Applied, Created, Exchange, data_section};
-pub(crate) use codecs::{is_same as is_same_codec, meaning as codec_meaning, redundant};
+pub(crate) use codecs::{is_same as is_same_codec, meaning as codec_meaning, redundant, speaks};
 use numbers::Numbers;
 pub use offer::OfferOptions;
 use remote::RemoteParameters;

@@ -71,6 +71,12 @@ impl Arrivals {
         if self.poll_timeout().is_none_or(|due| due > now) {
             return None;
         }
+        self.collected()
+    }
+
+    /// The same, be it due or not, if anything came.
+    pub(super) fn collected(&mut self) -> Option<(Serial16, &[Option<Instant>])> {
+        self.since?;
         let times: &[_] = self.times.make_contiguous();
         let times = &times[..times.len().min(MAX_NUMBERS as usize)];
         Some((Serial16(self.base as u16), times))

@@ -13,7 +13,8 @@ pub struct CodecSupport {
     /// The payload type to be proposed for it: a static one (RFC 3551 §6), or one of 35 to 63 and 96 to 127. Another is
     /// taken where this one stands for something else already.
     pub payload_type: u8,
-    /// What RTCP feedback we speak for it.
+    /// What RTCP feedback we speak for it. To have RFC 8888 ([`AckCcfb`](RtcpFeedback::AckCcfb)) where the peer's offer has
+    /// [`TransportCc`](RtcpFeedback::TransportCc) too, leave out the latter.
     pub rtcp_feedback: Vec<RtcpFeedback>,
     /// The payload type to be proposed for its retransmissions (RFC 4588); `None` for none.
     pub rtx: Option<u8>,
@@ -68,6 +69,7 @@ impl CodecSupport {
             rtcp_feedback: vec![
                 RtcpFeedback::GoogRemb,
                 RtcpFeedback::TransportCc,
+                RtcpFeedback::AckCcfb,
                 RtcpFeedback::CcmFir,
                 RtcpFeedback::Nack,
                 RtcpFeedback::NackPli,
@@ -119,7 +121,7 @@ pub(crate) fn default_codecs() -> Arc<[CodecSupport]> {
             CodecSupport::video("video/H264", &fmtp, payload_type, Some(rtx))
         };
         let opus = CodecSupport {
-            rtcp_feedback: vec![RtcpFeedback::TransportCc],
+            rtcp_feedback: vec![RtcpFeedback::TransportCc, RtcpFeedback::AckCcfb],
             ..CodecSupport::new("audio/opus", 48_000, Some(2), "minptime=10;useinbandfec=1", 111)
         };
         Arc::new([

@@ -33,13 +33,18 @@ impl Media {
             self.counters.unprotect_failures += 1;
             return;
         };
-        if let Some(number) = self.routes.ids.read_transport_number(&packet) {
+        if self.stream_arrivals.is_none()
+            && let Some(number) = self.routes.ids.read_transport_number(&packet)
+        {
             self.arrivals.on_packet(now, number);
         }
         let Some((section, is_rtx)) = self.route(&packet) else {
             self.counters.unknown_streams += 1;
             return;
         };
+        if let Some(arrivals) = &mut self.stream_arrivals {
+            arrivals.on_packet(now, packet.ssrc().0, packet.sequence_number());
+        }
         if is_rtx {
             self.on_rtx(now, section, &packet, &bytes);
         } else {

@@ -1,5 +1,6 @@
 //! [`Departures`]: which packet had which transport-wide number, until the peer tells when it came
-//! (draft-holmer-rmcat-transport-wide-cc-extensions-01).
+//! (draft-holmer-rmcat-transport-wide-cc-extensions-01). Where the peer tells of streams and their sequence numbers (RFC 8888), packets
+//! are numbered all the same, and [`StreamNumbers`] knows by which number each goes.
 
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,9 @@ use peerline_rtp::rtcp::ArrivalTime;
 use peerline_wire::Serial16;
 
 use super::bandwidth::PacketReport;
+use stream_numbers::StreamNumbers;
+
+mod stream_numbers;
 
 /// Packets remembered; a power of two.
 pub(super) const CAPACITY: usize = 4096;
@@ -22,6 +26,8 @@ pub(super) struct Departures {
     path_from: u64,
     /// The peer's clock, at the latest feedback: as that has it, and without wrapping.
     clock: Option<(ArrivalTime, i64)>,
+    /// Where the peer tells of streams.
+    streams: Option<Box<StreamNumbers>>,
     /// What the latest feedback said first; kept for its memory.
     reports: Vec<PacketReport>,
     pub(super) totals: Totals,
@@ -31,7 +37,9 @@ pub(super) struct Departures {
 struct Departure {
     number: u64,
     at: Instant,
-    bytes: usize,
+    bytes: u32,
+    /// The peer has told of it, by its stream.
+    told: bool,
 }
 
 /// What the peer tells of a packet.
@@ -64,7 +72,8 @@ impl Departures {
         let departure = Departure {
             number: self.next,
             at: now,
-            bytes,
+            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+            told: false,
         };
         let slot = (self.next % CAPACITY as u64) as usize;
         match self.slots.get_mut(slot) {
@@ -90,48 +99,52 @@ impl Departures {
         // It is near the latest sent: older and newer ones have no slot, and count for nothing.
         let newest = self.next.saturating_sub(1);
         let base = newest.saturating_add_signed(Serial16(newest as u16).distance_to(base).into());
-        let mut quickest: Option<i128> = None;
-        let mut latest = None;
-        let mut first: Option<Instant> = None;
+        let mut spread = Spread::default();
         for (number, arrival) in (base..).zip(arrivals) {
-            let Some(departure) = self.slots.get((number % CAPACITY as u64) as usize).copied() else {
+            let Some(departure) = self.departure(number).copied() else {
                 continue;
             };
-            if departure.number != number {
-                continue;
-            }
-            let is_new = number >= self.told;
-            if is_new && arrival == Arrival::Lost {
-                self.totals.packets_lost += 1;
-            } else if is_new {
-                self.totals.packets_arrived += 1;
-                self.totals.bytes_arrived += departure.bytes as u64;
-            }
-            let told = match arrival {
-                Arrival::At(arrival) => Some(Some(arrival)),
-                Arrival::Lost => Some(None),
-                Arrival::Untimed => None,
-            };
-            if let Some(arrival) = told.filter(|_| is_new && number >= self.path_from) {
-                self.reports.push(PacketReport {
-                    sent: departure.at,
-                    bytes: departure.bytes,
-                    arrival,
-                });
-            }
-            if let Arrival::At(arrival) = arrival {
-                let origin = *first.get_or_insert(departure.at);
-                let sent = departure.at.saturating_duration_since(origin).as_nanos() as i128;
-                let took = i128::from(arrival) * 1000 - sent;
-                quickest = Some(quickest.map_or(took, |other| other.min(took)));
-                latest = Some(took);
-            }
+            self.on_arrival(departure, arrival, number >= self.told, &mut spread);
             self.told = self.told.max(number + 1);
         }
-        if let (Some(latest), Some(quickest)) = (latest, quickest) {
-            self.totals.latest_queueing = Duration::from_nanos(u64::try_from(latest - quickest).unwrap_or(0));
+        self.finish(spread)
+    }
+
+    /// One packet's, which is news or was told before.
+    fn on_arrival(&mut self, departure: Departure, arrival: Arrival, is_new: bool, spread: &mut Spread) {
+        if is_new && arrival == Arrival::Lost {
+            self.totals.packets_lost += 1;
+        } else if is_new {
+            self.totals.packets_arrived += 1;
+            self.totals.bytes_arrived += u64::from(departure.bytes);
+        }
+        let told = match arrival {
+            Arrival::At(arrival) => Some(Some(arrival)),
+            Arrival::Lost => Some(None),
+            Arrival::Untimed => None,
+        };
+        if let Some(arrival) = told.filter(|_| is_new && departure.number >= self.path_from) {
+            self.reports.push(PacketReport {
+                sent: departure.at,
+                bytes: departure.bytes as usize,
+                arrival,
+            });
+        }
+        if let Arrival::At(arrival) = arrival {
+            spread.add(departure.at, arrival);
+        }
+    }
+
+    fn finish(&mut self, spread: Spread) -> std::vec::Drain<'_, PacketReport> {
+        if let Some(queueing) = spread.queueing() {
+            self.totals.latest_queueing = queueing;
         }
         self.reports.drain(..)
+    }
+
+    fn departure(&mut self, number: u64) -> Option<&mut Departure> {
+        let slot = self.slots.get_mut((number % CAPACITY as u64) as usize);
+        slot.filter(|departure| departure.number == number)
     }
 
     /// A time of the peer's clock, without wrapping.
@@ -141,6 +154,29 @@ impl Departures {
             .map_or(0, |(latest, micros)| micros.saturating_add(time.micros_since(latest)));
         self.clock = Some((time, micros));
         micros
+    }
+}
+
+/// How long the packets of one report took, compared with each other: the clocks differ.
+#[derive(Clone, Copy, Default)]
+struct Spread {
+    first: Option<Instant>,
+    quickest: Option<i128>,
+    latest: Option<i128>,
+}
+
+impl Spread {
+    fn add(&mut self, departed: Instant, arrival: i64) {
+        let origin = *self.first.get_or_insert(departed);
+        let sent = departed.saturating_duration_since(origin).as_nanos() as i128;
+        let took = i128::from(arrival) * 1000 - sent;
+        self.quickest = Some(self.quickest.map_or(took, |other| other.min(took)));
+        self.latest = Some(took);
+    }
+
+    fn queueing(&self) -> Option<Duration> {
+        let longer = self.latest? - self.quickest?;
+        Some(Duration::from_nanos(u64::try_from(longer).unwrap_or(0)))
     }
 }
 

@@ -6,9 +6,10 @@ use bytes::BytesMut;
 use peerline_rtp::rtcp::{Nack, Packet, Reception, ReportBlock, SenderReport, TransportFeedback, XrBlock, packets};
 use peerline_rtp::{NtpShort, Ssrc, round_trip_time};
 
-use super::bandwidth::{Bounds, Estimator};
+use super::bandwidth::{Bounds, Estimator, PacketReport};
 use super::departures::{self, Arrival};
 use super::history::Again;
+use super::line::Line;
 use super::receive_stream::SenderReport as Remembered;
 use super::report::{MAX_REFERENCES, Reference};
 use super::send_stream::SendStream;
@@ -74,7 +75,10 @@ impl Media {
                 }
                 Packet::ReceiverEstimatedMaxBitrate(remb) => self.remb = Some(remb.bitrate),
                 Packet::Bye(bye) => bye.sources.iter().for_each(|ssrc| self.on_bye(ssrc)),
-                Packet::SourceDescription(_) | Packet::App(_) | Packet::CongestionFeedback(_) | Packet::Unknown(_) => {}
+                Packet::CongestionFeedback(feedback) => {
+                    statuses -= self.on_congestion_feedback(now, &feedback, statuses);
+                }
+                Packet::SourceDescription(_) | Packet::App(_) | Packet::Unknown(_) => {}
             }
         }
         self.tell_bandwidth();
@@ -221,17 +225,30 @@ impl Media {
             Reception::Untimed => Arrival::Untimed,
             Reception::At(time) => Arrival::At(reference_micros.saturating_add(time.micros_since(reference))),
         });
-        let round_trip = self.round_trip.unwrap_or_default();
         let reports = self.departures.on_feedback(feedback.base_sequence_number, arrivals);
+        Self::estimate(
+            &mut self.estimator,
+            &mut self.line,
+            (self.born, now),
+            self.round_trip,
+            reports,
+        );
+    }
+
+    /// Makes an estimate and a pace of what the peer told first.
+    pub(super) fn estimate(
+        estimator: &mut Option<Box<Estimator>>,
+        line: &mut Line,
+        (born, now): (Instant, Instant),
+        round_trip: Option<Duration>,
+        reports: impl ExactSizeIterator<Item = PacketReport>,
+    ) {
         if reports.len() == 0 {
             return;
         }
-        let born = self.born;
-        let estimator = self
-            .estimator
-            .get_or_insert_with(|| Box::new(Estimator::new(born, Bounds::DEFAULT)));
-        estimator.on_report(now, round_trip, reports);
-        self.line.set_bitrate(estimator.target());
+        let estimator = estimator.get_or_insert_with(|| Box::new(Estimator::new(born, Bounds::DEFAULT)));
+        estimator.on_report(now, round_trip.unwrap_or_default(), reports);
+        line.set_bitrate(estimator.target());
     }
 
     /// The peer's stream has ended.

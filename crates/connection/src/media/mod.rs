@@ -4,8 +4,8 @@
 //! in force: a [`sender`] of [`send_stream`]s, each with a [`history`] for retransmissions, and a [`receiver`] of
 //! [`receive_stream`]s, each with a [`reorder`] buffer. [`demux`] finds the stream of a packet
 //! by its [`routes`]; [`report`] writes RTCP and
-//! [`feedback`] reads it; [`arrivals`] and [`departures`] are the two ends of transport-wide feedback, of which [`bandwidth`] makes
-//! an estimate and [`line`] a pace.
+//! [`feedback`] reads it; [`arrivals`] and [`departures`] are the two ends of transport-wide feedback, or of that on streams
+//! ([`congestion_feedback`]), of which [`bandwidth`] makes an estimate and [`line`] a pace.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -22,6 +22,7 @@ use agreed::Agreed;
 use arrivals::Arrivals;
 use bandwidth::Estimator;
 use clock::Clock;
+use congestion_feedback::StreamArrivals;
 use departures::Departures;
 use history::{Again, Repeat};
 use line::Line;
@@ -37,6 +38,7 @@ mod bandwidth;
 pub(crate) mod capabilities;
 mod clock;
 mod codecs;
+mod congestion_feedback;
 mod demux;
 mod departures;
 pub(crate) mod dtmf;
@@ -77,6 +79,8 @@ pub(crate) struct Media {
     /// RTCP to be sent, before them.
     control: VecDeque<Vec<u8>>,
     arrivals: Arrivals,
+    /// Where they are told by their streams.
+    stream_arrivals: Option<Box<StreamArrivals>>,
     departures: Departures,
     /// How much the path takes, once the peer tells what became of packets.
     estimator: Option<Box<Estimator>>,
@@ -168,6 +172,7 @@ impl Media {
             line: Line::default(),
             control: VecDeque::new(),
             arrivals: Arrivals::default(),
+            stream_arrivals: None,
             departures: Departures::default(),
             estimator: None,
             told_bandwidth: None,
@@ -206,6 +211,7 @@ impl Media {
             ended.extend(self.configure_section(agreed));
         }
         self.routes.configure(&self.sections);
+        self.choose_feedback();
         self.retire_outbound(&ended);
         if self.srtp.is_some() && !ended.is_empty() {
             self.say_goodbye(&ended);
@@ -439,6 +445,8 @@ impl Media {
         stream.sent.count(datagram_len, payload_len);
         if ids.transport_number.is_some() {
             self.departures.on_sent(now, datagram_len);
+        } else {
+            self.departures.on_stream_sent(now, &out[start..]);
         }
         true
     }

@@ -68,8 +68,11 @@ pub enum RtcpFeedback {
     CcmFir,
     /// `goog-remb`: the receiver's estimate of the bandwidth.
     GoogRemb,
-    /// `transport-cc`: when each packet arrived.
+    /// `transport-cc`: when each packet arrived, by a number that each carries.
     TransportCc,
+    /// `ack ccfb`: when each packet arrived, by its stream and sequence number (RFC 8888). It is said of a media section as a whole,
+    /// and is in use where `transport-cc` was not agreed on.
+    AckCcfb,
 }
 
 /// A header extension under the id that was negotiated for it (`RTCRtpHeaderExtensionParameters`).

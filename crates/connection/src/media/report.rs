@@ -86,6 +86,11 @@ impl Media {
             })
             .flatten()
             .chain(self.arrivals.poll_timeout())
+            .chain(
+                self.stream_arrivals
+                    .as_ref()
+                    .and_then(|arrivals| arrivals.poll_timeout()),
+            )
             .chain(self.line.poll_timeout())
             .chain(self.schedule.due)
             .min()
@@ -108,6 +113,7 @@ impl Media {
         }
         self.line.handle_timeout(now);
         while self.tell_arrivals(now) {}
+        self.tell_streams(now);
         if self.schedule.take_due(now, &mut self.rng) {
             self.report(now);
         }
@@ -135,7 +141,7 @@ impl Media {
     }
 
     /// Who speaks in RTCP: a stream of ours if there is one.
-    fn speaker(&self) -> Ssrc {
+    pub(super) fn speaker(&self) -> Ssrc {
         let sections = self.sections.iter().flatten();
         sections
             .filter(|section| section.agreed.send.is_some())
@@ -146,7 +152,7 @@ impl Media {
 
     /// What a feedback packet begins with, where reduced size was not agreed on: "all RTCP packets MUST be sent in a compound
     /// packet of at least two individual packets" (RFC 3550 §6.1).
-    fn begin_feedback(&self, reduced_size: bool) -> Vec<u8> {
+    pub(super) fn begin_feedback(&self, reduced_size: bool) -> Vec<u8> {
         let mut out = Vec::new();
         if !reduced_size {
             ReceiverReport::write(&mut out, self.speaker(), &[]);
@@ -256,7 +262,7 @@ impl Media {
     }
 
     /// Puts RTCP in line. While nothing can be sent, the oldest of it makes room: it would say what is no longer so.
-    fn send_control(&mut self, packet: Vec<u8>) {
+    pub(super) fn send_control(&mut self, packet: Vec<u8>) {
         if self.control.len() >= MAX_CONTROL {
             self.control.pop_front();
         }
@@ -411,7 +417,7 @@ impl Media {
 }
 
 /// SRTCP's index and tag, at most.
-const MAX_RTCP_TRAILER: usize = 4 + 16;
+pub(super) const MAX_RTCP_TRAILER: usize = 4 + 16;
 
 /// Arrival times are told from a little before the first, so that none is zero.
 const BEFORE_BIRTH: Duration = Duration::from_millis(64);

@@ -18,6 +18,7 @@ mod changes;
 mod floods;
 mod hostile;
 mod sources;
+mod streams_told;
 
 /// Some instant to begin at.
 #[expect(clippy::disallowed_methods, reason = "tests are in virtual time from here on")]
