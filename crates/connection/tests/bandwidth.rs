@@ -232,7 +232,7 @@ fn an_encoder_is_told_of_its_streams_as_well() {
             "{}",
             answer.sdp
         );
-        assert!(!answer.sdp.contains("transport-cc\r\n"), "{}", answer.sdp);
+        assert!(!answer.sdp.contains("transport-"), "{}", answer.sdp);
         film.play(15);
         let played = film.play(15);
         assert!((750..1020).contains(&played.target), "{played:?}");

@@ -124,6 +124,11 @@ const media = {
     return all.map((entry) => ({ ...entry, codec: report.get(entry.codecId)?.mimeType }));
   },
 
+  /** The transport's entry of getStats(). */
+  async transport() {
+    return [...(await lab.pc.getStats()).values()].find(({ type }) => type === "transport");
+  },
+
   /** The sum of a member over the entries of one type and kind. */
   async sum(type, kind, member) {
     return (await media.stats(type, kind)).reduce((sum, entry) => sum + (entry[member] ?? 0), 0);

@@ -46,6 +46,9 @@ const TWO_TRIPS: [&str; 3] = [
     "--vmodule=*/webrtc/*=4",
 ];
 
+/// Feedback on streams is offered, and answered with rather than that on the transport.
+const TOLD_BY_STREAMS: &str = "--force-fieldtrials=WebRTC-RFC8888CongestionControlFeedback/Enabled,offer:true/";
+
 pub(crate) struct Chromium {
     wire: Wire,
     session: Option<String>,
@@ -60,6 +63,7 @@ impl Chromium {
         match setup {
             Setup::OpenAddresses => flags.extend(OPEN_ADDRESSES),
             Setup::TwoTrips => flags.extend(OPEN_ADDRESSES.iter().chain(&TWO_TRIPS)),
+            Setup::ToldByStreams => flags.extend(OPEN_ADDRESSES.iter().chain(&[TOLD_BY_STREAMS])),
             Setup::AsShipped => {}
         }
         flags.extend([profile_flag.as_str(), "about:blank"]);

@@ -148,10 +148,9 @@ impl Firefox {
 
 fn write_preferences(profile: &Path, setup: Setup) -> Result<()> {
     let mut text = String::new();
-    let open: &[_] = if setup == Setup::OpenAddresses || setup == Setup::TwoTrips {
-        &OPEN_ADDRESSES
-    } else {
-        &[]
+    let open: &[_] = match setup {
+        Setup::OpenAddresses | Setup::TwoTrips | Setup::ToldByStreams => &OPEN_ADDRESSES,
+        Setup::AsShipped => &[],
     };
     for (name, value) in PREFERENCES.iter().chain(open) {
         let _ = writeln!(text, "user_pref(\"{name}\", {value});");

@@ -28,6 +28,9 @@ pub enum Setup {
     /// As [`OpenAddresses`](Self::OpenAddresses), with DTLS inside ICE's checks (SPED) and SCTP's handshake in the descriptions (SNAP)
     /// switched on; the log has SCTP's packets. Chromium alone has them.
     TwoTrips,
+    /// As [`OpenAddresses`](Self::OpenAddresses), with congestion control feedback on streams (RFC 8888) switched on and offered. Chromium
+    /// alone has it.
+    ToldByStreams,
 }
 
 /// A browser with one page in it; dropping it ends the browser. The page's log is printed if that happens in a panic.

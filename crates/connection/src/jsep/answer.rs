@@ -17,6 +17,8 @@ use crate::Connection;
 use crate::description::{SdpType, SessionDescription};
 use crate::error::{Error, SdpFault};
 use crate::media::capabilities;
+use crate::media::extensions::TRANSPORT_NUMBER;
+use crate::media::parameters::RtcpFeedback;
 use crate::state::SignalingState;
 use crate::transceiver::TransceiverSlots;
 
@@ -141,12 +143,16 @@ impl Connection {
         if !codecs::has_primary(&codecs) {
             return None;
         }
-        let extensions = extmap::answered(
+        let mut extensions = extmap::answered(
             &self.config.header_extensions,
             kind,
             &extmap::read(offer, section),
             numbers,
         );
+        // Where streams are told of, numbers in the transport are of no use.
+        if codecs::speaks(&codecs, RtcpFeedback::AckCcfb) {
+            extensions.retain(|extension| extension.uri != TRANSPORT_NUMBER);
+        }
         let wanted = transceiver.wanted();
         let direction = offer.direction(section).reversed().intersection(wanted);
         // Packets tell their layer by an extension alone.

@@ -96,13 +96,23 @@ impl Session {
         Self::open_on(page, Trickle::Yes, configuration).await
     }
 
-    /// Opens a page for a Rust side whose handshake is set up so.
+    /// Opens a page for a Rust side that is set up so.
     pub(crate) async fn open_configured(browser: Browser, name: &str, configuration: Configuration) -> Self {
+        Self::open_both_configured(browser, Setup::OpenAddresses, name, configuration).await
+    }
+
+    /// Opens a page of a browser that is set up so for a Rust side that is, too.
+    pub(crate) async fn open_both_configured(
+        browser: Browser,
+        setup: Setup,
+        name: &str,
+        configuration: Configuration,
+    ) -> Self {
         let configuration = Configuration {
             loopback: true,
             ..configuration
         };
-        let page = Page::open(browser, Setup::OpenAddresses, name);
+        let page = Page::open(browser, setup, name);
         Self::open_on(page, Trickle::Yes, configuration).await
     }
 

@@ -8,6 +8,7 @@ mod recording;
 mod simulcast;
 mod sound;
 mod statistics;
+mod streams_told;
 mod tones;
 mod video;
 pub(crate) mod watch;
