@@ -396,13 +396,10 @@ impl Agent {
 
     /// Appends the next datagram to send to `out`, if there is one.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
-        let now = self.clock(now);
-        if self
-            .quiet
-            .is_some_and(|quiet| quiet.until.is_none_or(|until| now < until))
-        {
+        if self.is_quiet(now) {
             return None;
         }
+        let now = self.clock(now);
         let start = out.len();
         loop {
             let Some(transmit) = self.poll_direct(now, out) else {
@@ -416,6 +413,13 @@ impl Agent {
                 return Some(transmit);
             }
         }
+    }
+
+    /// True if [`poll_transmit`](Self::poll_transmit) has been asked, and has nothing to send yet.
+    pub fn is_quiet(&mut self, now: Instant) -> bool {
+        let now = self.clock(now);
+        self.quiet
+            .is_some_and(|quiet| quiet.until.is_none_or(|until| now < until))
     }
 
     /// The next datagram, as if relayed addresses were sockets of ours.

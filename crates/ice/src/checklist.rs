@@ -84,16 +84,21 @@ impl Checklist {
     /// For changes that no index depends on.
     pub(crate) fn find_mut(&mut self, path: &FiveTuple) -> Option<&mut Pair> {
         let id = self.find(path)?.id;
-        self.pairs.get_mut(&id).map(|pair| &mut **pair)
+        self.get_mut(id)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Pair> {
         self.pairs.values().map(|pair| &**pair)
     }
 
+    /// For changes that no index depends on.
+    pub(crate) fn get_mut(&mut self, id: PairId) -> Option<&mut Pair> {
+        self.pairs.get_mut(&id).map(|pair| &mut **pair)
+    }
+
     /// Changes what no index depends on.
     pub(crate) fn touch(&mut self, id: PairId, change: impl FnOnce(&mut Pair)) {
-        if let Some(pair) = self.pairs.get_mut(&id) {
+        if let Some(pair) = self.get_mut(id) {
             change(pair);
         }
     }

@@ -135,10 +135,10 @@ impl Session {
         }
     }
 
-    /// Asks the peer at once whether the path in use still works, unless that is being done.
-    pub(crate) fn doubt(&mut self, ctx: &Context, now: Instant) {
+    /// Asks the peer at once whether the path in use still works; false, and nothing changed, if that is being done.
+    pub(crate) fn doubt(&mut self, ctx: &Context, now: Instant) -> bool {
         if ctx.lite || self.consent.doubt.is_some() || self.consent.pair.is_none() {
-            return;
+            return false;
         }
         let alive_at = self.sending().and_then(|pair| pair.alive_at);
         self.consent.doubt = Some(Doubt {
@@ -147,6 +147,7 @@ impl Session {
             asked: None,
         });
         self.consent.next = Some(now);
+        true
     }
 
     /// From when on the path in use counts as one that does not work.

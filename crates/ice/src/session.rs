@@ -229,6 +229,12 @@ impl Session {
         chosen.or_else(|| self.list.best_valid())
     }
 
+    /// The same pair, for changes that no index depends on.
+    pub(crate) fn sending_mut(&mut self) -> Option<&mut Pair> {
+        let id = self.sending()?.id;
+        self.list.get_mut(id)
+    }
+
     pub(crate) fn is_signalled_complete(&self) -> bool {
         self.end_of_candidates
     }

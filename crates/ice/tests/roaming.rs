@@ -258,3 +258,26 @@ fn local_addresses_come_and_go_without_end() {
     assert_eq!(numbers.iter().map(|&(number, _)| number).collect::<Vec<_>>(), [1]);
     assert!(world.both(State::Completed) && world.agree());
 }
+
+/// Who sends to one that is silent asks it whether it is there, but does not look at all that it knows again for each datagram.
+#[test]
+fn a_path_is_doubted_once() {
+    let mut world = settled(0, false);
+    let now = world.now();
+    let agent = world.agent_mut(0);
+    let mut out = Vec::new();
+    let mut fall_quiet = |agent: &mut Agent, now| {
+        let sent = std::iter::from_fn(|| agent.poll_transmit(now, &mut out)).count();
+        assert!(agent.is_quiet(now));
+        sent
+    };
+    fall_quiet(agent, now);
+    send(agent).expect("a path");
+    let later = now + 1_500 * MS;
+    fall_quiet(agent, later);
+    send(agent).expect("a path");
+    assert!(!agent.is_quiet(later));
+    assert!(fall_quiet(agent, later) > 0, "the peer is asked");
+    send(agent).expect("a path");
+    assert!(agent.is_quiet(later));
+}

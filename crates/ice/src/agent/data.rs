@@ -39,7 +39,8 @@ impl Agent {
     /// pair; `None`, too, if `fill` appends nothing.
     pub fn enclose(&mut self, out: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>) -> Option<usize>) -> Option<Transmit> {
         let session = self.carrier().and_then(|index| self.sessions.get_mut(index))?;
-        let (id, five_tuple) = session.sending().map(|pair| (pair.id, pair.path))?;
+        let pair = session.sending_mut()?;
+        let five_tuple = pair.path;
         let mut filled = 0;
         let fill = |out: &mut Vec<u8>| fill(out).inspect(|&len| filled = len);
         let relays = self.relays.as_mut().filter(|_| self.gatherer.is_relayed(&five_tuple));
@@ -54,19 +55,13 @@ impl Agent {
                 len: fill(out)?,
             },
         };
-        let latest = self.latest;
-        let mut unanswered_since = None;
-        session.list.touch(id, |pair| {
-            pair.counters.packets_sent += 1;
-            pair.counters.bytes_sent += filled as u64;
-            pair.unanswered_since = pair.unanswered_since.or(latest);
-            unanswered_since = pair.unanswered_since;
-        });
+        pair.counters.packets_sent += 1;
+        pair.counters.bytes_sent += filled as u64;
         // Data goes, and nothing comes. Who sends once and waits is not meant.
-        if let (Some(now), Some(since)) = (latest, unanswered_since)
-            && now >= since + self.ctx.timings().doubt_after
+        if let Some(now) = self.latest
+            && now >= *pair.unanswered_since.get_or_insert(now) + self.ctx.timings().doubt_after
+            && session.doubt(&self.ctx, now)
         {
-            session.doubt(&self.ctx, now);
             self.quiet = None;
         }
         Some(transmit)
@@ -152,6 +147,10 @@ impl Agent {
     /// Which session carries data: the newest with a selected pair whose peer is heard, else the newest with any pair whose
     /// peer is heard, else the newest with any.
     pub(super) fn carrier(&self) -> Option<usize> {
+        // But while ICE restarts there is one.
+        if let [only] = self.sessions.as_slice() {
+            return (!self.closed && only.sending().is_some()).then_some(0);
+        }
         let newest = |suits: &dyn Fn(&Session) -> bool| self.sessions.iter().rposition(suits);
         let heard = |session: &Session| session.sending().is_some() && !session.consent.is_missed();
         newest(&|session| session.selected.is_some() && heard(session))
