@@ -1,7 +1,7 @@
 //! What a connection costs: pairs of them in memory, without sockets. `cargo bench -p peerline-connection`.
 //!
 //! Words after `--` choose: `memory`, `setup`, `idle`, `messages`, `packets`, `fanout`; a number says how many pairs, messages or
-//! packets, for a profiler that wants few.
+//! packets, for a profiler that wants few, and a second one how many packets fan out at a time.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -16,7 +16,8 @@ use peerline_wire::{Datagram, FiveTuple, Transport};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let count = arguments.iter().find_map(|argument| argument.parse().ok());
+    let mut numbers = arguments.iter().filter_map(|argument| argument.parse().ok());
+    let (count, at_a_time) = (numbers.next(), numbers.next());
     let words: Vec<&str> = arguments
         .iter()
         .map(String::as_str)
@@ -40,8 +41,9 @@ fn main() {
         packets(count.unwrap_or(500_000));
     }
     if wanted("fanout") {
-        fan_out(count.unwrap_or(10_000), 1);
-        fan_out(count.unwrap_or(10_000), 10);
+        for at_a_time in at_a_time.map_or(vec![1, 10], |at_a_time| vec![at_a_time]) {
+            fan_out(count.unwrap_or(10_000), at_a_time);
+        }
     }
 }
 
@@ -94,20 +96,23 @@ fn fan_out(count: u32, at_a_time: u32) {
     let mut out = Vec::new();
     let begun = real_time();
     let mut now = viewers[0].0.now;
-    for number in 0..count {
-        now += Duration::from_micros(100);
+    for burst in 0..count / at_a_time {
+        now += Duration::from_micros(100) * at_a_time;
         for (pair, transceiver, payload_type) in &mut viewers {
-            let packet = OutgoingPacket {
-                payload: payload.clone(),
-                payload_type: *payload_type,
-                timestamp: number * 9,
-                ..OutgoingPacket::default()
-            };
             let connection = &mut pair.ends[0].connection;
-            connection.send_packet(now, *transceiver, packet).expect("it is sent");
-            if (number + 1).is_multiple_of(at_a_time) {
-                while connection.poll_transmit(now, &mut out).is_some() {}
-                out.clear();
+            for number in 0..at_a_time {
+                let packet = OutgoingPacket {
+                    payload: payload.clone(),
+                    payload_type: *payload_type,
+                    timestamp: (burst * at_a_time + number) * 9,
+                    ..OutgoingPacket::default()
+                };
+                connection.send_packet(now, *transceiver, packet).expect("it is sent");
+            }
+            while connection.poll_transmit(now, &mut out).is_some() {}
+            out.clear();
+            if connection.poll_timeout().is_some_and(|at| at <= now) {
+                connection.handle_timeout(now);
             }
         }
     }

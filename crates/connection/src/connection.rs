@@ -281,19 +281,18 @@ impl Connection {
     /// Appends one datagram to `out` and says where it goes, or `None` and leaves `out` as it is.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         let start = out.len();
-        let transmit = loop {
-            match self.transmit(now, out) {
-                Some(transmit) => break transmit,
-                None if self.close_further(now) => {}
-                None => return None,
-            }
-        };
-        self.counters.packets_sent += 1;
-        self.counters.bytes_sent += transmit.len as u64;
-        if self.config.capture.is_some() {
-            self.capture(now, &transmit.five_tuple, Direction::Out, &out[start..]);
+        let mut transmit = self.transmit(now, out);
+        while transmit.is_none() && self.close_further(now) {
+            transmit = self.transmit(now, out);
         }
-        Some(transmit)
+        if let Some(transmit) = &transmit {
+            self.counters.packets_sent += 1;
+            self.counters.bytes_sent += transmit.len as u64;
+            if self.config.capture.is_some() {
+                self.capture(now, &transmit.five_tuple, Direction::Out, &out[start..]);
+            }
+        }
+        transmit
     }
 
     /// What answers the peer's handshake goes ahead of ICE's messages: it is longer, and of what one system call sends only the
@@ -314,6 +313,19 @@ impl Connection {
 
     /// The path of a packet: each layer encloses what the one above appends.
     fn transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        // Who forwards media sends nothing else, but for a few datagrams a second.
+        if self.upper.data_rests(now) && self.ice.is_quiet(now) {
+            let Self { ice, upper, .. } = self;
+            if let Some(media) = upper.media_awake(now)
+                && let Some(transmit) = ice.enclose(out, |out| media.poll_transmit(now, out))
+            {
+                return Some(transmit);
+            }
+        }
+        self.transmit_any(now, out)
+    }
+
+    fn transmit_any(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         let embeds = self.ice.embeds();
         if embeds {
             self.embed_flight(now);

@@ -71,6 +71,12 @@ impl Upper {
         self.layers.media.as_deref_mut()
     }
 
+    /// Media, unless they rest.
+    pub(crate) fn media_awake(&mut self, now: Instant) -> Option<&mut Media> {
+        self.media_rest.take_if(|rest| rest.is_over(now));
+        self.layers.media.as_deref_mut().filter(|_| self.media_rest.is_none())
+    }
+
     /// What was seen unprotected.
     pub(crate) fn taps(&mut self) -> impl Iterator<Item = &mut Tap> {
         let Layers { media, tap, .. } = &mut self.layers;

@@ -147,6 +147,14 @@ impl<B: AsRef<[u8]>> Packet<B> {
             .map(|element| element.value)
     }
 
+    /// Where in the packet the value of the first element with this id lies.
+    #[must_use]
+    pub fn extension_range(&self, id: ExtensionId) -> Option<Range<usize>> {
+        let (_, range) = self.extensions().ranges().find(|(found, _)| *found == id)?;
+        let block = self.csrcs_end() + EXTENSION_HEADER_LEN;
+        Some(block + range.start..block + range.end)
+    }
+
     /// The first element with this id, typed. `None` if there is none, or it is malformed: a receiver treats both alike.
     #[must_use]
     pub fn get<'a, T: Extension<'a>>(&'a self, id: ExtensionId) -> Option<T> {
@@ -263,9 +271,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Packet<B> {
 
     /// The value of the first element with this id, to be changed in place.
     pub fn extension_mut(&mut self, id: ExtensionId) -> Option<&mut [u8]> {
-        let (_, range) = self.extensions().ranges().find(|(found, _)| *found == id)?;
-        let block = self.csrcs_end() + EXTENSION_HEADER_LEN;
-        Some(&mut self.bytes.as_mut()[block..][range])
+        let range = self.extension_range(id)?;
+        Some(&mut self.bytes.as_mut()[range])
     }
 
     /// Replaces the value of the first element with this id. False, and nothing changed, if there is none or its length is

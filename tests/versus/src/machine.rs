@@ -42,8 +42,12 @@ const RUN: usize = 64;
 
 /// A machine of media, whose messages are RTP packets.
 pub(crate) trait Forward: Machine {
-    /// Gives what this one has received to each of the viewers.
-    fn forward(&mut self, now: Instant, viewers: &mut [Self]) -> Result<()>;
+    type Packet;
+
+    /// The next packet that came.
+    fn recv_packet(&mut self) -> Option<Self::Packet>;
+    /// Sends a packet on that came to another.
+    fn forward(&mut self, now: Instant, packet: &Self::Packet) -> Result<()>;
 }
 
 /// As many as are fed by one publisher.
@@ -59,7 +63,7 @@ pub(crate) fn forward<M: Forward>(size: usize, effort: Effort) -> Result<Vec<Fig
         viewers.push(server);
     }
     let payload = Bytes::from(vec![0x5a; size]);
-    let mut out = Vec::new();
+    let (mut out, mut packets) = (Vec::new(), Vec::new());
     let mut run_for = |window: Duration| -> Result<usize> {
         let end = now() + window;
         let mut count = 0;
@@ -73,9 +77,13 @@ pub(crate) fn forward<M: Forward>(size: usize, effort: Effort) -> Result<Vec<Fig
                 publisher.machines[0].send(now, &payload)?;
             }
             publisher.carry(0, now)?;
-            publisher.machines[1].forward(now, &mut viewers)?;
+            packets.extend(std::iter::from_fn(|| publisher.machines[1].recv_packet()));
             publisher.carry(1, now)?;
+            // A viewer at a time, each with all of the frame: what is known of it is fetched from memory once.
             for viewer in &mut viewers {
+                for packet in &packets {
+                    viewer.forward(now, packet)?;
+                }
                 out.clear();
                 while viewer.poll_transmit(now, &mut out).is_some() {
                     count += 1;
@@ -84,6 +92,7 @@ pub(crate) fn forward<M: Forward>(size: usize, effort: Effort) -> Result<Vec<Fig
                     viewer.handle_timeout(now)?;
                 }
             }
+            packets.clear();
             publisher.fire(now)?;
         }
     };

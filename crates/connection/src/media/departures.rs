@@ -33,9 +33,9 @@ pub(super) struct Departures {
     pub(super) totals: Totals,
 }
 
+/// It is written for each packet that leaves, to memory that no cache holds where many are sent to: it is small.
 #[derive(Clone, Copy, Debug)]
 struct Departure {
-    number: u64,
     at: Instant,
     bytes: u32,
     /// The peer has told of it, by its stream.
@@ -70,7 +70,6 @@ impl Departures {
     /// The packet with the next number leaves.
     pub(super) fn on_sent(&mut self, now: Instant, bytes: usize) {
         let departure = Departure {
-            number: self.next,
             at: now,
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
             told: false,
@@ -104,14 +103,14 @@ impl Departures {
             let Some(departure) = self.departure(number).copied() else {
                 continue;
             };
-            self.on_arrival(departure, arrival, number >= self.told, &mut spread);
+            self.on_arrival(number, departure, arrival, number >= self.told, &mut spread);
             self.told = self.told.max(number + 1);
         }
         self.finish(spread)
     }
 
     /// One packet's, which is news or was told before.
-    fn on_arrival(&mut self, departure: Departure, arrival: Arrival, is_new: bool, spread: &mut Spread) {
+    fn on_arrival(&mut self, number: u64, departure: Departure, arrival: Arrival, is_new: bool, spread: &mut Spread) {
         if is_new && arrival == Arrival::Lost {
             self.totals.packets_lost += 1;
         } else if is_new {
@@ -123,7 +122,7 @@ impl Departures {
             Arrival::Lost => Some(None),
             Arrival::Untimed => None,
         };
-        if let Some(arrival) = told.filter(|_| is_new && departure.number >= self.path_from) {
+        if let Some(arrival) = told.filter(|_| is_new && number >= self.path_from) {
             self.reports.push(PacketReport {
                 sent: departure.at,
                 bytes: departure.bytes as usize,
@@ -143,8 +142,9 @@ impl Departures {
     }
 
     fn departure(&mut self, number: u64) -> Option<&mut Departure> {
+        let age = self.next.checked_sub(number)?;
         let slot = self.slots.get_mut((number % CAPACITY as u64) as usize);
-        slot.filter(|departure| departure.number == number)
+        slot.filter(|_| (1..=CAPACITY as u64).contains(&age))
     }
 
     /// A time of the peer's clock, without wrapping.

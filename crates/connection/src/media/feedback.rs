@@ -165,6 +165,7 @@ impl Media {
     fn on_nack(&mut self, now: Instant, nack: &Nack<'_>) {
         let pause = self.round_trip.unwrap_or_default().max(MIN_REPEAT_PAUSE);
         let is_full = self.line.bytes() > MAX_QUEUED;
+        let now = self.clock.moment(now);
         let mut again = Vec::new();
         let Some((section, index, stream)) = self.active_stream(nack.media) else {
             return;

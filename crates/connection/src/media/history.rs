@@ -1,9 +1,10 @@
 //! [`History`]: what was sent lately, to be sent again when it is asked for (RFC 4585 §6.2.1).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::clock::Moment;
 use super::outgoing::Outgoing;
 
 /// Packets kept for a stream; a power of two. At 1,200 bytes a packet and 10 Mbit/s it is two seconds.
@@ -20,8 +21,6 @@ const LIFETIME: Duration = Duration::from_secs(3);
 #[derive(Debug, Default)]
 pub(super) struct History {
     slots: Vec<Option<Kept>>,
-    /// When the first was kept.
-    begun: Option<Instant>,
 }
 
 /// What can be sent again.
@@ -47,32 +46,31 @@ struct Kept {
     number: u16,
     /// How often it was sent again.
     repeats: u8,
-    /// When it was last sent, in milliseconds since the first was kept, modulo 2^32.
+    /// When it was last sent, as [`Moment::millis`].
     sent: u32,
     again: Again,
 }
 
 impl History {
     /// Remembers a packet that leaves now.
-    pub(super) fn keep(&mut self, now: Instant, number: u16, again: Again) {
+    pub(super) fn keep(&mut self, now: Moment, number: u16, again: Again) {
         let slot = usize::from(number) % CAPACITY;
         if self.slots.len() <= slot {
             // It grows as the stream does, to what a short or slow one needs.
             self.slots.resize(((slot + 1).next_power_of_two()).min(CAPACITY), None);
         }
-        let begun = *self.begun.get_or_insert(now);
         self.slots[slot] = Some(Kept {
             number,
             repeats: 0,
-            sent: millis(now, begun),
+            sent: now.millis,
             again,
         });
     }
 
     /// The packet `number` to be sent again; `None` if it is gone, or was sent again less than `pause` ago: the answer to the
     /// same question is on its way.
-    pub(super) fn repeat(&mut self, now: Instant, number: u16, pause: Duration) -> Option<&Again> {
-        let now = millis(now, self.begun?);
+    pub(super) fn repeat(&mut self, now: Moment, number: u16, pause: Duration) -> Option<&Again> {
+        let now = now.millis;
         let kept = self.slots.get_mut(usize::from(number) % CAPACITY)?.as_mut()?;
         let is_recent =
             |at: u32, span: Duration| i128::from(now.wrapping_sub(at).cast_signed()) < span.as_millis() as i128;
@@ -87,10 +85,6 @@ impl History {
         kept.repeats += 1;
         Some(&kept.again)
     }
-}
-
-fn millis(now: Instant, begun: Instant) -> u32 {
-    now.saturating_duration_since(begun).as_millis() as u32
 }
 
 #[cfg(test)]

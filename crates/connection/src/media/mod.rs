@@ -62,6 +62,7 @@ mod sender;
 mod sequence;
 pub(crate) mod sources;
 pub(crate) mod statistics;
+mod template;
 
 /// What one connection sends and receives as RTP.
 pub(crate) struct Media {
@@ -378,13 +379,10 @@ impl Media {
         let Some(stream) = streams.get_mut(queued.stream) else {
             return false;
         };
-        let names = Names {
-            mid: &agreed.mid,
-            rid: stream.encoding.rid.as_deref(),
-        };
+        let now = self.clock.moment(now);
         let hop = Hop {
             named: !stream.is_known,
-            abs_send_time: self.clock.abs_send_time(now),
+            abs_send_time: now.abs_send_time,
             transport_number: self.departures.next(),
         };
         let payload_len = match queued.what {
@@ -407,6 +405,10 @@ impl Media {
                     sequence_number: stream.next_rtx,
                 };
                 stream.next_rtx = rtx.sequence_number.next();
+                let names = Names {
+                    mid: &agreed.mid,
+                    rid: stream.encoding.rid.as_deref(),
+                };
                 packet.write_rtx(out, rtx, ids, names, hop);
                 self.tap.see(Tap::RTP, &out[start..]);
                 if srtp.outbound.protect_rtp(out, start).is_err() {
@@ -419,7 +421,7 @@ impl Media {
                 packet.payload.len()
             }
             What::First(packet) => {
-                packet.write(out, stream.encoding.ssrc, ids, names, hop);
+                stream.write(out, &packet, ids, &agreed.mid, hop);
                 self.tap.see(Tap::RTP, &out[start..]);
                 if srtp.outbound.protect_rtp(out, start).is_err() {
                     return false;
@@ -444,9 +446,9 @@ impl Media {
         let datagram_len = out.len() - start;
         stream.sent.count(datagram_len, payload_len);
         if ids.transport_number.is_some() {
-            self.departures.on_sent(now, datagram_len);
+            self.departures.on_sent(now.at, datagram_len);
         } else {
-            self.departures.on_stream_sent(now, &out[start..]);
+            self.departures.on_stream_sent(now.at, &out[start..]);
         }
         true
     }

@@ -20,7 +20,7 @@ pub(super) struct Outgoing {
 }
 
 /// Header extensions about the packet's way, not about its media.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Hop {
     /// The stream is named by its media section, and its layer, until the peer has reported on it.
     pub(super) named: bool,
@@ -65,19 +65,19 @@ pub(super) fn header_len(ids: &ExtensionIds, names: Names<'_>, extensions: &Exte
 }
 
 impl Outgoing {
-    /// Appends the packet as it is sent first.
-    pub(super) fn write(&self, out: &mut Vec<u8>, ssrc: u32, ids: &ExtensionIds, names: Names<'_>, hop: Hop) {
+    /// True for the most of them: their headers are alike, but for their numbers.
+    pub(super) fn is_plain(&self) -> bool {
+        self.csrcs.is_none() && self.extensions.is_empty()
+    }
+
+    /// Appends the header of the packet as it is sent first.
+    pub(super) fn write_header(&self, out: &mut Vec<u8>, ssrc: u32, ids: &ExtensionIds, names: Names<'_>, hop: Hop) {
         let header = self.header(PayloadType(self.payload_type), self.sequence_number, Ssrc(ssrc));
         header.write(out, ids.form, |writer| {
-            if hop.named {
-                add(writer, ids.mid, names.mid.as_bytes());
-                if let Some(rid) = names.rid {
-                    add(writer, ids.rid, rid.as_bytes());
-                }
-            }
-            self.write_values(writer, ids, hop);
+            write_names(writer, ids, names, hop);
+            write_hop(writer, ids, hop);
+            self.extensions.write(writer, ids);
         });
-        self.payload.write(out);
     }
 
     /// Appends the packet as its stream of retransmissions sends it: "the OSN … MUST be set to the sequence number of the
@@ -90,7 +90,8 @@ impl Outgoing {
             if let Some(rid) = names.rid {
                 add(writer, ids.repaired_rid, rid.as_bytes());
             }
-            self.write_values(writer, ids, hop);
+            write_hop(writer, ids, hop);
+            self.extensions.write(writer, ids);
         });
         out.extend_from_slice(&self.sequence_number.0.to_be_bytes());
         self.payload.write(out);
@@ -103,12 +104,20 @@ impl Outgoing {
             ..Header::new(payload_type, sequence_number, self.timestamp, ssrc)
         }
     }
+}
 
-    fn write_values(&self, writer: &mut Writer<'_>, ids: &ExtensionIds, hop: Hop) {
-        add(writer, ids.abs_send_time, &hop.abs_send_time.to_be_bytes()[1..]);
-        add(writer, ids.transport_number, &hop.transport_number.to_be_bytes());
-        self.extensions.write(writer, ids);
+pub(super) fn write_names(writer: &mut Writer<'_>, ids: &ExtensionIds, names: Names<'_>, hop: Hop) {
+    if hop.named {
+        add(writer, ids.mid, names.mid.as_bytes());
+        if let Some(rid) = names.rid {
+            add(writer, ids.rid, rid.as_bytes());
+        }
     }
+}
+
+pub(super) fn write_hop(writer: &mut Writer<'_>, ids: &ExtensionIds, hop: Hop) {
+    add(writer, ids.abs_send_time, &hop.abs_send_time.to_be_bytes()[1..]);
+    add(writer, ids.transport_number, &hop.transport_number.to_be_bytes());
 }
 
 /// Adds a value if its extension was agreed on.
@@ -156,7 +165,8 @@ mod tests {
             transport_number: 0,
         };
         let mut out = Vec::new();
-        packet.write(&mut out, 1, &ids, names, hop);
+        packet.write_header(&mut out, 1, &ids, names, hop);
+        packet.payload.write(&mut out);
         assert!(out.len() <= most + 10);
         let parsed = peerline_rtp::Packet::parse(&*out).unwrap();
         assert_eq!(ExtensionIds::read_name(&parsed, ids.mid), Some("0"));

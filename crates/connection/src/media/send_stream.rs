@@ -8,9 +8,12 @@ use peerline_rtp::{PayloadType, Serial16};
 use peerline_wire::ReplayWindow;
 
 use super::agreed::SendEncoding;
+use super::extensions::ExtensionIds;
 use super::frame_rate::FrameRate;
 use super::history::History;
+use super::outgoing::{Hop, Names, Outgoing};
 use super::sequence::Unwrapper;
+use super::template::Template;
 
 /// One encoding of a sender.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub(super) struct SendStream {
     /// "The initial value of the timestamp SHOULD be random" (RFC 3550 §5.1): what frames' timestamps are counted from.
     pub(super) timestamp_offset: u32,
     first_picture_id: u16,
+    /// Made when it is needed first.
+    template: Option<Template>,
     packetizer: Option<(u8, AnyPacketizer)>,
     red: Option<(u8, RedPacketizer)>,
     pub(super) history: History,
@@ -115,6 +120,7 @@ impl SendStream {
             next_rtx: Serial16(random[1] >> 1),
             timestamp_offset: u32::from(random[2]) << 16 | u32::from(random[3]),
             first_picture_id: random[2],
+            template: None,
             packetizer: None,
             red: None,
             history: History::default(),
@@ -126,6 +132,31 @@ impl SendStream {
             reported: [0; 2],
             remote: RemoteReport::default(),
         }
+    }
+
+    /// Obeys what was agreed on, which may be other header extensions, too.
+    pub(super) fn configure(&mut self, encoding: &SendEncoding) {
+        self.encoding.clone_from(encoding);
+        self.template = None;
+    }
+
+    /// Appends a packet as it is sent first.
+    pub(super) fn write(&mut self, out: &mut Vec<u8>, packet: &Outgoing, ids: &ExtensionIds, mid: &str, hop: Hop) {
+        let ssrc = self.encoding.ssrc;
+        let names = Names {
+            mid,
+            rid: self.encoding.rid.as_deref(),
+        };
+        if packet.is_plain() {
+            self.template.take_if(|template| template.named != hop.named);
+            let template = self
+                .template
+                .get_or_insert_with(|| Template::new(ssrc, ids, names, hop.named));
+            template.write(out, packet, hop);
+        } else {
+            packet.write_header(out, ssrc, ids, names, hop);
+        }
+        packet.payload.write(out);
     }
 
     /// The packetizer for `payload_type`; made anew when the codec changes.

@@ -69,7 +69,7 @@ impl Sender {
             };
             let stream = match take(&mut before).or_else(|| take(&mut self.retired)) {
                 Some(mut stream) => {
-                    stream.encoding = encoding.clone();
+                    stream.configure(encoding);
                     stream
                 }
                 None => SendStream::new(encoding.clone(), rng.random()),
@@ -241,7 +241,7 @@ impl Sender {
                 sequence_number,
                 timestamp: packet.timestamp,
                 csrcs,
-                payload: Payload::new(&[], packet.payload).with_marker(packet.marker),
+                payload: Payload::from(packet.payload).with_marker(packet.marker),
                 extensions: packet.extensions,
             },
         );

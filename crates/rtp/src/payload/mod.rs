@@ -159,12 +159,7 @@ impl Payload {
     /// A payload of all `parts` and `body` after them. What does not fit into the prefix is copied to memory of its own.
     fn gather(parts: &[&[u8]], body: Bytes) -> Self {
         let len: usize = parts.iter().map(|part| part.len()).sum();
-        let mut payload = Self {
-            prefix: [0; MAX_PREFIX],
-            prefix_len: 0,
-            marker: false,
-            body,
-        };
+        let mut payload = Self::from(body);
         if len > MAX_PREFIX {
             let mut copy = BytesMut::with_capacity(len + payload.body.len());
             parts.iter().for_each(|part| copy.extend_from_slice(part));
@@ -238,7 +233,12 @@ impl Payload {
 
 impl From<Bytes> for Payload {
     fn from(body: Bytes) -> Self {
-        Self::gather(&[], body)
+        Self {
+            prefix: [0; MAX_PREFIX],
+            prefix_len: 0,
+            marker: false,
+            body,
+        }
     }
 }
 

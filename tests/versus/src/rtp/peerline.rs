@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use peerline_connection::{
-    Config, ConnectionState, Event, MediaKind, OutgoingPacket, ReceiveMode, SrtpProfile, TransceiverDirection,
-    TransceiverId, TransceiverInit,
+    Config, ConnectionState, Event, IncomingPacket, MediaKind, OutgoingPacket, ReceiveMode, SrtpProfile,
+    TransceiverDirection, TransceiverId, TransceiverInit,
 };
 
 use crate::machine::{Forward, Machine};
@@ -112,14 +112,15 @@ impl<const AES_CM: bool> Machine for Peerline<AES_CM> {
 }
 
 impl<const AES_CM: bool> Forward for Peerline<AES_CM> {
-    fn forward(&mut self, now: Instant, viewers: &mut [Self]) -> Result<()> {
+    type Packet = IncomingPacket;
+
+    fn recv_packet(&mut self) -> Option<IncomingPacket> {
         self.attend();
-        let transceiver = self.transceiver.ok_or("no track")?;
-        while let Some(packet) = self.peer.connection.recv_packet(transceiver) {
-            for viewer in &mut *viewers {
-                viewer.send_packet(now, packet.payload.clone(), packet.marker, packet.timestamp)?;
-            }
-        }
+        self.peer.connection.recv_packet(self.transceiver?)
+    }
+
+    fn forward(&mut self, now: Instant, packet: &IncomingPacket) -> Result<()> {
+        self.send_packet(now, packet.payload.clone(), packet.marker, packet.timestamp)?;
         Ok(())
     }
 }

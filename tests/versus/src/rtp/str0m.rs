@@ -100,12 +100,13 @@ impl Machine for Str0m {
 }
 
 impl Forward for Str0m {
-    fn forward(&mut self, now: Instant, viewers: &mut [Self]) -> Result<()> {
-        while let Some(packet) = self.received.pop_front() {
-            for viewer in &mut *viewers {
-                viewer.write(now, &packet.payload, packet.header.marker, packet.header.timestamp)?;
-            }
-        }
-        Ok(())
+    type Packet = RtpPacket;
+
+    fn recv_packet(&mut self) -> Option<RtpPacket> {
+        self.received.pop_front()
+    }
+
+    fn forward(&mut self, now: Instant, packet: &RtpPacket) -> Result<()> {
+        self.write(now, &packet.payload, packet.header.marker, packet.header.timestamp)
     }
 }

@@ -87,7 +87,7 @@ impl Departures {
                 // "Overlapping reports MAY be sent": what was said first counts.
                 let is_new = !std::mem::replace(&mut departure.told, true);
                 let departure = *departure;
-                self.on_arrival(departure, arrival, is_new, &mut spread);
+                self.on_arrival(number, departure, arrival, is_new, &mut spread);
             }
         }
         self.reports.sort_unstable_by_key(|report| report.sent);
