@@ -102,6 +102,12 @@ enum Closing {
 /// Events beyond which keyframe requests and tones are not told.
 const MAX_REQUESTS: usize = 1024;
 
+/// How long doubling makes SCTP's timeouts at most, and how many in a row end the association: it lasts some three minutes, as with
+/// RFC 9260's own values.
+const MAX_SCTP_BACKOFF: Duration = Duration::from_secs(3);
+const SCTP_ATTEMPTS: u32 = 60;
+const SCTP_HANDSHAKE_ATTEMPTS: u32 = 180;
+
 /// One DTLS record holds a packet: 2^14 bytes of it (RFC 6347 §4.1).
 const MAX_RECORD: usize = 1 << 14;
 
@@ -145,6 +151,10 @@ impl Connection {
                 send_buffer: config.send_buffer,
                 receive_window: config.receive_window,
                 congestion_control: config.congestion_control,
+                // As Chromium. ICE sees to it that nobody sends for long to a peer who is gone.
+                max_backoff: MAX_SCTP_BACKOFF,
+                max_init_retransmits: SCTP_HANDSHAKE_ATTEMPTS,
+                max_retransmits: SCTP_ATTEMPTS,
                 ..peerline_sctp::Config::default()
             },
             ..datachannel::Config::default()
@@ -549,7 +559,7 @@ impl Connection {
         }
     }
 
-    /// What ICE's checks have measured of the path, DTLS need not guess.
+    /// What ICE's checks have measured of the path, DTLS and SCTP need not guess.
     fn tell_round_trip(&mut self) {
         let Some(round_trip) = self
             .ice
@@ -564,6 +574,7 @@ impl Connection {
         {
             dtls.set_round_trip_time(round_trip);
         }
+        self.upper.channels.set_round_trip_time(round_trip);
     }
 
     fn on_ice_event(&mut self, now: Instant, event: ice::Event) {

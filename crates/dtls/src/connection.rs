@@ -286,15 +286,17 @@ impl Connection {
     }
 
     /// How long a round trip takes, as somebody has measured it who knows the path. The retransmission timer then starts at a quarter more
-    /// and 10 ms for what the peer computes, but not under 50 ms, and at most at 1 s (RFC 6347 §4.2.4.1, RFC 9147 §5.8.2). Whoever never
-    /// calls this has [`Config::initial_timeout`].
+    /// and 10 ms for what the peer computes, but not under 50 ms, and at most at 1 s (RFC 6347 §4.2.4.1, RFC 9147 §5.8.2). It doubles
+    /// twice, or up to 1 s if that is longer, and no further: "because retransmission is for the handshake and not dataflow, the effect on
+    /// congestion of shorter timeouts is smaller than in generic protocols". A peer that is silent is given up as late as before. Whoever
+    /// never calls this has [`Config::initial_timeout`] and [`Config::max_timeout`].
     pub fn set_round_trip_time(&mut self, round_trip: Duration) {
         const LEAST: Duration = Duration::from_millis(50);
         const MOST: Duration = Duration::from_secs(1);
         const SLACK: Duration = Duration::from_millis(10);
         let timeout = (round_trip.saturating_mul(5) / 4 + SLACK).clamp(LEAST, MOST);
         self.cx.config.initial_timeout = timeout;
-        self.cx.flight.set_initial_timeout(timeout);
+        self.cx.flight.set_round_trip(timeout, (timeout * 4).max(MOST / 2));
     }
 
     /// Ends the connection: `close_notify` is transmitted, nothing more is received.
@@ -506,6 +508,7 @@ impl Connection {
         if !trusted || !self.cx.records.can_open() {
             // RFC 6347 §4.1: records of the next epoch may come before the handshake message that leads to it; they
             // may be kept.
+            self.cx.flight.hasten(now, &self.cx.config);
             self.keep_early(Early::Record(record));
             return;
         }
@@ -552,7 +555,11 @@ impl Connection {
         };
         if !epochs.can_open(record.epoch_bits) {
             return match self.state {
-                State::Handshaking(_) => self.keep_early(Early::Ciphertext(record, follows)),
+                State::Handshaking(_) => {
+                    // RFC 9147 §7.1: what comes before the peer's last flight shows that this may be lost.
+                    self.cx.acks.schedule(now + self.cx.flight.timeout() / 4);
+                    self.keep_early(Early::Ciphertext(record, follows));
+                }
                 State::Connected(_) | State::Closed => self.stats.records_unexpected += 1,
             };
         }

@@ -74,6 +74,38 @@ pub(crate) enum Acked {
     All,
 }
 
+/// How long a silent peer is waited for: as long as a timer takes that doubles each time, however often the flight is repeated meanwhile.
+#[derive(Default)]
+struct Patience {
+    expiries: u32,
+    /// What that timer is set to, and how much of it has passed.
+    timeout: Duration,
+    waited: Duration,
+}
+
+impl Patience {
+    fn new(timeout: Duration) -> Self {
+        Self {
+            timeout,
+            ..Self::default()
+        }
+    }
+
+    /// False if the peer has been waited for long enough.
+    fn wait(&mut self, time: Duration, config: &Config) -> bool {
+        self.waited += time;
+        if self.waited >= self.timeout {
+            if self.expiries >= config.max_retransmissions {
+                return false;
+            }
+            self.expiries += 1;
+            self.waited = Duration::ZERO;
+            self.timeout = self.timeout.saturating_mul(2).min(config.max_timeout);
+        }
+        true
+    }
+}
+
 pub(crate) struct Flight {
     parts: Vec<Part>,
     answer: Answer,
@@ -82,6 +114,9 @@ pub(crate) struct Flight {
     offset: usize,
     retransmissions: u32,
     timeout: Duration,
+    /// The most that doubling makes of it, if the round trip is known.
+    longest: Option<Duration>,
+    patience: Patience,
     deadline: Option<Instant>,
     last_left: Option<Instant>,
     /// Somebody else repeats it.
@@ -105,6 +140,8 @@ impl Flight {
             offset: 0,
             retransmissions: 0,
             timeout: config.initial_timeout,
+            longest: None,
+            patience: Patience::default(),
             deadline: None,
             last_left: None,
             entrusted: false,
@@ -122,6 +159,7 @@ impl Flight {
         self.finish();
         self.answer = answer;
         self.retransmissions = 0;
+        self.patience = Patience::new(self.timeout);
         self.last_left = None;
     }
 
@@ -136,11 +174,13 @@ impl Flight {
 
     /// The round trip has been measured: the timer of a flight that has not been repeated yet starts anew, as if this had been known
     /// when the flight left.
-    pub(crate) fn set_initial_timeout(&mut self, timeout: Duration) {
+    pub(crate) fn set_round_trip(&mut self, timeout: Duration, longest: Duration) {
+        self.longest = Some(longest);
         if self.retransmissions > 0 {
             return;
         }
         self.timeout = timeout;
+        self.patience = Patience::new(timeout);
         if let (Some(deadline), Some(left)) = (&mut self.deadline, self.last_left) {
             *deadline = left.checked_add(timeout).unwrap_or(*deadline);
         }
@@ -253,16 +293,20 @@ impl Flight {
         if self.deadline.is_none_or(|deadline| now < deadline) {
             return Expiry::NotYet;
         }
-        if self.retransmissions >= config.max_retransmissions {
+        let waited = self
+            .last_left
+            .map_or(self.timeout, |left| now.saturating_duration_since(left));
+        if !self.patience.wait(waited, config) {
             return Expiry::GiveUp;
         }
         // RFC 6347 §4.2.4.1: "double the value at each retransmission, up to no less than the RFC 6298 maximum of
-        // 60 seconds."
+        // 60 seconds." RFC 9147 §5.8.2 says so for those who have no "external information about the round trip time".
         self.retransmissions += 1;
         self.timeout = self
             .timeout
             .saturating_mul(2)
             .min(config.max_timeout)
+            .min(self.longest.unwrap_or(config.max_timeout))
             .max(config.initial_timeout);
         self.deadline = None;
         self.rewind();
@@ -285,6 +329,16 @@ impl Flight {
         self.deadline = None;
         self.rewind();
         true
+    }
+
+    /// Something has come that the peer sends when it has answered: perhaps the answer was lost. It may be on its way as well, and anyone
+    /// can pretend: so the timer fires after a quarter of its first value (as an ACK would be sent, RFC 9147 §7.1), but not sooner than if
+    /// the flight had never been repeated.
+    pub(crate) fn hasten(&mut self, now: Instant, config: &Config) {
+        if let (Some(deadline), Some(left)) = (&mut self.deadline, self.last_left) {
+            let soon = (now + config.initial_timeout / 4).max(left + config.initial_timeout);
+            *deadline = soon.min(*deadline);
+        }
     }
 
     /// Appends the flight's next datagram: as many records as fit `mtu`, messages cut where they do not.

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{CERTIFICATES, Dtls, assert_healthy, config, configs, configs13, connect, pair};
+use common::{CERTIFICATES, Dtls, assert_healthy, config, configs, configs13, connect, pair, seal};
 use peerline_dtls::{Config, Connection, NamedGroup, ProtocolVersion, Role};
 use peerline_sim::{Direction, Link, Pair, every_loss, for_each_seed};
 
@@ -226,4 +226,82 @@ fn a_round_trip_that_varies_breaks_nothing_and_few_flights_are_repeated() {
             assert!(known <= 8, "{known} flights");
         }
     });
+}
+
+/// When a client repeats its first flight to nobody, in milliseconds, and when it gives up.
+fn repetitions(round_trip: Option<Duration>) -> (Vec<u128>, Duration) {
+    use std::sync::{Arc, Mutex};
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&sent);
+    let dead = Link::default().dropping(|_| true);
+    let mut pair = pair(configs()).links(&dead).tap(move |tapped| {
+        log.lock().unwrap().push(tapped.at.as_millis());
+    });
+    if let Some(round_trip) = round_trip {
+        pair.a.set_round_trip_time(round_trip);
+    }
+    pair.expect("an end", Duration::from_secs(600), |pair| pair.a.is_closed());
+    (sent.lock().unwrap().clone(), pair.elapsed())
+}
+
+#[test]
+fn where_the_round_trip_is_known_the_timer_soon_stops_doubling_and_nobody_is_given_up_sooner() {
+    let (sent, end) = repetitions(None);
+    assert_eq!(sent[..6], [0, 100, 300, 700, 1500, 3100]);
+    assert_eq!(sent.len(), 13);
+    assert!(end > Duration::from_secs(200), "{end:?}");
+    for (round_trip, expected) in [
+        (20, [0, 50, 150, 350, 750, 1250]),
+        (100, [0, 135, 405, 945, 1485, 2025]),
+        (400, [0, 510, 1530, 3570, 5610, 7650]),
+    ] {
+        let (sent, end) = repetitions(Some(Duration::from_millis(round_trip)));
+        assert_eq!(sent[..6], expected, "{round_trip} ms");
+        assert!(end > Duration::from_secs(150), "{round_trip} ms: {end:?}");
+        assert!(sent.len() < 700, "{round_trip} ms: {}", sent.len());
+    }
+}
+
+/// The other side has connected and talks, and what connects this one got lost.
+#[test]
+fn data_that_comes_before_the_last_flight_asks_for_it() {
+    const FIRST: Duration = Duration::from_secs(1);
+    let elapsed = |configs: [Config; 2], lost: &[u64], from: Option<Duration>| {
+        let configs = with(configs, |c| c.initial_timeout = FIRST);
+        let mut pair = pair(configs).lose(lost.iter().copied());
+        let mut at = pair.now() + from.unwrap_or_default();
+        // Each side that is connected says something every 100 ms.
+        while !(pair.a.is_connected() && pair.b.is_connected()) {
+            pair.run_for(at - pair.now());
+            assert!(pair.elapsed() < 20 * FIRST);
+            at += FIRST / 10;
+            let now = pair.now();
+            let talks = from.is_some();
+            for client in [true, false] {
+                let (from, to) = match client {
+                    true => (&mut pair.a, &mut pair.b),
+                    false => (&mut pair.b, &mut pair.a),
+                };
+                if talks && from.is_connected() {
+                    let datagram = seal(from, b"psst");
+                    Connection::handle_datagram(to, now, datagram[..].into());
+                }
+            }
+        }
+        let elapsed = pair.elapsed();
+        assert_healthy(&mut pair);
+        pair.run_for(FIRST * 5);
+        assert!(pair.a.stats().retransmissions + pair.b.stats().retransmissions <= 4);
+        elapsed
+    };
+    // 1.2: the server's last flight and the first repetition of the client's are lost; the next would leave after 3 s.
+    assert!(elapsed(configs(), &[3, 4], None) >= FIRST * 3);
+    let talk = elapsed(configs(), &[3, 4], Some(FIRST * 3 / 2));
+    assert!(talk < FIRST * 9 / 4, "{talk:?}");
+    // 1.3: the client's last flight is lost, and would be repeated after 1 s. The server's ACK of nothing says that it is missed.
+    let mut lossless = pair(configs13());
+    lossless.expect("the client", FIRST, |pair| pair.a.is_connected());
+    let last = [lossless.datagrams_sent() - 1];
+    assert!(elapsed(configs13(), &last, None) >= FIRST);
+    assert!(elapsed(configs13(), &last, Some(FIRST / 10)) < FIRST * 4 / 5);
 }

@@ -1,7 +1,7 @@
 //! [`Association`]: one SCTP association, its states, and its verbs.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use rand::rngs::StdRng;
@@ -38,6 +38,8 @@ pub struct Association {
     /// Its seed changes with what is drawn: see [`rng`](Self::rng).
     pub(crate) config: Config,
     pub(crate) packet_size: usize,
+    /// What somebody else has measured.
+    pub(crate) round_trip: Option<Duration>,
     pub(crate) cookie_key: CookieKey,
     /// Our tag and first TSN as long as there has been no association: the same whether the peer asks first or we do, so that a
     /// cookie made before `connect` is good after it.
@@ -139,6 +141,7 @@ impl Association {
             },
             send_refused: false,
             packet_size,
+            round_trip: None,
             config,
         }
     }
@@ -287,6 +290,15 @@ impl Association {
     pub fn connect(&mut self, now: Instant) {
         self.tick(now);
         self.begin_handshake();
+    }
+
+    /// How long a round trip takes, as somebody has measured it who knows the path: what timers begin with in place of
+    /// [`Config::rto_initial`], until there is a measurement of the association's own.
+    pub fn set_round_trip_time(&mut self, round_trip: Duration) {
+        self.round_trip = Some(round_trip);
+        if let Some(tcb) = self.state.tcb_mut() {
+            tcb.rto.suppose(round_trip);
+        }
     }
 
     /// Gives back the room that packets and messages took which are gone: for an association that carries none for a while.

@@ -51,12 +51,16 @@ pub struct Config {
     /// take turns, so that no message waits for a large one on another stream. Default true (as Firefox; RFC 8831 §6.1:
     /// it "SHOULD be supported").
     pub interleaving: bool,
-    /// RTO before the first measurement. Default 500 ms (RFC 9260 §16: 1 s; dcSCTP: 500 ms).
+    /// RTO before the first measurement. Default 500 ms (RFC 9260 §16: 1 s; dcSCTP: 500 ms). Somebody who knows the path knows better:
+    /// [`Association::set_round_trip_time`](crate::Association::set_round_trip_time).
     pub rto_initial: Duration,
     /// The least RTO. Default 220 ms, a delayed acknowledgement and a bit (RFC 9260 §16: 1 s; dcSCTP: 400 ms).
     pub rto_min: Duration,
     /// The largest RTO. Default 60 s (RFC 9260 §16).
     pub rto_max: Duration,
+    /// How long doubling may make a timeout: one that is longer already stays as it is. Default 60 s, that is
+    /// [`rto_max`](Self::rto_max) (Chromium: 3 s).
+    pub max_backoff: Duration,
     /// How long a SACK may be withheld. Default 200 ms (RFC 9260 §6.2); at most 500 ms.
     pub delayed_ack: Duration,
     /// Idle time before a HEARTBEAT; zero sends none. Default 30 s (RFC 9260 §16 HB.interval).
@@ -106,6 +110,7 @@ impl Default for Config {
             rto_initial: Duration::from_millis(500),
             rto_min: Duration::from_millis(220),
             rto_max: Duration::from_secs(60),
+            max_backoff: Duration::from_secs(60),
             delayed_ack: Duration::from_millis(200),
             heartbeat_interval: Duration::from_secs(30),
             cookie_lifetime: Duration::from_secs(60),
@@ -119,6 +124,11 @@ impl Config {
     /// `mtu` as it is used: a multiple of four, so that padding never crosses it, and not absurdly small or large.
     pub(crate) fn packet_size(&self) -> usize {
         self.mtu.clamp(512, 65_532) & !3
+    }
+
+    /// What a timeout becomes that has expired (RFC 9260 §6.3.3 E2, §6.3.1 C7).
+    pub(crate) fn backed_off(&self, rto: Duration) -> Duration {
+        rto.saturating_mul(2).min(self.max_backoff.min(self.rto_max).max(rto))
     }
 
     /// `max_mtu` as it is used.

@@ -39,6 +39,9 @@ use crate::{CloseReason, Config, Event};
 /// most paths, short enough that a lost INIT ACK costs little.
 const COURTESY: Duration = Duration::from_millis(100);
 
+/// The peer may be busy for so long.
+const LEAST: Duration = Duration::from_millis(50);
+
 /// The T1-init and T1-cookie timers (§4, §5.1).
 #[derive(Debug)]
 pub(crate) struct T1 {
@@ -48,19 +51,23 @@ pub(crate) struct T1 {
     begun: bool,
     pub(crate) deadline: Option<Instant>,
     rto: Duration,
+    /// How long doubling makes it, if the round trip is known. There is no data that could congest the path.
+    longest: Option<Duration>,
     retransmits: u32,
 }
 
 impl T1 {
-    fn new(config: &Config) -> Self {
-        let rto = config
-            .rto_initial
+    /// `round_trip`: what somebody else has measured. Whoever answers does so at once, so this is RFC 9260 §6.3.1 C2 as it stands.
+    fn new(config: &Config, round_trip: Option<Duration>) -> Self {
+        let rto = round_trip
+            .map_or(config.rto_initial, |rtt| rtt.saturating_mul(3).max(LEAST))
             .clamp(Duration::from_millis(1), config.rto_max.max(Duration::from_millis(1)));
         Self {
             due: true,
             begun: false,
             deadline: None,
             rto,
+            longest: round_trip.map(|_| (rto * 2).max(Duration::from_millis(500))),
             retransmits: 0,
         }
     }
@@ -95,7 +102,8 @@ impl T1 {
             return true;
         }
         self.retransmits += 1;
-        self.rto = (self.rto * 2).min(config.rto_max.max(self.rto));
+        self.rto = config.backed_off(self.rto);
+        self.rto = self.longest.map_or(self.rto, |longest| self.rto.min(longest));
         self.retransmits <= config.max_init_retransmits
     }
 }
@@ -114,7 +122,7 @@ impl Association {
         if matches!(self.state, State::Closed) {
             self.state = State::CookieWait(Box::new(CookieWait {
                 local: self.local,
-                t1: T1::new(&self.config),
+                t1: T1::new(&self.config, self.round_trip),
                 sent: None,
             }));
         }
@@ -250,7 +258,7 @@ impl Association {
         };
         let (local, sent) = (wait.local, wait.sent.take());
         let agreement = self.agree(local, ack);
-        let mut tcb = Tcb::new(&self.config, agreement, now);
+        let mut tcb = Tcb::new(&self.config, self.round_trip, agreement, now);
         if let Some(sent) = sent {
             tcb.outstanding = sent;
         }
@@ -266,7 +274,7 @@ impl Association {
         self.state = State::CookieEchoed(Box::new(CookieEchoed {
             tcb,
             cookie: cookie.to_vec(),
-            t1: T1::new(&self.config),
+            t1: T1::new(&self.config, self.round_trip),
             then_shutdown: false,
         }));
         self.adopt(&agreement);
@@ -360,7 +368,7 @@ impl Association {
             State::CookieEchoed(echoed) => (true, echoed.then_shutdown),
             _ => (true, false),
         };
-        let mut tcb = Tcb::new(&self.config, agreement, now);
+        let mut tcb = Tcb::new(&self.config, self.round_trip, agreement, now);
         // What was sent with our own COOKIE ECHO keeps its TSNs.
         let sent = match &mut self.state {
             State::CookieWait(wait) => wait.sent.take(),
@@ -432,7 +440,7 @@ impl Association {
             return false;
         }
         let was_connected = matches!(self.state, State::Open(_));
-        let tcb = Tcb::new(&self.config, agreement, now);
+        let tcb = Tcb::new(&self.config, self.round_trip, agreement, now);
         self.state = State::Open(Box::new(Open {
             tcb,
             phase: Phase::Established,
@@ -489,7 +497,7 @@ impl Association {
         };
         let t1 = T1 {
             retransmits,
-            ..T1::new(&self.config)
+            ..T1::new(&self.config, self.round_trip)
         };
         self.state = State::CookieWait(Box::new(CookieWait {
             local,

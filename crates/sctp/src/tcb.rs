@@ -67,14 +67,18 @@ pub(crate) struct ForwardTsnState {
 }
 
 impl Tcb {
-    pub(crate) fn new(config: &Config, agreement: Agreement, now: Instant) -> Self {
+    pub(crate) fn new(config: &Config, round_trip: Option<Duration>, agreement: Agreement, now: Instant) -> Self {
+        let mut rto = Rto::new(config);
+        if let Some(round_trip) = round_trip {
+            rto.suppose(round_trip);
+        }
         // The chunks of a full packet: what congestion control counts in (PMDCS).
         let packet = config.packet_size() - Header::LEN;
         Self {
             agreement,
             outstanding: Outstanding::new(agreement.local.initial_tsn, agreement.peer_can.forward_tsn, packet),
             congestion: Congestion::new(config, packet, agreement.local.initial_tsn.0),
-            rto: Rto::new(config),
+            rto,
             t3: None,
             tail: TailProbe::default(),
             peer_window: agreement.peer_window as usize,

@@ -367,9 +367,11 @@ impl Association {
                 tcb.restart_t3(now);
             }
             // §6.1: the I bit, since nothing can follow before this is acknowledged, or nothing will: then the peer should
-            // not wait for it. (A packet that is alone may be answered by a message that takes its SACK along.)
+            // not wait for it. (A packet that is alone may be answered by a message that takes its SACK along; but while the
+            // round trip is known by hearsay, a probe that is early costs less than a timeout that is late.)
             let drained = self.queue.is_empty() && in_flight > tcb.outstanding.packet();
-            let stalled = is_probe || drained || tcb.window_left() == 0 || tcb.congestion.is_last(in_flight);
+            let first = self.queue.is_empty() && tcb.rto.is_supposed();
+            let stalled = is_probe || first || drained || tcb.window_left() == 0 || tcb.congestion.is_last(in_flight);
             if let Some((at, _)) = last
                 && stalled
                 && let Some(flags) = packet.out.get_mut(at + 1)

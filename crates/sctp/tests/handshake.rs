@@ -394,3 +394,74 @@ fn an_init_ack_without_a_cookie_or_with_zeros_is_dropped() {
     pair.run_for(5 * SECOND);
     assert!(pair.a.is_connected());
 }
+
+/// How long two associations take to connect and to deliver a message, over a path that takes 100 ms there and back.
+fn time_to_first_message(lost: &[u64], known: bool) -> Duration {
+    let mut pair = pair_with(1, |_| {})
+        .links(&Link::delay(50 * MS))
+        .lose(lost.iter().copied());
+    if known {
+        pair.a.set_round_trip_time(100 * MS);
+        pair.b.set_round_trip_time(100 * MS);
+    }
+    let now = pair.now();
+    pair.a.connect(now);
+    pair.expect("a to connect", 60 * SECOND, |pair| pair.a.is_connected());
+    let now = pair.now();
+    send(&mut pair.a, now, 1, "hello");
+    pair.expect("the message", 60 * SECOND, |pair| pair.b.recv(StreamId(1)).is_some());
+    let time = pair.elapsed();
+    pair.run_for(10 * SECOND);
+    assert_eq!(
+        pair.a.stats().duplicates_received + pair.b.stats().duplicates_received,
+        0
+    );
+    time
+}
+
+/// Datagrams: INIT, INIT ACK, COOKIE ECHO, COOKIE ACK, the message.
+#[test]
+fn a_known_round_trip_makes_the_first_timers_short() {
+    let lossless = 250 * MS;
+    for (lost, unknown, known) in [
+        (&[][..], Duration::ZERO, Duration::ZERO),
+        (&[0], 500 * MS, 300 * MS),
+        (&[0, 1], 1500 * MS, 900 * MS),
+        // From the third on it is no longer doubled.
+        (&[0, 1, 2], 3500 * MS, 1500 * MS),
+        (&[2], 500 * MS, 300 * MS),
+    ] {
+        assert_eq!(time_to_first_message(lost, false), lossless + unknown, "lost {lost:?}");
+        assert_eq!(
+            time_to_first_message(lost, true),
+            lossless + known,
+            "lost {lost:?}, known"
+        );
+    }
+    // A probe, in place of T3-rtx.
+    assert_eq!(time_to_first_message(&[4], true), lossless + 200 * MS);
+}
+
+#[test]
+fn nothing_is_repeated_where_the_round_trip_is_known_and_nothing_is_lost() {
+    for round_trip in [2, 20, 300, 1000, 4000] {
+        let mut pair = pair_with(1, |_| {}).links(&Link::delay(round_trip * MS / 2));
+        let now = pair.now();
+        for end in [&mut pair.a, &mut pair.b] {
+            end.set_round_trip_time(round_trip * MS);
+            end.connect(now);
+        }
+        pair.expect("both to connect", 60 * SECOND, |pair| {
+            pair.a.is_connected() && pair.b.is_connected()
+        });
+        for text in ["one", "two"] {
+            let now = pair.now();
+            send(&mut pair.a, now, 1, text);
+            pair.run_for(10 * SECOND);
+            assert_eq!(recv_text(&mut pair.b, 1).as_deref(), Some(text));
+        }
+        for stats in [pair.a.stats(), pair.b.stats()] {
+            assert_eq!(stats.retransmissions + stats.duplicates_received, 0, "{round_trip} ms");
+        }
+    }
+}

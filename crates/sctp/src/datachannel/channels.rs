@@ -1,7 +1,7 @@
 //! [`Channels`]: the data channels of one association, and the association itself.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
@@ -143,6 +143,11 @@ impl Channels {
     pub fn path_changed(&mut self, now: Instant) {
         self.association.path_changed(now);
         self.settle(Some(now));
+    }
+
+    /// How long a round trip takes: see [`Association::set_round_trip_time`].
+    pub fn set_round_trip_time(&mut self, round_trip: Duration) {
+        self.association.set_round_trip_time(round_trip);
     }
 
     /// Lets the timers that are due expire.

@@ -9,10 +9,13 @@ pub(crate) struct Rto {
     rto: Duration,
     /// SRTT and RTTVAR.
     measured: Option<(Duration, Duration)>,
+    /// What somebody else has measured.
+    supposed: Option<Duration>,
     /// When the next measurement counts.
     next: Option<Instant>,
     min: Duration,
     max: Duration,
+    max_backoff: Duration,
     delayed_ack: Duration,
 }
 
@@ -24,9 +27,11 @@ impl Rto {
         Self {
             rto,
             measured: None,
+            supposed: None,
             next: None,
             min,
             max,
+            max_backoff: config.max_backoff.min(max),
             delayed_ack: config.delayed_ack,
         }
     }
@@ -37,11 +42,20 @@ impl Rto {
 
     /// The timeout of something that backs off on its own, after so many expiries.
     pub(crate) fn after(&self, expiries: u32) -> Duration {
-        (self.rto * (1 << expiries.min(10))).min(self.max)
+        (self.rto * (1 << expiries.min(10))).min(self.max_backoff.max(self.rto))
     }
 
     pub(crate) fn smoothed(&self) -> Option<Duration> {
         self.measured.map(|(srtt, _)| srtt)
+    }
+
+    /// Somebody else has measured a round trip, and the association has not.
+    pub(crate) fn is_supposed(&self) -> bool {
+        self.measured.is_none() && self.supposed.is_some()
+    }
+
+    pub(crate) fn smoothed_or_supposed(&self) -> Option<Duration> {
+        self.smoothed().or(self.supposed)
     }
 
     /// A round trip has been seen. RFC 9260 §6.3.1 C4: "RTT measurements SHOULD be made […] no more than once per round
@@ -64,19 +78,31 @@ impl Rto {
         self.forgive();
     }
 
+    /// Somebody else has measured a round trip on the path: what the RTO is until there is a measurement of our own.
+    pub(crate) fn suppose(&mut self, rtt: Duration) {
+        if self.measured.is_none() {
+            self.rto = self.of(rtt, rtt / 2);
+            self.supposed = Some(rtt);
+        }
+    }
+
     /// Takes back what expiries have added: another path has its own.
     pub(crate) fn forgive(&mut self) {
         if let Some((srtt, variance)) = self.measured {
-            // The peer may withhold a SACK for as long as we may, and rarely does, so that the variance forgets it. Without
-            // this floor under the variance, every odd packet at the end of a burst would time out.
-            let margin = (variance * 4).max(self.delayed_ack + Duration::from_millis(20));
-            self.rto = (srtt + margin).clamp(self.min, self.max);
+            self.rto = self.of(srtt, variance);
         }
+    }
+
+    fn of(&self, srtt: Duration, variance: Duration) -> Duration {
+        // The peer may withhold a SACK for as long as we may, and rarely does, so that the variance forgets it. Without
+        // this floor under the variance, every odd packet at the end of a burst would time out.
+        let margin = (variance.saturating_mul(4)).max(self.delayed_ack + Duration::from_millis(20));
+        srtt.saturating_add(margin).clamp(self.min, self.max)
     }
 
     /// E2: "For the destination address for which the timer expires, set RTO = RTO * 2 ('back off the timer')."
     pub(crate) fn back_off(&mut self) {
-        self.rto = (self.rto * 2).min(self.max);
+        self.rto = self.after(1);
     }
 }
 
@@ -112,5 +138,27 @@ mod tests {
             rto.back_off();
         }
         assert_eq!(rto.current(), Duration::from_secs(60));
+    }
+
+    #[test]
+    fn what_others_have_measured_counts_until_there_is_a_measurement() {
+        let mut rto = Rto::new(&Config {
+            max_backoff: Duration::from_secs(3),
+            ..Config::default()
+        });
+        rto.suppose(400 * MS);
+        assert_eq!((rto.current(), rto.smoothed()), (1200 * MS, None));
+        for _ in 0..5 {
+            rto.back_off();
+        }
+        assert_eq!(rto.current(), 3000 * MS);
+        rto.measure(100 * MS);
+        rto.suppose(400 * MS);
+        assert_eq!(rto.current(), 320 * MS);
+        rto.measure(9000 * MS);
+        let long = rto.current();
+        assert!(long > 3000 * MS);
+        rto.back_off();
+        assert_eq!(rto.current(), long);
     }
 }

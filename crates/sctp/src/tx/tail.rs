@@ -76,7 +76,7 @@ impl Tcb {
         if probed || in_flight == 0 {
             return;
         }
-        let (Some(smoothed), Some(t3)) = (self.rto.smoothed(), self.t3) else {
+        let (Some(smoothed), Some(t3)) = (self.rto.smoothed_or_supposed(), self.t3) else {
             return;
         };
         // "If FlightSize is one segment", its acknowledgement may be delayed, and T3-rtx has been set with that in mind.
