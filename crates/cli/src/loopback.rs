@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::host::now;
+use crate::insight;
 use crate::progress::say;
 
 /// How long the peers may take to connect before the run counts as failed.
@@ -24,14 +25,15 @@ const PINGS: usize = 1_000;
 type Failure = Box<dyn std::error::Error>;
 
 /// Connects, exchanges messages, measures for `seconds`, and prints what happened.
-pub(crate) async fn run(seconds: f64) -> Result<(), Failure> {
+pub(crate) async fn run(seconds: f64, insight: insight::Options) -> Result<(), Failure> {
     if !(seconds.is_finite() && (0.1..=600.0).contains(&seconds)) {
         return Err("--seconds takes a number from 0.1 to 600".into());
     }
+    let insight = insight.open()?;
     let trace = Trace { started: now() };
     let configuration = || Configuration {
         loopback: true,
-        ..Configuration::default()
+        ..insight.configuration()
     };
     let offerer = PeerConnection::new(configuration()).await?;
     let answerer = PeerConnection::new(configuration()).await?;

@@ -15,6 +15,7 @@ mod check;
 mod film;
 mod host;
 mod ice_servers;
+mod insight;
 mod loopback;
 mod progress;
 mod recording;
@@ -96,6 +97,8 @@ enum Command {
         /// How long to measure throughput, in seconds.
         #[arg(long, default_value_t = 2.0)]
         seconds: f64,
+        #[command(flatten)]
+        insight: insight::Options,
     },
 }
 
@@ -127,7 +130,9 @@ fn main() -> ExitCode {
             } => {
                 let program = Program::new(files, repeat)?;
                 match to {
-                    Some(url) => whip::publish::run(&program, &Endpoint::new(&url, token)?).await,
+                    Some(url) => {
+                        whip::publish::run(&program, &Endpoint::new(&url, token)?, &options.insight.open()?).await
+                    }
                     None => serve::play(options, program).await,
                 }
             }
@@ -141,7 +146,7 @@ fn main() -> ExitCode {
                 let endpoint = from.map(|url| Endpoint::new(&url, token)).transpose()?;
                 let archive = Arc::new(Archive::new(&folder, separate)?);
                 match endpoint {
-                    Some(endpoint) => whip::watch::run(&archive, &endpoint).await,
+                    Some(endpoint) => whip::watch::run(&archive, &endpoint, &options.insight.open()?).await,
                     None => serve::record(options, archive).await,
                 }
             }
@@ -149,7 +154,7 @@ fn main() -> ExitCode {
             Command::Turn { options, config } => turn::run(*options, config.as_deref()).await,
             Command::Send(options) => transfer::send(options).await,
             Command::Receive(options) => transfer::receive(options).await,
-            Command::Loopback { seconds } => loopback::run(seconds).await,
+            Command::Loopback { seconds, insight } => loopback::run(seconds, insight).await,
         }
     });
     match outcome {

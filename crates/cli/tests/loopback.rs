@@ -1,6 +1,10 @@
 //! `peerline loopback`: what it prints, and how it ends.
 
+mod common;
+
 use std::process::{Command, Output, Stdio};
+
+use common::Folder;
 
 fn loopback(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_peerline"))
@@ -90,4 +94,70 @@ fn nobody_reads() {
         .unwrap();
     drop(process.stdout.take());
     assert!(process.wait().unwrap().success());
+}
+
+/// What both peers say can be read in the capture, and the secrets are there in the form that Wireshark takes.
+#[test]
+fn what_is_said_can_be_looked_into() {
+    let folder = Folder::new("insight");
+    std::fs::create_dir_all(&folder.0).unwrap();
+    let [capture, key_log, other] = ["all.pcapng", "keys", "others"].map(|name| folder.0.join(name));
+    std::fs::write(&key_log, "# what was there before\n").unwrap();
+    let run = |variable: &str, arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_peerline"))
+            .args(["loopback", "--seconds", "0.1"])
+            .args(arguments)
+            .env("SSLKEYLOGFILE", variable)
+            .output()
+            .expect("the program starts");
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    let [capture_name, key_log_name, other_name] = [&capture, &key_log, &other].map(|path| path.to_str().unwrap());
+
+    let (done, warnings) = run("", &["--capture", capture_name, "--key-log", key_log_name]);
+    assert!(done, "{warnings}");
+    let count = |text: &str, word: &str| text.matches(word).count();
+    assert_eq!(count(&warnings, "warning"), 2, "{warnings}");
+    assert!(
+        warnings.contains(capture_name) && warnings.contains(key_log_name),
+        "{warnings}"
+    );
+
+    let packets = std::fs::read(&capture).unwrap();
+    let has = |bytes: &[u8]| packets.windows(bytes.len()).any(|part| part == bytes);
+    // A Section Header Block; the label of the data channel, and what was said.
+    assert_eq!(packets[..4], [0x0a, 0x0d, 0x0d, 0x0a]);
+    assert!(has(b"loopback") && has(b"CLIENT_TRAFFIC_SECRET_0"));
+    let secrets = std::fs::read_to_string(&key_log).unwrap();
+    assert!(
+        secrets.starts_with("# what was there before\nCLIENT_HANDSHAKE_TRAFFIC_SECRET "),
+        "{secrets}"
+    );
+    assert_eq!(count(&secrets, "\nEXPORTER_SECRET "), 2, "one of each peer");
+    for line in secrets.lines().skip(1) {
+        let words: Vec<_> = line.split(' ').collect();
+        let is_hex = |word: &str| word.len().is_multiple_of(2) && word.chars().all(|c| c.is_ascii_hexdigit());
+        assert!(
+            words.len() == 3 && words[1].len() == 64 && words[1..].iter().all(|word| is_hex(word)),
+            "{line}"
+        );
+    }
+
+    // As browsers do it.
+    let (done, warnings) = run(other_name, &[]);
+    assert!(done && count(&warnings, "warning") == 1, "{warnings}");
+    assert!(
+        std::fs::read_to_string(&other)
+            .unwrap()
+            .contains("CLIENT_TRAFFIC_SECRET_0")
+    );
+
+    // Not unless it is asked for.
+    let before = std::fs::read(&capture).unwrap().len();
+    assert_eq!(run("", &[]), (true, String::new()));
+    assert_eq!(std::fs::read(&capture).unwrap().len(), before);
+
+    let nowhere = folder.0.join("there/is/no/such/folder");
+    let (done, error) = run("", &["--capture", nowhere.to_str().unwrap()]);
+    assert!(!done && error.contains("cannot write the capture to"), "{error}");
 }

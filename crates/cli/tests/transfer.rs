@@ -174,6 +174,37 @@ async fn who_receives_may_show_the_code() {
     drop(server);
 }
 
+/// The capture of the one who receives, and the secrets of the server's and of the sender's.
+#[tokio::test]
+async fn a_transfer_can_be_looked_into() {
+    let folder = Folder::new("transfer-insight");
+    let file = write_file(&folder, "some.bin", 0);
+    fs::write(&file, "what the file says").unwrap();
+    let [copy, capture, secrets] = ["copy.bin", "all.pcapng", "keys"].map(|name| folder.0.join(name));
+    let file_name = file.to_str().unwrap();
+    let arguments = [
+        "send",
+        file_name,
+        "--listen",
+        "127.0.0.1:0",
+        "--key-log",
+        secrets.to_str().unwrap(),
+    ];
+    let mut sender = Program::start(&folder, "send", &arguments);
+    let code = sender.word_after("peerline receive ").await;
+    let more = ["--capture", capture.to_str().unwrap()];
+    let mut receiver = receive(&folder, &code, &copy, &more);
+    expect_the_file(&mut sender, &mut receiver, &file, &copy).await;
+    assert!(receiver.output().contains("goes to") && sender.output().contains("the secrets"));
+    let said = fs::read(&capture).unwrap();
+    assert!(said.windows(18).any(|part| part == b"what the file says"));
+    assert!(
+        fs::read_to_string(&secrets)
+            .unwrap()
+            .contains("CLIENT_TRAFFIC_SECRET_0 ")
+    );
+}
+
 /// A receiver is killed in the middle; what it had is not sent again, unless it is not the file's.
 async fn is_resumed(name: &str, spoil: impl Fn(&Path), told: &str) {
     let folder = Folder::new(name);

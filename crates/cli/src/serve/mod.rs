@@ -12,6 +12,7 @@ use peerline::{Endpoint, Error, ExternalAddress};
 
 use crate::film::Program;
 use crate::host::Interruption;
+use crate::insight;
 use crate::recording::Archive;
 use ice_servers::IceServers;
 use rooms::Rooms;
@@ -58,6 +59,8 @@ pub(crate) struct Options {
     external_address: Vec<ExternalAddress>,
     #[command(flatten)]
     ice_servers: ice_servers::Options,
+    #[command(flatten)]
+    pub(crate) insight: insight::Options,
 }
 
 /// Serves the echo peer until interrupted.
@@ -85,6 +88,7 @@ pub(crate) async fn record(options: Options, archive: Arc<Archive>) -> Result<()
 async fn serve(options: Options, token: Option<String>, role: Role) -> Result<(), Box<dyn std::error::Error>> {
     let listen = options.listen;
     ExternalAddress::check(&options.external_address)?;
+    let insight = options.insight.open()?;
     let interruption = Interruption::listen();
     let endpoint = endpoint(options.udp_port, options.tcp_port)?;
     let listener = tokio::net::TcpListener::bind(listen)
@@ -93,7 +97,7 @@ async fn serve(options: Options, token: Option<String>, role: Role) -> Result<()
     let address = listener.local_addr()?;
     let ice_servers = IceServers::new(&options.ice_servers, address, &options.external_address)?;
     announce(address, &ice_servers);
-    let visitors = Visitors::new(endpoint, options.external_address, ice_servers.clone(), role);
+    let visitors = Visitors::new(endpoint, options.external_address, ice_servers.clone(), insight, role);
     let (over, is_over) = tokio::sync::oneshot::channel();
     let rooms = matches!(visitors.role(), Role::Echo).then(|| Rooms::new(None));
     let router = router(&visitors, &ice_servers, token.as_deref(), rooms.as_ref());

@@ -17,6 +17,7 @@ use super::film::FilmPeer;
 use super::ice_servers::IceServers;
 use super::recording::RecordingPeer;
 use crate::film::Program;
+use crate::insight::Insight;
 use crate::recording::Archive;
 
 /// Visitors served at once: each may have sockets of its own.
@@ -47,6 +48,7 @@ pub(super) struct Visitors {
     endpoint: Option<Endpoint>,
     external_addresses: Vec<ExternalAddress>,
     ice_servers: IceServers,
+    insight: Insight,
     role: Role,
 }
 
@@ -97,12 +99,14 @@ impl Visitors {
         endpoint: Option<Endpoint>,
         external_addresses: Vec<ExternalAddress>,
         ice_servers: IceServers,
+        insight: Insight,
         role: Role,
     ) -> Self {
         Self {
             endpoint,
             external_addresses,
             ice_servers,
+            insight,
             role,
             places: Arc::new(Semaphore::new(MAX_VISITORS as usize)),
             ending: watch::Sender::new(false),
@@ -119,7 +123,7 @@ impl Visitors {
             endpoint: self.endpoint.clone(),
             external_addresses: self.external_addresses.clone(),
             ice_servers: self.ice_servers.for_peer(),
-            ..Configuration::default()
+            ..self.insight.configuration()
         };
         let pc = PeerConnection::new(configuration).await.map_err(Refusal::NoPeer)?;
         Ok(Visitor {
@@ -265,7 +269,7 @@ mod tests {
     /// Time passes as soon as nobody has anything else to do.
     #[tokio::test(start_paused = true)]
     async fn who_never_connects_is_not_waited_for() {
-        let visitors = Visitors::new(None, Vec::new(), IceServers::default(), Role::Echo);
+        let visitors = Visitors::new(None, Vec::new(), IceServers::default(), Insight::default(), Role::Echo);
         let mut visitor = visitors.admit(visitors.attendant()).await.unwrap();
         let begun = Instant::now();
         assert!(matches!(visitor.next().await, Err(End::NotConnected)));
@@ -276,7 +280,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_so_many_are_admitted() {
-        let visitors = Visitors::new(None, Vec::new(), IceServers::default(), Role::Echo);
+        let visitors = Visitors::new(None, Vec::new(), IceServers::default(), Insight::default(), Role::Echo);
         let mut admitted = Vec::new();
         for _ in 0..MAX_VISITORS {
             admitted.push(visitors.admit(visitors.attendant()).await.unwrap());

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::code::{Code, Side, hex};
 use super::protocol::{Outcome, PROTOCOL};
 use super::room::{self, News, Room};
+use crate::insight::Insight;
 use crate::progress::say;
 
 /// How long a connection may take to come up.
@@ -33,6 +34,7 @@ pub(super) struct Meeting {
     /// `http://host:port`.
     server: String,
     room: Room,
+    insight: Insight,
 }
 
 /// A connection, or the wish for one.
@@ -74,12 +76,13 @@ enum Step {
 }
 
 impl Meeting {
-    pub(super) fn new(side: Side, code: Code, server: String, room: Room) -> Self {
+    pub(super) fn new(side: Side, code: Code, server: String, room: Room, insight: Insight) -> Self {
         Self {
             side,
             code,
             server,
             room,
+            insight,
         }
     }
 
@@ -293,7 +296,7 @@ impl Meeting {
         let configuration = Configuration {
             loopback: true,
             ice_servers: room::ice_servers(&self.server).await,
-            ..Configuration::default()
+            ..self.insight.configuration()
         };
         PeerConnection::new(configuration)
             .await

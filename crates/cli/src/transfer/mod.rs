@@ -14,6 +14,7 @@ use room::Room;
 use sender::Source;
 
 use crate::host::Interruption;
+use crate::insight;
 use crate::progress::{say, size};
 use crate::serve;
 
@@ -34,6 +35,8 @@ pub(crate) struct Place {
     /// Where that small server listens; by default on all addresses, with any free port.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
+    #[command(flatten)]
+    insight: insight::Options,
 }
 
 #[derive(clap::Args)]
@@ -103,13 +106,14 @@ struct Server {
 impl Place {
     /// Joins who has shown `code`; without one, shows a new one, under the line `what`.
     async fn meet(&self, side: Side, code: Option<&str>, what: &str) -> Result<Meeting, Failure> {
+        let insight = self.insight.open()?;
         let Some(text) = code else {
             let code = Code::random();
             let server = self.server(&code).await?;
             let room = Room::join(&server.ours, &code.room(), true).await?;
             say(what);
             server.invite(side, &code);
-            return Ok(Meeting::new(side, code, server.ours, room));
+            return Ok(Meeting::new(side, code, server.ours, room, insight));
         };
         let Invitation { code, server } = Invitation::parse(text)?;
         let via = self.via.as_deref().map(code::server).transpose()?;
@@ -117,7 +121,7 @@ impl Place {
             "this code does not say where to meet: take all of what the other side shows, or say it with --via URL",
         )?;
         let room = Room::join(&server, &code.room(), false).await?;
-        Ok(Meeting::new(side, code, server, room))
+        Ok(Meeting::new(side, code, server, room, insight))
     }
 
     /// The server that was named, or a small one here, which has only the room of this code.

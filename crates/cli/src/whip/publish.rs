@@ -10,13 +10,18 @@ use tokio::task::JoinSet;
 use super::{Endpoint, Session};
 use crate::film::{self, Film, Program};
 use crate::host::Interruption;
+use crate::insight::Insight;
 use crate::progress::say;
 
 /// Plays the program to the server until its end, or until interrupted.
-pub(crate) async fn run(program: &Program, endpoint: &Endpoint) -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) async fn run(
+    program: &Program,
+    endpoint: &Endpoint,
+    insight: &Insight,
+) -> Result<(), Box<dyn std::error::Error>> {
     let pc = PeerConnection::new(Configuration {
         loopback: endpoint.is_local(),
-        ..Configuration::default()
+        ..insight.configuration()
     })
     .await?;
     let films = program.open(MediaClock::start())?;

@@ -9,6 +9,7 @@ use peerline::{
 
 use super::{Endpoint, Error, Session};
 use crate::host::Interruption;
+use crate::insight::Insight;
 use crate::progress::say;
 use crate::recording::{Archive, Recording};
 
@@ -16,13 +17,17 @@ use crate::recording::{Archive, Recording};
 const MAX_PAUSE: u64 = 30;
 
 /// Records until the server ends it, or until interrupted.
-pub(crate) async fn run(archive: &Arc<Archive>, endpoint: &Endpoint) -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) async fn run(
+    archive: &Arc<Archive>,
+    endpoint: &Endpoint,
+    insight: &Insight,
+) -> Result<(), Box<dyn std::error::Error>> {
     let interruption = Interruption::listen();
     let mut pause = 0;
     loop {
         let pc = PeerConnection::new(Configuration {
             loopback: endpoint.is_local(),
-            ..Configuration::default()
+            ..insight.configuration()
         })
         .await?;
         for kind in [MediaKind::Audio, MediaKind::Video] {
