@@ -266,7 +266,7 @@ impl Gatherer {
                 source.kind == CandidateKind::Relayed
                     && (source.base, source.server, source.transport) == (path.local, path.remote, path.transport)
             };
-            let lost = local.source.as_ref().is_some_and(from_there);
+            let lost = local.source.as_deref().is_some_and(from_there);
             if lost {
                 gone.push(local.address);
             }
@@ -380,7 +380,7 @@ impl Gatherer {
             address: base,
             preference,
             foundation,
-            source: Some(source),
+            source: Some(Box::new(source)),
         });
         self.learned.push(Arc::clone(&local));
         Some(local)

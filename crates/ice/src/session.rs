@@ -81,7 +81,7 @@ pub(crate) struct Local {
     /// The number of its foundation.
     pub(crate) foundation: u32,
     /// Where it comes from, if not from this host.
-    pub(crate) source: Option<Source>,
+    pub(crate) source: Option<Box<Source>>,
 }
 
 impl Local {

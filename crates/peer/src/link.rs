@@ -17,8 +17,8 @@ use crate::sockets::{Refresh, Sockets};
 
 /// Sockets of a connection's own, or its share in those of an [`Endpoint`](crate::Endpoint).
 pub(crate) enum Link {
-    Own(Box<Sockets>),
-    Shared(Shared),
+    Own(Sockets),
+    Shared(Box<Shared>),
 }
 
 pub(crate) struct Shared {
@@ -35,13 +35,13 @@ pub(crate) struct Shared {
 impl Link {
     pub(crate) fn new(network: &Network, connection: &Arc<crate::shared::Shared>) -> Self {
         match &network.endpoint {
-            None => Self::Own(Box::default()),
-            Some(endpoint) => Self::Shared(Shared {
+            None => Self::Own(Sockets::default()),
+            Some(endpoint) => Self::Shared(Box::new(Shared {
                 member: endpoint.join(connection),
                 addresses: Vec::new(),
                 own: None,
                 writable: None,
-            }),
+            })),
         }
     }
 
@@ -75,7 +75,7 @@ impl Link {
             Self::Own(sockets) => {
                 let wanted = interfaces::addresses(network, now, |_| true);
                 let (bound, new) = Sockets::bind(&wanted, network.port_range.as_ref());
-                **sockets = bound;
+                *sockets = bound;
                 Refresh {
                     new,
                     ..Refresh::default()

@@ -29,6 +29,9 @@ use crate::media::slots::{MediaSignals, Slots};
 /// gets there.
 const MAX_UNREAD: usize = 1024;
 
+/// By how many the room for them grows at least.
+const NEWS_STEP: usize = 4;
+
 /// In this order in memory: what an endpoint asks of a connection with every datagram stands together, beside the counters of its
 /// owners. Of thousands that rest, each line that is asked for comes from memory.
 #[repr(C)]
@@ -539,6 +542,10 @@ impl State {
         // Of an estimate only the latest counts.
         if self.news.len() >= MAX_UNREAD || matches!(news, News::BandwidthEstimate(_)) {
             self.forget_older(&news);
+        }
+        // Those that nobody reads stay.
+        if self.news.len() == self.news.capacity() {
+            self.news.reserve_exact(NEWS_STEP.max(self.news.len() / 4));
         }
         self.news.push_back(news);
         wakes.news = true;
