@@ -2,6 +2,8 @@
 
 mod acks;
 mod alerts;
+#[cfg(test)]
+mod faults;
 mod handshaking;
 mod paths;
 #[cfg(test)]

@@ -221,8 +221,7 @@ impl Context {
     }
 
     /// Takes in the peer's certificate. Whether it is the right one is decided at once if that is known.
-    pub(crate) fn receive_certificate(&mut self, der: Option<Vec<u8>>) -> Result<(), Fault> {
-        let der = der.ok_or(Fault::CertificateMissing)?;
+    pub(crate) fn receive_certificate(&mut self, der: Vec<u8>) -> Result<(), Fault> {
         vouch(&self.config, &der)?;
         PublicKey::of_certificate(&der).ok_or(Fault::CertificateUnreadable)?;
         self.peer_certificate = Some(der.into());

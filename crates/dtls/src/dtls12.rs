@@ -36,7 +36,8 @@ use crate::wire::handshake::{Certificate, DigitallySigned, Random};
 /// Takes in the peer's Certificate.
 fn on_certificate(cx: &mut Context, message: &Message) -> Result<(), Fault> {
     let certificate = Certificate::decode(&message.body)?;
-    cx.receive_certificate(certificate.chain.into_iter().next())?;
+    let first = certificate.chain.into_iter().next();
+    cx.receive_certificate(first.ok_or(Fault::CertificateMissing)?)?;
     cx.hear(message);
     Ok(())
 }

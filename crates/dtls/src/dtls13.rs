@@ -45,12 +45,12 @@ use crate::spki::PublicKey;
 use crate::wire::handshake::{
     CertificateVerify, DigitallySigned, HandshakeType, dtls13::Certificate, dtls13::CertificateEntry,
 };
-use crate::wire::{ProtocolVersion, SignatureScheme};
+use crate::wire::{ParseError, ProtocolVersion, SignatureScheme};
 
 const VERSION: ProtocolVersion = ProtocolVersion::DTLS_1_3;
 
 /// Takes in the peer's Certificate.
-fn on_certificate(cx: &mut Context, message: &Message) -> Result<(), Fault> {
+fn on_certificate(cx: &mut Context, signer: Role, message: &Message) -> Result<(), Fault> {
     let certificate = Certificate::decode(&message.body)?;
     // RFC 8446 §4.4.2: what the CertificateRequest said, which during the handshake is nothing.
     if !certificate.context.is_empty() {
@@ -60,7 +60,15 @@ fn on_certificate(cx: &mut Context, message: &Message) -> Result<(), Fault> {
     if certificate.chain.iter().any(|entry| !entry.extensions.is_empty()) {
         return Err(Fault::UnofferedExtension);
     }
-    cx.receive_certificate(certificate.chain.into_iter().next().map(|entry| entry.der))?;
+    let Some(first) = certificate.chain.into_iter().next() else {
+        // RFC 8446 §4.4.2.4: "If the server supplies an empty Certificate message, the client MUST abort the handshake with a
+        // "decode_error" alert."
+        return Err(match signer {
+            Role::Server => Fault::Malformed(ParseError::BadLength),
+            Role::Client => Fault::ClientCertificateMissing,
+        });
+    };
+    cx.receive_certificate(first.der)?;
     cx.hear(message);
     Ok(())
 }

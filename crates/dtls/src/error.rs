@@ -35,6 +35,8 @@ pub enum Fault {
     UnofferedExtension,
     /// The peer has no certificate.
     CertificateMissing,
+    /// The same of a client of DTLS 1.3.
+    ClientCertificateMissing,
     /// The peer's certificate has none of the fingerprints that were signalled.
     FingerprintMismatch,
     /// The peer's certificate is not one whose public key can be read.
@@ -67,7 +69,11 @@ impl Fault {
             | Self::NoCommonGroup
             | Self::NoCommonSignatureScheme
             | Self::NoExtendedMasterSecret
+            // RFC 5246 §7.4.6: if the client sends none, the server may "respond with a fatal handshake_failure alert".
+            | Self::CertificateMissing
             | Self::RenegotiationMismatch => AlertDescription::HANDSHAKE_FAILURE,
+            // RFC 8446 §4.4.2.4
+            Self::ClientCertificateMissing => AlertDescription::CERTIFICATE_REQUIRED,
             Self::IllegalParameter | Self::BadKeyShare | Self::Downgrade => AlertDescription::ILLEGAL_PARAMETER,
             Self::MissingExtension => AlertDescription::MISSING_EXTENSION,
             Self::TooManyForgeries => AlertDescription::BAD_RECORD_MAC,
@@ -75,9 +81,7 @@ impl Fault {
             Self::UnofferedExtension => AlertDescription::UNSUPPORTED_EXTENSION,
             // RFC 8122 §6.2: "If the presented certificate does not match any fingerprint, the endpoint MUST
             // terminate the media connection with a bad_certificate error."
-            Self::CertificateMissing | Self::FingerprintMismatch | Self::CertificateUnreadable => {
-                AlertDescription::BAD_CERTIFICATE
-            }
+            Self::FingerprintMismatch | Self::CertificateUnreadable => AlertDescription::BAD_CERTIFICATE,
             Self::CertificateUnsupported => AlertDescription::UNSUPPORTED_CERTIFICATE,
             Self::BadSignature | Self::BadFinished => AlertDescription::DECRYPT_ERROR,
             Self::CryptoFailed => AlertDescription::INTERNAL_ERROR,
@@ -108,7 +112,7 @@ impl fmt::Display for Fault {
             Self::RenegotiationMismatch => "the peer's renegotiation_info is not that of an initial handshake",
             Self::IllegalParameter => "the peer chose a parameter that was not offered",
             Self::UnofferedExtension => "the server answered an extension that was not offered",
-            Self::CertificateMissing => "the peer sent no certificate",
+            Self::CertificateMissing | Self::ClientCertificateMissing => "the peer sent no certificate",
             Self::FingerprintMismatch => "the peer's certificate has none of the signalled fingerprints",
             Self::CertificateUnreadable => "the peer's certificate is not readable",
             Self::CertificateUnsupported => "the peer's public key is of an unsupported kind",

@@ -441,13 +441,14 @@ impl Flight {
         }
     }
 
-    /// Flips a bit of the last message.
+    /// A message that has not left yet, to be spoilt.
     #[cfg(test)]
-    pub(crate) fn spoil(&mut self) {
-        let Some(Part::Message { body, .. }) = self.parts.last_mut() else {
-            panic!("no message")
-        };
-        body[0] ^= 1;
+    pub(crate) fn body_mut(&mut self, wanted: HandshakeType) -> &mut Vec<u8> {
+        let body = self.parts.iter_mut().find_map(|part| match part {
+            Part::Message { kind, body, .. } => Some(body).filter(|_| *kind == wanted),
+            Part::ChangeCipherSpec => None,
+        });
+        body.expect("the flight has such a message")
     }
 
     fn rewind(&mut self) {

@@ -175,6 +175,25 @@ fn a_session_between_two_browsers_can_be_followed() {
         let mut layer = RecordLayer::default();
         let (write, read) = keys.ciphers(role).unwrap();
         layer.set_keys(write, read);
+        // Every record of the session.
+        let name = if role == Role::Server {
+            "client_sha256"
+        } else {
+            "server_sha256"
+        };
+        let hashes = vector(text, name);
+        let data = records[1..]
+            .iter()
+            .filter(|record| record.header.content_type == ContentType::APPLICATION_DATA);
+        assert_eq!(data.clone().count(), hashes.len());
+        let mut whole = RecordLayer::default();
+        let (write, read) = keys.ciphers(role).unwrap();
+        whole.set_keys(write, read);
+        for (number, (record, hash)) in data.zip(hashes).enumerate() {
+            let (_, plaintext) = whole.open(record.clone()).unwrap();
+            let digest = ring::digest::digest(&ring::digest::SHA256, &plaintext);
+            assert_eq!(digest.as_ref(), hash, "{name} {number}");
+        }
         for (record, mut expected) in records[1..].iter().zip(expected) {
             let (_, plaintext) = layer.open(record.clone()).unwrap();
             // An SCTP packet. The log was taken before the checksum was put in.

@@ -4,6 +4,7 @@ mod common;
 
 use std::time::Duration;
 
+use common::attacked::{closed, feed};
 use common::plaintext::{self, fragment, message, messages, record_in};
 use common::{Dtls, assert_healthy, configs, configs13, connect, connected, pair, seal};
 use peerline_dtls::wire::ack::{Ack, RecordNumber};
@@ -20,14 +21,6 @@ fn datagrams_of(connection: &mut Connection) -> Vec<Vec<u8>> {
         datagrams.push(std::mem::take(&mut out));
     }
     datagrams
-}
-
-fn feed(connection: &mut Connection, datagram: &[u8]) {
-    connection.handle_datagram(epoch(), datagram.into());
-}
-
-fn closed(fault: Fault) -> Option<Event> {
-    Some(Event::Closed(CloseReason::Failed(fault)))
 }
 
 /// Configurations whose hellos fit a datagram.

@@ -305,3 +305,39 @@ fn data_that_comes_before_the_last_flight_asks_for_it() {
     assert!(elapsed(configs13(), &last, None) >= FIRST);
     assert!(elapsed(configs13(), &last, Some(FIRST / 10)) < FIRST * 4 / 5);
 }
+
+/// Versions and groups that have to be agreed on first: an older one is settled for, or the server asks for another key share
+/// (HelloRetryRequest), with a cookie and without.
+#[test]
+fn every_choice_of_up_to_two_lost_datagrams_where_the_sides_differ() {
+    let (v12, v13) = (ProtocolVersion::DTLS_1_2, ProtocolVersion::DTLS_1_3);
+    let (hybrid, p384) = (NamedGroup::X25519MLKEM768, NamedGroup::SECP384R1);
+    let both = [hybrid, NamedGroup::X25519, p384];
+    for ([client, server], groups, version, group) in [
+        ([v13, v12], [&both[..], &both], v12, NamedGroup::X25519),
+        ([v12, v13], [&both, &both], v12, NamedGroup::X25519),
+        ([v13, v12], [&both, &[p384]], v12, p384),
+        ([v13, v13], [&both, &[p384]], v13, p384),
+        ([v13, v13], [&[p384, hybrid], &[hybrid]], v13, hybrid),
+    ] {
+        for cookie in [false, true] {
+            for lost in every_loss(2, 10) {
+                let mut configs = with(configs(), |c| c.hello_verify_request = cookie);
+                let of = [client, server].into_iter().zip(groups);
+                for (config, (version, groups)) in configs.iter_mut().zip(of) {
+                    (config.min_version, config.max_version) = (v12, version);
+                    config.groups = groups.to_vec();
+                }
+                let mut pair = pair(configs).lose(lost.iter().copied());
+                let connected = pair.run_until(LIMIT, |pair| pair.a.is_connected() && pair.b.is_connected());
+                assert!(connected, "{client:?} {server:?} {groups:?} {cookie}, lost {lost:?}");
+                assert_eq!([pair.a.version(), pair.b.version()], [Some(version); 2]);
+                assert_eq!(
+                    [pair.a.key_exchange_group(), pair.b.key_exchange_group()],
+                    [Some(group); 2]
+                );
+                assert_healthy(&mut pair);
+            }
+        }
+    }
+}

@@ -72,7 +72,7 @@ fn a_finished_that_does_not_match_ends_the_handshake() {
     let [mut client, mut server] = pair();
     exchange(&mut client, &mut server);
     exchange(&mut server, &mut client);
-    client.cx.flight.spoil();
+    client.cx.flight.body_mut(HandshakeType::FINISHED)[0] ^= 1;
     exchange(&mut client, &mut server);
     assert_eq!(server.poll_event(), failed);
     assert!(!server.is_connected());
@@ -81,7 +81,7 @@ fn a_finished_that_does_not_match_ends_the_handshake() {
     exchange(&mut client, &mut server);
     exchange(&mut server, &mut client);
     exchange(&mut client, &mut server);
-    server.cx.flight.spoil();
+    server.cx.flight.body_mut(HandshakeType::FINISHED)[0] ^= 1;
     exchange(&mut server, &mut client);
     assert_eq!(client.poll_event(), failed);
     assert!(!client.is_connected());

@@ -7,13 +7,21 @@ use peerline_sim::epoch;
 
 /// Both are connected; the server's acknowledgement of the client's last flight has not left.
 fn connected() -> [Connection; 2] {
+    connected_with([None, None])
+}
+
+/// The same, with a connection ID for each.
+fn connected_with(ids: [Option<ConnectionId>; 2]) -> [Connection; 2] {
     let provider = rustls::crypto::ring::default_provider();
     let certificate = Certificate::generate(&provider, std::time::SystemTime::UNIX_EPOCH).expect("randomness");
     let certificate = Arc::new(certificate);
-    let mut config = Config::new(Arc::clone(&certificate));
-    config.remote_fingerprints = vec![certificate.fingerprint(HashAlgorithm::Sha256)];
-    let mut client = Connection::new(config.clone(), Role::Client);
-    let mut server = Connection::new(config, Role::Server);
+    let [client, server] = ids.map(|connection_id| Config {
+        connection_id,
+        remote_fingerprints: vec![certificate.fingerprint(HashAlgorithm::Sha256)],
+        ..Config::new(Arc::clone(&certificate))
+    });
+    let mut client = Connection::new(client, Role::Client);
+    let mut server = Connection::new(server, Role::Server);
     exchange(&mut client, &mut server);
     exchange(&mut server, &mut client);
     exchange(&mut client, &mut server);
@@ -162,4 +170,103 @@ fn records_without_content_and_of_unknown_types_are_dropped() {
     assert_eq!(server.recv(), None);
     assert!(server.is_connected() && server.poll_event().is_none());
     assert_they_talk(&mut client, &mut server);
+}
+
+fn handshake_message(kind: HandshakeType, message_seq: u16, body: &[u8]) -> Vec<u8> {
+    let length = body.len() as u32;
+    let header = HandshakeHeader {
+        kind,
+        length,
+        message_seq,
+        fragment_offset: 0,
+        fragment_length: length,
+    };
+    let mut bytes = Vec::new();
+    header.encode(&mut Writer::new(&mut bytes));
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// After the handshake a message that is wrong, or has no place, ends the connection, and both sides know why.
+#[test]
+fn what_is_wrong_after_the_handshake_is_answered_by_an_alert() {
+    for (kind, body, alert) in [
+        (HandshakeType::KEY_UPDATE, &[2][..], AlertDescription::ILLEGAL_PARAMETER),
+        (HandshakeType::KEY_UPDATE, &[], AlertDescription::DECODE_ERROR),
+        (HandshakeType::KEY_UPDATE, &[0, 0], AlertDescription::DECODE_ERROR),
+        (HandshakeType::FINISHED, &[7; 32], AlertDescription::UNEXPECTED_MESSAGE),
+        (
+            HandshakeType::CERTIFICATE_REQUEST,
+            &[0; 3],
+            AlertDescription::UNEXPECTED_MESSAGE,
+        ),
+        (
+            HandshakeType::CLIENT_HELLO,
+            &[0; 40],
+            AlertDescription::UNEXPECTED_MESSAGE,
+        ),
+        // None are negotiated.
+        (
+            HandshakeType::NEW_CONNECTION_ID,
+            &[0, 0, 1],
+            AlertDescription::UNEXPECTED_MESSAGE,
+        ),
+        (
+            HandshakeType::REQUEST_CONNECTION_ID,
+            &[1],
+            AlertDescription::UNEXPECTED_MESSAGE,
+        ),
+        (HandshakeType(99), &[], AlertDescription::UNEXPECTED_MESSAGE),
+    ] {
+        for from_client in [true, false] {
+            let [mut client, mut server] = connected();
+            exchange(&mut server, &mut client);
+            let (from, to) = match from_client {
+                true => (&mut client, &mut server),
+                false => (&mut server, &mut client),
+            };
+            let message = handshake_message(kind, from.cx.next_message_seq, body);
+            send(from, to, Epoch::APPLICATION, ContentType::HANDSHAKE, &message);
+            let Some(Event::Closed(reason)) = to.poll_event() else {
+                panic!("{kind:?} {body:?}");
+            };
+            assert_eq!(reason.sent_alert(), Some(alert), "{kind:?} {body:?}: {reason:?}");
+            exchange(to, from);
+            assert_eq!(
+                from.poll_event(),
+                Some(Event::Closed(CloseReason::PeerAlert(alert))),
+                "{kind:?}"
+            );
+        }
+    }
+}
+
+/// RFC 9147 §9: "Endpoints MUST NOT send a RequestConnectionId message when an existing request is still unfulfilled; this implies that
+/// endpoints needing to request multiple CIDs need to request them" at once. Alert 52 says so.
+#[test]
+fn a_peer_that_asks_for_connection_ids_again_and_again_is_told_that_it_is_too_many() {
+    let id = |byte| Some(ConnectionId::new(&[byte; 8]).expect("it is short enough"));
+    let [mut client, mut server] = connected_with([id(1), id(2)]);
+    exchange(&mut server, &mut client);
+    for _ in 0..2 {
+        let message = handshake_message(HandshakeType::REQUEST_CONNECTION_ID, client.cx.next_message_seq, &[1]);
+        client.cx.next_message_seq += 1;
+        assert!(server.is_connected());
+        send(
+            &mut client,
+            &mut server,
+            Epoch::APPLICATION,
+            ContentType::HANDSHAKE,
+            &message,
+        );
+    }
+    let events: Vec<_> = std::iter::from_fn(|| server.poll_event()).collect();
+    let failed = CloseReason::Failed(Fault::TooManyConnectionIds);
+    assert_eq!(events.last(), Some(&Event::Closed(failed)), "{events:?}");
+    exchange(&mut server, &mut client);
+    let told = CloseReason::PeerAlert(AlertDescription(52));
+    assert_eq!(
+        std::iter::from_fn(|| client.poll_event()).last(),
+        Some(Event::Closed(told))
+    );
 }

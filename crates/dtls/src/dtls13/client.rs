@@ -117,7 +117,7 @@ impl Client {
                 Self::Certificate(chosen)
             }
             (Self::CertificateRequest(chosen) | Self::Certificate(chosen), HandshakeType::CERTIFICATE) => {
-                on_certificate(cx, message)?;
+                on_certificate(cx, Role::Server, message)?;
                 Self::CertificateVerify(chosen)
             }
             (Self::CertificateVerify(chosen), HandshakeType::CERTIFICATE_VERIFY) => {

@@ -97,7 +97,7 @@ impl Server {
     pub(crate) fn handle(self, cx: &mut Context, message: &Message) -> Result<Progress<Self>, Fault> {
         let next = match (self, message.kind) {
             (Self::Certificate(accepted), HandshakeType::CERTIFICATE) => {
-                on_certificate(cx, message)?;
+                on_certificate(cx, Role::Client, message)?;
                 Self::CertificateVerify(accepted)
             }
             (Self::CertificateVerify(accepted), HandshakeType::CERTIFICATE_VERIFY) => {

@@ -1,6 +1,7 @@
 //! What the tests share: certificates, configurations, and a client and a server joined by simulated links.
 #![allow(dead_code)] // Each test file uses its part.
 
+pub(crate) mod attacked;
 pub(crate) mod deterministic;
 pub(crate) mod plaintext;
 
