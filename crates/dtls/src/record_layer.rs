@@ -250,7 +250,12 @@ impl RecordLayer {
         payload.truncate(plaintext.end);
         payload.advance(plaintext.start);
         if !is_identified {
-            return Ok((header.content_type, payload));
+            // RFC 5246 §6.2.3: what is inside is no longer than 2^14, however long the ciphertext may be.
+            let fits = payload.len() <= RecordHeader::MAX_PLAINTEXT;
+            return fits.then_some((header.content_type, payload)).ok_or(Discard::Malformed);
+        }
+        if payload.len() > RecordHeader::MAX_PLAINTEXT + 1 {
+            return Err(Discard::Malformed);
         }
         // RFC 9146 §4: content, its type, and zeros.
         let content = payload.iter().rposition(|byte| *byte != 0).ok_or(Discard::Malformed)?;
@@ -364,6 +369,37 @@ mod tests {
             enclose(RecordHeader::MAX_PLAINTEXT, Some(0)),
             Some(RecordHeader::MAX_PLAINTEXT + 37)
         );
+    }
+
+    /// A peer may seal what we would not: nothing, and more than a record holds.
+    #[test]
+    fn empty_records_open_and_oversized_ones_do_not() {
+        let (mut a, mut b) = pair(Bulk::Aes128Gcm);
+        for (len, opens) in [
+            (0, true),
+            (RecordHeader::MAX_PLAINTEXT, true),
+            (RecordHeader::MAX_PLAINTEXT + 1, false),
+            (RecordHeader::MAX_CIPHERTEXT - 24, false),
+        ] {
+            let keys = a.keys.as_deref_mut().unwrap();
+            let header = RecordHeader {
+                content_type: ContentType::APPLICATION_DATA,
+                version: ProtocolVersion::DTLS_1_2,
+                epoch: 1,
+                sequence_number: keys.next,
+                length: (len + 24) as u16,
+            };
+            keys.next += 1;
+            let mut out = Vec::new();
+            header.encode(&mut Writer::new(&mut out));
+            Writer::new(&mut out).u64(header.sequence_u64());
+            out.resize(RecordHeader::LEN + 8 + len, 7);
+            keys.write.seal(&header, &[], &mut out, RecordHeader::LEN + 8).unwrap();
+            let opened = open(&mut b, &out).map(|payload| payload.len());
+            assert_eq!(opened, if opens { Ok(len) } else { Err(Discard::Malformed) });
+        }
+        let next = seal(&mut a, b"next");
+        assert_eq!(open(&mut b, &next).unwrap(), &b"next"[..]);
     }
 
     #[test]

@@ -230,6 +230,10 @@ impl ReadKeys {
         })?;
         bytes.advance(payload);
         bytes.truncate(length);
+        // RFC 8446 §5.4: "the full encoded TLSInnerPlaintext MUST NOT exceed 2^14 + 1 octets."
+        if bytes.len() > RecordHeader::MAX_PLAINTEXT + 1 {
+            return Err(Discard::Malformed);
+        }
         // RFC 8446 §5.4: the content type is the last byte that is not zero; zeros alone are not a record.
         let content = bytes.iter().rposition(|byte| *byte != 0).ok_or(Discard::Malformed)?;
         let content_type = ContentType(bytes[content]);
@@ -409,6 +413,42 @@ mod tests {
         };
         a.enclose(Epoch(3), ContentType(0), &mut out, &[], fill).unwrap();
         assert_eq!(open(&mut b, &out), Err(Discard::Malformed));
+    }
+
+    /// A peer may seal what we would not: nothing but a type, padding, and more than a record holds.
+    #[test]
+    fn empty_and_padded_records_open_and_oversized_ones_do_not() {
+        let (mut a, mut b) = pair(suite(SUITES[0]), &[3]);
+        let mut send = |inner: &[u8]| {
+            let mut out = Vec::new();
+            let keys = a.write.last_mut().unwrap();
+            let header = UnifiedHeader {
+                epoch_bits: Epoch(3).low_bits(),
+                connection_id: None,
+                sequence_bits: SequenceBits::Sixteen(keys.next as u16),
+                length: Some((inner.len() + TAG_LEN) as u16),
+            };
+            header.encode(&mut Writer::new(&mut out));
+            out.extend_from_slice(inner);
+            keys.cipher
+                .seal(keys.next, &mut out, 0, Epochs::HEADER_LEN, 1..3)
+                .unwrap();
+            keys.next += 1;
+            open(&mut b, &out).map(|payload| payload.len())
+        };
+        const MOST: usize = RecordHeader::MAX_PLAINTEXT;
+        let data = |len: usize, padding: usize| [&vec![7; len][..], &[23], &vec![0; padding]].concat();
+        for (len, padding) in [(0, 0), (0, 100), (0, MOST), (1, 100), (MOST, 0), (MOST - 9, 9)] {
+            assert_eq!(send(&data(len, padding)), Ok(len), "{len} bytes, {padding} zeros");
+        }
+        for (len, padding) in [(MOST + 1, 0), (MOST, 1), (0, MOST + 1), (MOST + 200, 0)] {
+            assert_eq!(
+                send(&data(len, padding)),
+                Err(Discard::Malformed),
+                "{len} bytes, {padding} zeros"
+            );
+        }
+        assert_eq!(send(&data(4, 0)), Ok(4));
     }
 
     #[test]
