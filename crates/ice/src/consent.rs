@@ -112,7 +112,7 @@ impl Consent {
 impl Session {
     /// Keeps the consent of the pair that carries data, and knows whether its peer is silent.
     pub(crate) fn follow_consent(&mut self, ctx: &mut Context, now: Instant) {
-        let (pair, alive_at) = self.sending().map(|pair| (pair.id, pair.alive_at)).unzip();
+        let pair = self.sending().map(|pair| pair.id);
         if self.consent.pair != pair {
             self.consent = Consent {
                 pair,
@@ -122,9 +122,14 @@ impl Session {
             if pair.is_some() && !ctx.lite {
                 let mut rng = ctx.rng();
                 self.consent.wait(ctx.timings(), &mut rng, now);
+                // It takes the place of one that is gone: perhaps it does not work either, and the peer, which may have nothing to
+                // answer, is to learn of it.
+                if self.adrift.is_some() {
+                    self.doubt(ctx, now);
+                }
             }
         }
-        let alive_at = alive_at.flatten().or(self.adrift.map(|adrift| adrift.heard_at));
+        let alive_at = self.heard_at();
         self.consent.missed = alive_at.is_some_and(|at| now >= at + ctx.timings().disconnected_after);
         if let Some(doubt) = self.consent.doubt
             && alive_at.is_some_and(|at| at > doubt.since)
@@ -140,14 +145,19 @@ impl Session {
         if ctx.lite || self.consent.doubt.is_some() || self.consent.pair.is_none() {
             return false;
         }
-        let alive_at = self.sending().and_then(|pair| pair.alive_at);
         self.consent.doubt = Some(Doubt {
             // What is heard from now on dispels it.
-            since: alive_at.map_or(now, |at| at.min(now)),
+            since: self.heard_at().map_or(now, |at| at.min(now)),
             asked: None,
         });
         self.consent.next = Some(now);
         true
+    }
+
+    /// When the peer was last heard: on the pair that carries data, or on the one that is gone, whose place it has just taken.
+    fn heard_at(&self) -> Option<Instant> {
+        let alive_at = self.sending().and_then(|pair| pair.alive_at);
+        alive_at.max(self.adrift.map(|adrift| adrift.heard_at))
     }
 
     /// From when on the path in use counts as one that does not work.
@@ -166,8 +176,8 @@ impl Session {
             return silence.map(|adrift| adrift.heard_at + ctx.timings().disconnected_after);
         };
         let expiry = pair.consent_at.map(|at| at + ctx.timings().consent_expiry);
-        let silence = pair
-            .alive_at
+        let silence = self
+            .heard_at()
             .filter(|_| !self.consent.missed)
             .map(|at| at + ctx.timings().disconnected_after);
         [self.consent.next, expiry, silence, self.end_of_flow(ctx)]
