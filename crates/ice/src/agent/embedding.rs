@@ -101,7 +101,10 @@ impl Agent {
     pub(super) fn next_carrier(&self) -> Option<(usize, PairId)> {
         let embedding = self.ctx.embedding.as_ref().filter(|_| self.wants_flight())?;
         let lacks = |pair: &&Pair| {
-            let is_next = pair.state == PairState::InProgress && embedding.next_for(&pair.path).is_some();
+            // One that waits for its turn to be checked again, since the peer has checked it, has been checked as well.
+            let is_checked =
+                pair.state == PairState::InProgress || pair.state == PairState::Waiting && pair.repeated > 0;
+            let is_next = is_checked && embedding.next_for(&pair.path).is_some();
             is_next && embedding.may_carry(&pair.path) && self.ctx.is_connected(&pair.path)
         };
         let of_session = |(index, session): (usize, &Session)| {
