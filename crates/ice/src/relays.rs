@@ -34,7 +34,7 @@ struct Relay {
     /// How often one has lost what it gave.
     losses: u32,
     progress: Progress,
-    /// Checks that wait for a permission.
+    /// Checks that wait for a permission to be asked for.
     held: VecDeque<(SocketAddr, Vec<u8>)>,
 }
 
@@ -182,7 +182,7 @@ impl Relays {
     }
 
     /// Sends on through a relay what was written for its relayed address: `out` from `start` on, for `path.remote`. Held, and
-    /// `out` truncated, until the server permits it.
+    /// `out` truncated, until the server has been asked for a permission: what comes right behind that need not wait for the answer.
     pub(crate) fn forward(
         &mut self,
         now: Instant,
@@ -192,7 +192,7 @@ impl Relays {
     ) -> Option<Transmit> {
         let message = out.split_off(start);
         let relay = self.relay_at(path.local)?;
-        if relay.client.is_permitted(path.remote.ip()) {
+        if relay.client.sends_to(path.remote.ip()) {
             return relay.send(path.remote, &message, out);
         }
         // "[...] the client needs to install a permission" (RFC 8656 §9) first. One too many, and checks fail in their time.
@@ -272,10 +272,10 @@ impl Relay {
         })
     }
 
-    /// A check that was held, once it is permitted.
+    /// A check that was held, once the permission is asked for.
     fn release(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
         let client = &self.client;
-        let index = self.held.iter().position(|(peer, _)| client.is_permitted(peer.ip()))?;
+        let index = self.held.iter().position(|(peer, _)| client.sends_to(peer.ip()))?;
         let (peer, message) = self.held.remove(index)?;
         self.send(peer, &message, out)
     }

@@ -44,7 +44,7 @@ use transaction::{Attempt, Job, Transaction};
 ///   [`bind_channel`](Self::bind_channel), [`set_credentials`](Self::set_credentials), [`close`](Self::close), and for
 ///   TCP to peers [`connect`](Self::connect) and [`bind_connection`](Self::bind_connection).
 /// - Getters, whose values change with any verb: [`relayed`](Self::relayed), [`mapped`](Self::mapped),
-///   [`is_permitted`](Self::is_permitted), [`has_channel`](Self::has_channel), [`is_closed`](Self::is_closed),
+///   [`is_permitted`](Self::is_permitted), [`sends_to`](Self::sends_to), [`has_channel`](Self::has_channel), [`is_closed`](Self::is_closed),
 ///   [`stats`](Self::stats).
 #[derive(Debug)]
 pub struct Client {
@@ -311,7 +311,13 @@ impl Client {
         self.config.five_tuple
     }
 
-    /// True if [`enclose`](Self::enclose) sends to peers at this address.
+    /// True if [`enclose`](Self::enclose) sends to peers at this address: there is a permission, or one is asked for.
+    #[must_use]
+    pub fn sends_to(&self, peer: IpAddr) -> bool {
+        self.is_permitted(peer) || self.permissions.is_asked(peer)
+    }
+
+    /// True if the server has given a permission for this address.
     #[must_use]
     pub fn is_permitted(&self, peer: IpAddr) -> bool {
         self.ctx

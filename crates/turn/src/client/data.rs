@@ -18,7 +18,8 @@ impl Client {
     /// address of its family. `fill` returns how much it appended, or `None` (and appends nothing); the payload is written
     /// where it stays, four bytes behind the end of `out` if a channel is bound, else 36 to 52.
     ///
-    /// `None`, `out` untouched and `fill` not called, while there is no permission for the peer's address.
+    /// `None`, `out` untouched and `fill` not called, while there is no permission for the peer's address, and none is asked for. While
+    /// it is asked for, the server gets the request first; a path that changes the order of datagrams, or a refusal, loses this one.
     pub fn enclose(
         &mut self,
         out: &mut Vec<u8>,
@@ -26,7 +27,7 @@ impl Client {
         fill: impl FnOnce(&mut Vec<u8>) -> Option<usize>,
     ) -> Option<Transmit> {
         let now = self.ctx.now()?;
-        if !self.permissions.is_installed(peer.ip(), now) || self.is_tcp_allocation() {
+        if !self.sends_to(peer.ip()) || self.is_tcp_allocation() {
             self.ctx.stats.unsent += 1;
             return None;
         }

@@ -40,6 +40,12 @@ impl Permissions {
         until.is_some_and(|until| now < until)
     }
 
+    /// True while the first request for it is under way.
+    pub(super) fn is_asked(&self, peer: IpAddr) -> bool {
+        let permission = self.by_address.get(&peer);
+        permission.is_some_and(|permission| permission.until.is_none() && permission.due.is_none())
+    }
+
     pub(super) fn add(&mut self, peer: IpAddr, now: Instant) {
         self.by_address.entry(peer).or_insert(Permission {
             until: None,
