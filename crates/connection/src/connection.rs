@@ -159,7 +159,7 @@ impl Connection {
             },
             ..datachannel::Config::default()
         });
-        let negotiation = Negotiation::new(&config, rng.random(), channels.association().init_chunk());
+        let negotiation = Negotiation::new(&config, &ice, rng.random(), channels.association().init_chunk());
         let transceivers = Transceivers::new(rng.random());
         Self {
             ice,

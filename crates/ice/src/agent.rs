@@ -7,7 +7,7 @@ mod gathering;
 mod restart;
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use peerline_stun::{Class, Message, Method};
 use peerline_wire::{Datagram, FiveTuple, Transmit};
@@ -285,6 +285,17 @@ impl Agent {
         self.settle_now();
     }
 
+    /// The pace of checks that we propose, to be told the peer (`a=ice-pacing`); a lite agent makes none.
+    #[must_use]
+    pub fn pacing(&self) -> Option<Duration> {
+        (!self.ctx.lite).then_some(self.ctx.timings().ta)
+    }
+
+    /// The pace of checks that the peer proposes (`a=ice-pacing`). Without it, it is 50 ms (RFC 8445 §14.2).
+    pub fn set_remote_pacing(&mut self, pacing: Option<Duration>) {
+        self.ctx.set_remote_ta(pacing);
+    }
+
     /// Takes a candidate of the peer. Candidates of another component, with a domain name, or over TCP without a type are
     /// ignored; one with a `.local` name is asked for with [`Event::ResolveName`]. No connection is made to the ports of
     /// well-known services, which a peer might have us knock at: those below 1024, but for 80 and 443 of public addresses.
@@ -471,7 +482,7 @@ impl Agent {
                 // "If performance of the transaction requires establishment of a TCP connection, then the connection gets opened
                 // when the transaction is performed" (RFC 6544 §4.1), at the same pace.
                 session.await_connection(&mut self.ctx, now, pair);
-                self.pacer.on_check_sent(now, self.ctx.timings().ta);
+                self.pacer.on_check_sent(now, self.ctx.ta());
                 continue;
             }
             if checked.is_none() {
@@ -482,7 +493,7 @@ impl Agent {
                 if checked.is_none() {
                     return Some(transmit);
                 }
-                self.pacer.on_check_sent(now, self.ctx.timings().ta);
+                self.pacer.on_check_sent(now, self.ctx.ta());
                 return Some(transmit);
             }
             // It cannot be written: never try it again.

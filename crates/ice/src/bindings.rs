@@ -120,7 +120,7 @@ impl Bindings {
             return repeated;
         }
         let transmit = servers.ask(ctx, now, out)?;
-        pacer.on_check_sent(now, ctx.timings().ta);
+        pacer.on_check_sent(now, ctx.ta());
         Some(transmit)
     }
 

@@ -189,7 +189,7 @@ impl Session {
         nominate: bool,
         out: &mut Vec<u8>,
     ) -> Option<Transmit> {
-        let rto = self.rto(ctx.timings());
+        let rto = self.rto(ctx);
         let pair = self.list.get(id)?;
         let (path, valid) = (pair.path, pair.state == PairState::Succeeded);
         let says = self.says(ctx, pair.reflexive_priority, nominate);
@@ -270,9 +270,10 @@ impl Session {
     /// §16: the aim is that each check is sent once before any is repeated, and with N checks for N the time-out of a
     /// hundred pairs would be minutes. "Agents MAY calculate the RTO value using other mechanisms [...], MUST NOT use an
     /// RTO value smaller than 500 ms."
-    fn rto(&self, timings: &Timings) -> Duration {
+    fn rto(&self, ctx: &Context) -> Duration {
+        let timings = ctx.timings();
         let checks = u32::try_from(self.list.unresolved()).unwrap_or(u32::MAX);
-        timings.ta.saturating_mul(checks).min(timings.max_rto).max(timings.rto)
+        ctx.ta().saturating_mul(checks).min(timings.max_rto).max(timings.rto)
     }
 
     /// Gives up the checks whose time is over (§7.2.5.2.3).

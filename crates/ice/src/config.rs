@@ -95,7 +95,8 @@ impl Default for Limits {
 /// How long everything takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timings {
-    /// Ta, the pace of connectivity checks: 50 ms (RFC 8445 §14.2). The first check does not wait.
+    /// Ta, the pace of connectivity checks that we propose to the peer: 20 ms. The higher proposal counts, and who makes none
+    /// has proposed 50 ms (RFC 8445 §14.2). The first check does not wait. Less than 5 ms is forbidden.
     pub ta: Duration,
     /// The shortest retransmission time-out: 500 ms, and never less (RFC 8445 §14.3).
     pub rto: Duration,
@@ -150,7 +151,7 @@ pub struct Timings {
 impl Timings {
     /// The defaults, which hardly anybody changes.
     pub(crate) const STANDARD: Self = Self {
-        ta: Duration::from_millis(50),
+        ta: Duration::from_millis(20),
         rto: Duration::from_millis(500),
         max_rto: Duration::from_secs(1),
         max_transmissions: 7,

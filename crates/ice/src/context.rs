@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::mem::{self, discriminant};
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
@@ -14,12 +15,17 @@ use crate::embedding::Embedding;
 use crate::stats::DropCounters;
 use crate::{Config, Event, Limits, Role, TcpType, Timings, TransportPolicy};
 
+/// "ICE agents SHOULD use a default Ta value, 50 ms" (RFC 8445 §14.2).
+const DEFAULT_TA: u16 = 50;
+
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) lite: bool,
     pub(crate) relay_only: bool,
     /// Both sides know NOMINATION (draft-thatcher-ice-renomination).
     pub(crate) renomination: bool,
+    /// The pace that the peer has asked for, in milliseconds.
+    remote_ta: u16,
     /// Limits and timings, unless they are those of everybody else.
     tuning: Option<Box<(Limits, Timings)>>,
     /// What randomness comes from: see [`rng`](Self::rng).
@@ -44,6 +50,7 @@ impl Context {
             lite: config.lite,
             relay_only: config.transport_policy == TransportPolicy::Relay,
             renomination: false,
+            remote_ta: DEFAULT_TA,
             tuning: Some((config.limits, config.timings))
                 .filter(|tuning| *tuning != (Limits::STANDARD, Timings::STANDARD))
                 .map(Box::new),
@@ -67,6 +74,17 @@ impl Context {
 
     pub(crate) fn timings(&self) -> &Timings {
         self.tuning.as_ref().map_or(&Timings::STANDARD, |tuning| &tuning.1)
+    }
+
+    /// The pace of checks: "Both agents MUST use the higher value of the proposed values" (RFC 8445 §14.2).
+    pub(crate) fn ta(&self) -> Duration {
+        self.timings().ta.max(Duration::from_millis(self.remote_ta.into()))
+    }
+
+    /// The peer asks for this pace; "If an agent does not propose a value, the default value is used for that agent".
+    pub(crate) fn set_remote_ta(&mut self, ta: Option<Duration>) {
+        let proposed = ta.map(|ta| u16::try_from(ta.as_millis()).unwrap_or(u16::MAX));
+        self.remote_ta = proposed.unwrap_or(DEFAULT_TA);
     }
 
     /// A generator for what is drawn now; the next one is another. What is kept between two is the seed alone: a generator is ten

@@ -357,6 +357,7 @@ impl Connection {
     fn apply_ice(&mut self, now: Instant, parameters: &mut RemoteParameters) {
         self.ice.set_remote_lite(parameters.ice_lite);
         self.ice.set_renomination(parameters.renomination);
+        self.ice.set_remote_pacing(parameters.pacing);
         if parameters.sped {
             self.ice.set_remote_embedding();
         }

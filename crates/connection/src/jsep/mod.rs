@@ -9,13 +9,15 @@
 //! [`rollback`] takes that back, [`agree`] makes the list that the engine obeys, and [`negotiation_needed`] compares it with what
 //! is wanted.
 
+use std::time::Duration;
+
 use peerline_dtls as dtls;
 use peerline_ice as ice;
 use peerline_sctp::SignalledInit;
 use peerline_sdp as sdp;
 use peerline_sdp::attribute::{
-    Direction, Fingerprint, HashFunction, IceLite, IceOptions, IcePwd, IceUfrag, MaxMessageSize, Mid, RtpMap, SctpInit,
-    Setup,
+    Direction, Fingerprint, HashFunction, IceLite, IceOptions, IcePacing, IcePwd, IceUfrag, MaxMessageSize, Mid,
+    RtpMap, SctpInit, Setup,
 };
 use peerline_sdp::{MediaDescription, Origin, Section as _};
 
@@ -94,6 +96,8 @@ struct LocalParameters {
     /// SCTP's INIT, if it is signalled.
     sctp_init: Option<SctpInit>,
     ice_lite: bool,
+    /// The pace of checks, if they are made.
+    pacing: Option<IcePacing>,
     sped: bool,
     max_media_sections: usize,
 }
@@ -110,7 +114,8 @@ enum Snap {
 }
 
 impl Negotiation {
-    pub(crate) fn new(config: &Config, session_id: u64, sctp_init: Vec<u8>) -> Self {
+    pub(crate) fn new(config: &Config, ice: &ice::Agent, session_id: u64, sctp_init: Vec<u8>) -> Self {
+        let milliseconds = |pacing: Duration| u32::try_from(pacing.as_millis()).unwrap_or(u32::MAX);
         Self {
             state: SignalingState::Stable,
             local: LocalParameters {
@@ -118,6 +123,7 @@ impl Negotiation {
                 max_message_size: config.max_message_size,
                 sctp_init: config.snap.then_some(SctpInit(sctp_init)),
                 ice_lite: config.ice_lite,
+                pacing: ice.pacing().map(|pacing| IcePacing(milliseconds(pacing))),
                 sped: config.sped,
                 max_media_sections: config.max_media_sections,
             },
@@ -208,6 +214,11 @@ impl Negotiation {
         self.version += 1;
         if self.local.ice_lite {
             description.push(&IceLite);
+        }
+        // "If the offerer is a full ICE implementation, it SHOULD include an "ice-pacing" attribute" (RFC 8839 §4.3.1), and so the
+        // answerer (§4.3.2).
+        if let Some(pacing) = &self.local.pacing {
+            description.push(pacing);
         }
         let options = [IceOptions::TRICKLE, IceOptions::ICE2, IceOptions::RENOMINATION];
         let sped = [IceOptions::SPED, IceOptions::GOOG_SPED_V1];

@@ -1,5 +1,7 @@
 //! What a remote description says of the transport and of data channels, read once and checked whole.
 
+use std::time::Duration;
+
 use peerline_dtls as dtls;
 use peerline_ice as ice;
 use peerline_sctp::SignalledInit;
@@ -17,6 +19,8 @@ pub(super) struct RemoteParameters {
     pub(super) index: usize,
     pub(super) credentials: ice::Credentials,
     pub(super) ice_lite: bool,
+    /// The pace of checks that the peer proposes.
+    pub(super) pacing: Option<Duration>,
     /// The peer follows later nominations (draft-thatcher-ice-renomination).
     pub(super) renomination: bool,
     /// It takes DTLS inside checks.
@@ -72,6 +76,7 @@ impl RemoteParameters {
         Ok(Self {
             index,
             ice_lite: ice.lite,
+            pacing: ice.pacing.map(|pacing| Duration::from_millis(pacing.into())),
             renomination: ice.options.contains(IceOptions::RENOMINATION),
             sped: [IceOptions::SPED, IceOptions::GOOG_SPED_V1]
                 .iter()

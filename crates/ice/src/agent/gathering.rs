@@ -307,7 +307,7 @@ impl Agent {
         }
         let new = servers.and_then(|servers| servers.ask(ctx, now, out));
         let transmit = new.or_else(|| relays?.ask(ctx, now, out))?;
-        self.pacer.on_check_sent(now, self.ctx.timings().ta);
+        self.pacer.on_check_sent(now, self.ctx.ta());
         Some(transmit)
     }
 
