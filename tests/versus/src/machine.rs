@@ -142,14 +142,18 @@ pub(crate) fn setup<M: Machine>(effort: Effort) -> Result<Vec<Figure>> {
 const SETUP_SEND_BUFFER: usize = 128 << 10;
 
 impl<M: Machine> Pair<M> {
-    fn connected(send_buffer: usize) -> Result<Self> {
-        let mut now = now();
-        let mut pair = Self {
+    fn new(now: Instant, send_buffer: usize) -> Result<Self> {
+        Ok(Self {
             machines: M::pair(now, send_buffer)?,
             send_buffer,
             under_way: 0,
             out: Vec::new(),
-        };
+        })
+    }
+
+    fn connected(send_buffer: usize) -> Result<Self> {
+        let mut now = now();
+        let mut pair = Self::new(now, send_buffer)?;
         // A handshake takes a dozen flights, and a timer or two.
         for _ in 0..1_000 {
             // Both are asked: some do nothing else without.
@@ -258,11 +262,7 @@ pub(crate) fn goodput<M: Machine>(loss: f64, quick: bool) -> Result<Vec<Figure>>
         queue: 625_000,
         ..Link::default()
     };
-    let mut path = Path {
-        wires: [Wire::new(link.clone(), 1), Wire::new(link, 2)],
-        arriving: BTreeMap::new(),
-        sent: 0,
-    };
+    let mut path = Path::new(&link);
     let payload = Bytes::from(vec![0x5a; PATH_MESSAGE]);
     let stopwatch = Stopwatch::start();
     let start = now();
@@ -283,6 +283,32 @@ pub(crate) fn goodput<M: Machine>(loss: f64, quick: bool) -> Result<Vec<Figure>>
     ])
 }
 
+/// Milliseconds in virtual time until both are open, with round trips of 50 ms (`rtt-50`) and of 200 ms (`rtt-200`).
+pub(crate) fn time_to_connect<M: Machine>() -> Result<Vec<Figure>> {
+    let figure = |(key, rtt): (_, u64)| {
+        let link = Link::delay(Duration::from_millis(rtt) / 2);
+        let start = now();
+        let mut pair = Pair::<M>::new(start, SETUP_SEND_BUFFER)?;
+        let mut path = Path::new(&link);
+        let mut now = start;
+        // Both are asked: some do nothing else without.
+        while pair.machines.each_mut().map(M::is_open) != [true; 2] {
+            path.take(&mut pair, now)?;
+            now = path.next(&mut pair, now);
+            path.deliver(&mut pair, now)?;
+            pair.fire(now)?;
+            if now > start + CONNECTING {
+                return Err("not connected".into());
+            }
+        }
+        Ok((key, (now - start).as_secs_f64() * 1e3))
+    };
+    [("rtt-50", 50), ("rtt-200", 200)].into_iter().map(figure).collect()
+}
+
+/// Nobody takes as long to connect.
+const CONNECTING: Duration = Duration::from_secs(60);
+
 /// Both directions of a path in virtual time.
 struct Path {
     wires: [Wire; 2],
@@ -292,6 +318,14 @@ struct Path {
 }
 
 impl Path {
+    fn new(link: &Link) -> Self {
+        Self {
+            wires: [Wire::new(link.clone(), 1), Wire::new(link.clone(), 2)],
+            arriving: BTreeMap::new(),
+            sent: 0,
+        }
+    }
+
     fn take<M: Machine>(&mut self, pair: &mut Pair<M>, now: Instant) -> Result<()> {
         for from in 0..2 {
             loop {

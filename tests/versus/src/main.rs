@@ -24,6 +24,7 @@ mod memory;
 mod messages;
 mod micro;
 mod packets;
+mod paths;
 mod process;
 mod relay;
 mod rtp;

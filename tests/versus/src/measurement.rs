@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::dtls::{self, Handshake, Session};
 use crate::machine::{self, Machine};
 use crate::packets::{self, Pace};
+use crate::paths::{self, ServerBy, Way};
 use crate::rtp::Protection;
 use crate::stack::{Stack, StackName};
 use crate::{Result, bulk, endpoint, floor, latency, memory, messages, relay, sdp, setup, srtp, stun};
@@ -92,6 +93,10 @@ enum Task {
     Sdp,
     /// Datagrams through a TURN server.
     Relay,
+    /// Whole peers without I/O, on a path in virtual time.
+    Connecting,
+    /// The same, with what may lie between two peers.
+    Ways(Way),
 }
 
 /// For how long, and how many.
@@ -128,6 +133,27 @@ const CONNECTIONS: &[StackName] = {
     use StackName::*;
     &[Peerline, Str0m, Rtc]
 };
+
+/// By a round trip of 50 ms and one of 200.
+const fn ways(name: &'static str, rows: &'static [Row; 2], way: Way) -> Measurement {
+    Measurement {
+        name,
+        rows,
+        who: &[StackName::Peerline],
+        task: Task::Ways(way),
+    }
+}
+
+/// What a way takes by so many round trips, and by the pace of checks.
+const fn connecting(what: [&'static str; 2], round_trips: f64) -> [Row; 2] {
+    const PACE: f64 = 10.0;
+    let [short, long] = what;
+    [
+        row("rtt-50", short, "ms", Less, Value(round_trips * 50.0 + PACE)),
+        row("rtt-200", long, "ms", Less, Value(round_trips * 200.0 + PACE)),
+    ]
+}
+
 const ASSOCIATIONS: &[StackName] = {
     use StackName::*;
     &[Peerline, RtcSctp, SctpProto]
@@ -575,6 +601,84 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         task: Task::Relay,
     },
     Measurement {
+        name: "connect",
+        rows: &connecting(
+            [
+                "time to connect, both know each other, RTT 50 ms",
+                "time to connect, both know each other, RTT 200 ms",
+            ],
+            2.0,
+        ),
+        who: CONNECTIONS,
+        task: Task::Connecting,
+    },
+    ways(
+        "connect-direct",
+        &connecting(
+            [
+                "time to connect, direct, by UDP, RTT 50 ms",
+                "time to connect, direct, by UDP, RTT 200 ms",
+            ],
+            2.0,
+        ),
+        Way::Direct,
+    ),
+    ways(
+        "connect-reflexive",
+        &connecting(
+            [
+                "time to connect, through translators, RTT 50 ms",
+                "time to connect, through translators, RTT 200 ms",
+            ],
+            3.0,
+        ),
+        Way::Reflexive,
+    ),
+    ways(
+        "connect-tcp",
+        &connecting(
+            [
+                "time to connect, direct, by TCP alone, RTT 50 ms",
+                "time to connect, direct, by TCP alone, RTT 200 ms",
+            ],
+            3.0,
+        ),
+        Way::IceTcp,
+    ),
+    ways(
+        "connect-relay-udp",
+        &connecting(
+            [
+                "time to connect, relayed, server by UDP, RTT 50 ms",
+                "time to connect, relayed, server by UDP, RTT 200 ms",
+            ],
+            6.0,
+        ),
+        Way::Relayed(ServerBy::Udp),
+    ),
+    ways(
+        "connect-relay-tcp",
+        &connecting(
+            [
+                "time to connect, relayed, server by TCP, RTT 50 ms",
+                "time to connect, relayed, server by TCP, RTT 200 ms",
+            ],
+            7.0,
+        ),
+        Way::Relayed(ServerBy::Tcp),
+    ),
+    ways(
+        "connect-relay-tls",
+        &connecting(
+            [
+                "time to connect, relayed, server by TLS, RTT 50 ms",
+                "time to connect, relayed, server by TLS, RTT 200 ms",
+            ],
+            8.0,
+        ),
+        Way::Relayed(ServerBy::Tls),
+    ),
+    Measurement {
         name: "goodput-0",
         rows: &[
             row(
@@ -630,7 +734,7 @@ impl Measurement {
     pub(crate) fn rounds(&self, asked: usize) -> usize {
         match self.task {
             // Nothing but its CPU time differs from one to the next.
-            Task::Goodput { .. } => 1,
+            Task::Goodput { .. } | Task::Connecting | Task::Ways(_) => 1,
             // Half a minute of rest.
             Task::Endpoint(_) => asked.min(1),
             _ => asked,
@@ -667,7 +771,7 @@ impl Measurement {
                 _ => Err(NOT_HERE.into()),
             },
             Task::Endpoint(mode) => endpoint::measure(effort, mode).await,
-            Task::Connections { .. } | Task::ConnectionSetup => match stack {
+            Task::Connections { .. } | Task::ConnectionSetup | Task::Connecting => match stack {
                 StackName::Peerline => self.in_memory::<crate::connection::Peerline>(effort),
                 #[cfg(feature = "peers")]
                 StackName::Str0m => self.in_memory::<crate::connection::Str0m>(effort),
@@ -722,6 +826,7 @@ impl Measurement {
             Task::Stun => stun::measure(stack, effort),
             Task::Sdp => sdp::measure(stack, effort),
             Task::Relay => relay::measure(stack, effort).await,
+            Task::Ways(way) => paths::measure(way),
             Task::ZeroChecksum { .. } => self.in_memory::<crate::association::PeerlineZeroChecksum>(effort),
         }
     }
@@ -744,6 +849,7 @@ impl Measurement {
             }
             Task::Rtp { .. } => machine::transfer::<M>(IN_MEMORY_SEND_BUFFER, crate::rtp::PAYLOAD, effort),
             Task::ConnectionSetup => machine::setup::<M>(effort),
+            Task::Connecting => machine::time_to_connect::<M>(),
             Task::Goodput { loss } => machine::goodput::<M>(loss, effort.quick),
             _ => Err(NOT_HERE.into()),
         }
