@@ -227,15 +227,22 @@ pub enum IceTcp {
     Passive,
     /// Both.
     ActiveAndPassive,
+    /// Both, and beside them connect from ports that are listened at, as the peer does at the same time (simultaneous open): so two
+    /// behind firewalls meet that let nobody in and no UDP out. On Unix; elsewhere it is [`ActiveAndPassive`](Self::ActiveAndPassive).
+    All,
 }
 
 impl IceTcp {
     pub(crate) fn connects(self) -> bool {
-        matches!(self, Self::Active | Self::ActiveAndPassive)
+        matches!(self, Self::Active | Self::ActiveAndPassive | Self::All)
     }
 
     pub(crate) fn listens(self) -> bool {
-        matches!(self, Self::Passive | Self::ActiveAndPassive)
+        matches!(self, Self::Passive | Self::ActiveAndPassive | Self::All)
+    }
+
+    pub(crate) fn opens_simultaneously(self) -> bool {
+        self == Self::All && cfg!(unix)
     }
 }
 

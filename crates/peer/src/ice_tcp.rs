@@ -190,14 +190,26 @@ impl Shared {
     }
 }
 
-/// From the interface of the local candidate, and a port that the system chooses.
+/// The port of candidates that have none, since they are where connections begin (RFC 6544 §4.5).
+const DISCARD: u16 = 9;
+
+/// From the interface of the local candidate: from a port that the system chooses, or, if both sides open the connection, from the
+/// one that is listened at.
 async fn connect(path: &FiveTuple) -> io::Result<TcpStream> {
     let socket = match path.local {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),
     }?;
     let mut local = path.local;
-    local.set_port(0);
+    if local.port() == DISCARD {
+        local.set_port(0);
+    } else {
+        #[cfg(unix)]
+        {
+            socket.set_reuseaddr(true)?;
+            socket.set_reuseport(true)?;
+        }
+    }
     socket.bind(local)?;
     let stream = socket.connect(path.remote).await?;
     // Checks are small, and nothing is to wait for more.
@@ -250,9 +262,9 @@ impl Local {
         for &(address, tcp_type) in wanted {
             if !self.offered.iter().any(|offered| offered.serves(address, tcp_type)) {
                 let ports = network.port_range.as_ref();
-                let needs_listener = tcp_type == TcpType::Passive && !is_shared;
+                let needs_listener = tcp_type != TcpType::Active && !is_shared;
                 let offered = match needs_listener {
-                    true => self.listen(shared, address, ports),
+                    true => self.listen(shared, address, tcp_type, ports),
                     false => Some(Offered::new(address, tcp_type, None)),
                 };
                 self.offered.extend(offered);
@@ -278,9 +290,13 @@ impl Local {
         &mut self,
         shared: &Arc<Shared>,
         address: SocketAddr,
+        tcp_type: TcpType,
         ports: Option<&RangeInclusive<u16>>,
     ) -> Option<Offered> {
         let listener = bind(address, ports).ok()?;
+        if tcp_type == TcpType::SimultaneousOpen {
+            share(&listener).ok()?;
+        }
         let mut bound = address;
         bound.set_port(listener.local_addr().ok()?.port());
         let shared = Arc::clone(shared);
@@ -289,7 +305,7 @@ impl Local {
             is_named.then(|| Arc::clone(&shared))
         };
         let task = self.tasks.spawn(serve(listener, find));
-        Some(Offered::new(bound, TcpType::Passive, Some(task)))
+        Some(Offered::new(bound, tcp_type, Some(task)))
     }
 }
 
@@ -329,7 +345,8 @@ pub(crate) fn wanted(
     let each = |tcp_type| addresses.iter().map(move |&address| (address, tcp_type));
     let active = each(TcpType::Active).filter(|_| peer_listens && network.ice_tcp.connects());
     let passive = each(TcpType::Passive).filter(|_| network.ice_tcp.listens());
-    active.chain(passive).collect()
+    let simultaneous = each(TcpType::SimultaneousOpen).filter(|_| network.ice_tcp.opens_simultaneously());
+    active.chain(passive).chain(simultaneous).collect()
 }
 
 /// One connection, and what waits to be written to it.
@@ -466,6 +483,15 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+/// Lets connections be made from the port of a listener, by who says the same. Not before it listens: two listeners would get a port.
+fn share(listener: &TcpListener) -> io::Result<()> {
+    #[cfg(unix)]
+    socket2::SockRef::from(listener).set_reuse_port(true)?;
+    #[cfg(not(unix))]
+    let _ = listener;
+    Ok(())
+}
+
 /// Takes connections until it is dropped. `find` tells whose one is by the check that it begins with.
 pub(crate) async fn serve(
     listener: TcpListener,
@@ -598,6 +624,25 @@ mod tests {
             client.try_write(&[*byte]).unwrap();
         }
         assert_eq!(read_check(&mut server, &mut BytesMut::new()).await, Some(20));
+    }
+
+    /// Whoever is first: one connects to a listener, or both to each other.
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_connection_begins_where_its_side_listens() {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let listeners = [bind(any, None).unwrap(), bind(any, None).unwrap()];
+        listeners.iter().for_each(|listener| share(listener).unwrap());
+        let [local, remote] = [0, 1].map(|index| listeners[index].local_addr().unwrap());
+        assert!(bind(local, None).is_err(), "others do not listen there");
+        let path = FiveTuple {
+            local,
+            remote,
+            transport: Transport::Tcp,
+        };
+        let (made, taken) = tokio::join!(connect(&path), listeners[1].accept());
+        assert_eq!(made.unwrap().local_addr().unwrap(), local);
+        assert_eq!(taken.unwrap().1, local);
     }
 
     #[tokio::test]

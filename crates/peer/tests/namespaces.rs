@@ -303,7 +303,7 @@ impl Tls {
 /// Which servers peers have.
 #[derive(Default)]
 struct Plan {
-    /// And `relay`, to use relays alone; `listen`, to listen for connections; `endpoint`, to use a port that others could share;
+    /// And `relay`, to use relays alone; `listen`, to listen for connections; `so`, to open them from both sides as well; `endpoint`, to use a port that others could share;
     /// `lite`; `hidden`, to hide addresses; and `external=` with an external address.
     servers: Vec<&'static str>,
     /// In base64.
@@ -397,7 +397,7 @@ fn configuration() -> Configuration {
         urls.len() < before
     };
     let (relay_only, shares_a_port, ice_lite) = (is_told("relay"), is_told("endpoint"), is_told("lite"));
-    let listens = is_told("listen");
+    let (listens, opens) = (is_told("listen"), is_told("so"));
     let hide_local_addresses = is_told("hidden");
     let mut external_addresses = Vec::new();
     urls.retain(|url| match url.strip_prefix("external=") {
@@ -433,10 +433,10 @@ fn configuration() -> Configuration {
         external_addresses,
         hide_local_addresses,
         endpoint: shares_a_port.then(|| Endpoint::bind("0.0.0.0:0".parse().expect("an address")).expect("an endpoint")),
-        ice_tcp: if listens {
-            IceTcp::ActiveAndPassive
-        } else {
-            IceTcp::default()
+        ice_tcp: match (listens, opens) {
+            (_, true) => IceTcp::All,
+            (true, false) => IceTcp::ActiveAndPassive,
+            (false, false) => IceTcp::default(),
         },
         ..Configuration::default()
     }
@@ -623,6 +623,28 @@ fn a_connection_reaches_who_listens() {
         paths.sort();
         assert_eq!(paths, ["host prflx", "prflx host"], "{places:?}");
     }
+}
+
+/// Two firewalls let nobody in and no UDP out: what one side's first segment opens, the other's passes.
+#[test]
+fn both_open_a_connection_that_neither_may_take() {
+    let mut lab = Lab::new();
+    for (host, address) in [("a", "203.0.113.21"), ("b", "203.0.113.22")] {
+        lab.public(host, address);
+        lab.must(
+            host,
+            "nft add table ip t
+            nft add chain ip t in \"{ type filter hook input priority 0; policy drop; }\"
+            nft add rule ip t in ct state established,related accept
+            nft add chain ip t out \"{ type filter hook output priority 0; }\"
+            nft add rule ip t out meta l4proto udp drop",
+        );
+    }
+    let plan = Plan {
+        servers: vec!["so"],
+        ..Plan::default()
+    };
+    assert_eq!(Call::new(&lab, ["a", "b"], &plan).connect(), ["host host"; 2]);
 }
 
 /// Nobody tells an address, and both find each other by multicast DNS; a client of DNS that asks them directly is answered as well.
