@@ -25,6 +25,8 @@ pub enum Error {
     ModifiedDescription(SdpType),
     /// The size of the candidate pool cannot change any more once a local description was set.
     PoolInUse,
+    /// A connection keeps its certificate.
+    OtherCertificate,
     /// There is no remote description yet to which a candidate could belong.
     NoRemoteDescription,
     /// The candidate cannot be parsed.
@@ -148,7 +150,7 @@ impl Error {
             | Self::UnknownMediaSection
             | Self::UnknownUsernameFragment => "OperationError",
             Self::SdpSemantics(_) => "InvalidAccessError",
-            Self::ModifiedDescription(_) | Self::PoolInUse => "InvalidModificationError",
+            Self::ModifiedDescription(_) | Self::PoolInUse | Self::OtherCertificate => "InvalidModificationError",
             Self::DataChannel(fault) => match fault {
                 ChannelFault::BothLimits
                 | ChannelFault::LabelTooLong
@@ -199,6 +201,9 @@ impl fmt::Display for Error {
             ),
             Self::PoolInUse => f.write_str(
                 "a local description was set, which uses the candidate pool: set its size before, or leave it as it is",
+            ),
+            Self::OtherCertificate => f.write_str(
+                "a connection keeps the certificate that it was made with: leave it out, or make another connection",
             ),
             Self::NoRemoteDescription => {
                 f.write_str("a candidate needs a remote description first: keep it until one is set")

@@ -22,6 +22,8 @@ pub(crate) struct Gathering {
     described: bool,
     /// There are servers that have not been asked.
     outdated: bool,
+    /// The next offer is to restart ICE, since candidates are to be others.
+    pub(crate) needs_restart: bool,
     /// The candidates of the agent's newest generation.
     pub(crate) newest: Generation,
     /// Those of the generation before, which a rollback brings back.
@@ -47,6 +49,7 @@ impl Gathering {
             pool: 0,
             described: false,
             outdated: false,
+            needs_restart: false,
             newest: Generation::default(),
             previous: None,
         }
@@ -54,6 +57,7 @@ impl Gathering {
 
     /// A restart begins a new generation.
     pub(crate) fn restart(&mut self) {
+        self.needs_restart = false;
         self.previous = Some(std::mem::take(&mut self.newest));
     }
 
@@ -91,6 +95,30 @@ impl Connection {
         self.gathering.pool = size;
         if size > 0 {
             self.begin_gathering(now);
+            self.settle(now);
+        }
+        Ok(())
+    }
+
+    /// `iceTransportPolicy`: once candidates have been told, another one counts from the next ICE restart on, which the next offer
+    /// brings.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub fn set_ice_transport_policy(&mut self, now: Instant, policy: ice::TransportPolicy) -> Result<(), Error> {
+        if self.is_closed() {
+            return Err(Error::Closed);
+        }
+        if self.ice.transport_policy() == policy {
+            return Ok(());
+        }
+        self.ice.set_transport_policy(policy);
+        // "If an ICE gathering phase has already started or completed, the 'needs-ice-restart' bit will be set. Either way, changes to
+        // the policy have no effect on the candidate pool, because [...] any necessary filtering can still be done" (RFC 8829 §4.1.18).
+        if self.gathering.described || self.ice.remote_credentials().is_some() {
+            self.gathering.needs_restart = true;
+        } else if self.gathering.asked {
+            self.ice.start_over(now);
             self.settle(now);
         }
         Ok(())

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use peerline_dtls::NamedGroup;
+use peerline_dtls::{Certificate, HashAlgorithm, NamedGroup};
 use peerline_ice as ice;
 
 use crate::Connection;
@@ -109,6 +109,13 @@ impl Connection {
     #[must_use]
     pub fn remote_ice_parameters(&self) -> Option<IceParameters> {
         self.ice.remote_credentials().map(IceParameters::from)
+    }
+
+    /// True if this is the certificate that the peer is shown.
+    #[must_use]
+    pub fn has_certificate(&self, certificate: &Certificate) -> bool {
+        let fingerprint = |certificate: &Certificate| certificate.fingerprint(HashAlgorithm::Sha256);
+        fingerprint(certificate) == fingerprint(&self.config.certificate)
     }
 
     /// `RTCDtlsTransport.getRemoteCertificates()`: the peer's certificate, as DER, once the handshake has shown it.

@@ -22,7 +22,7 @@ use crate::servers::Servers;
 use crate::session::Session;
 use crate::{
     AddCandidateError, Candidate, CandidatePair, CandidatePairStats, Config, Credentials, DropCounters, Event,
-    GatheringState, Role, State,
+    GatheringState, Role, State, TransportPolicy,
 };
 
 /// An ICE agent with one data stream of one component (RFC 8445).
@@ -283,6 +283,31 @@ impl Agent {
     pub fn set_renomination(&mut self, renomination: bool) {
         self.ctx.renomination = renomination;
         self.settle_now();
+    }
+
+    /// Which candidates are used from now on: where gathering has begun, with the next [`restart`](Self::restart). "[...] no action
+    /// will be taken until the next gathering phase" (RFC 8829 §4.1.18).
+    pub fn set_transport_policy(&mut self, policy: TransportPolicy) {
+        self.ctx.relay_only = policy == TransportPolicy::Relay;
+        if self.gatherer.state() == GatheringState::New && self.current().locals.is_empty() {
+            let (ctx, session) = self.current_mut();
+            session.relay_only = ctx.relay_only;
+        }
+    }
+
+    /// The same, as it is set.
+    #[must_use]
+    pub fn transport_policy(&self) -> TransportPolicy {
+        match self.ctx.relay_only {
+            true => TransportPolicy::Relay,
+            false => TransportPolicy::All,
+        }
+    }
+
+    /// True while all sessions use relayed candidates alone.
+    fn hides_behind_relays(&self) -> bool {
+        let retired = self.retired.as_ref().map(|retired| &retired.0);
+        self.sessions.iter().chain(retired).all(|session| session.relay_only)
     }
 
     /// The pace of checks that we propose, to be told the peer (`a=ice-pacing`); a lite agent makes none.

@@ -21,6 +21,7 @@ const DEFAULT_TA: u16 = 50;
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) lite: bool,
+    /// What the next session is to use: relayed candidates alone.
     pub(crate) relay_only: bool,
     /// Both sides know NOMINATION (draft-thatcher-ice-renomination).
     pub(crate) renomination: bool,

@@ -32,6 +32,8 @@ pub(crate) struct Session {
     pub(crate) key: Key,
     pub(crate) remote: Option<RemoteSide>,
     pub(crate) remote_lite: bool,
+    /// Relayed candidates alone are told and checked.
+    pub(crate) relay_only: bool,
     pub(crate) locals: Vec<Announced>,
     pub(crate) remotes: Remotes,
     pub(crate) list: Checklist,
@@ -139,6 +141,7 @@ impl Session {
             credentials,
             remote: None,
             remote_lite: false,
+            relay_only: ctx.relay_only,
             locals: Vec::new(),
             remotes: Remotes::default(),
             list: Checklist::new(ctx.role, ctx.limits().max_pairs),

@@ -561,6 +561,41 @@ fn relays_alone_tell_the_peer_no_address() {
     assert_eq!(helper.relays.len(), 2, "what one had is given back");
 }
 
+/// "If a script wants this to happen immediately, it should do an ICE restart" (W3C webrtc-pc §4.4.1.6).
+#[test]
+fn another_transport_policy_counts_with_the_next_restart() {
+    let mut world = World::new(16, [Place::Public, Place::Public]);
+    world.start_with_relays(["203.0.113.1:1000", "203.0.113.2:2000"]);
+    assert!(world.run_until(10 * SECOND, World::is_connected));
+    let mut before = (CandidateKind::Host, CandidateKind::Host);
+    for (policy, kind) in [
+        (TransportPolicy::Relay, CandidateKind::Relayed),
+        (TransportPolicy::All, CandidateKind::Host),
+    ] {
+        for who in [0, 1] {
+            world.agent(who).set_transport_policy(policy);
+        }
+        assert!(!world.run_until(5 * SECOND, |_| false));
+        assert_eq!(world.settled_kinds(), before);
+        world.exchange_data();
+        let now = world.net.now();
+        for who in [0, 1] {
+            world.agent(who).restart(now, None);
+        }
+        world.introduce();
+        assert!(world.run_until(10 * SECOND, |world| world.kinds() == (kind, kind)));
+        world.exchange_data();
+        before = (kind, kind);
+        for who in [0, 1] {
+            let mut told = world.agent(who).local_candidates();
+            assert_eq!(
+                told.all(|candidate| candidate.kind == CandidateKind::Relayed),
+                policy == TransportPolicy::Relay
+            );
+        }
+    }
+}
+
 #[test]
 fn a_server_that_is_started_anew_is_asked_anew() {
     let mut world = World::with_policy(14, [Place::Public, Place::Public], TransportPolicy::Relay);

@@ -127,21 +127,27 @@ impl PeerConnection {
         })))
     }
 
-    /// Changes the ICE servers, with `turn_tls`, and the size of the candidate pool (`setConfiguration`). Everything else of a
-    /// connection is what it was made with, whatever this configuration says.
+    /// Changes the ICE servers, with `turn_tls`, the transport policy, and the size of the candidate pool (`setConfiguration`).
+    /// Everything else of a connection is what it was made with, whatever this configuration says.
     ///
     /// Servers that are new are asked when candidates are gathered: with the first description or, after that, with an ICE restart.
-    /// Those in use serve on.
+    /// Those in use serve on. Another transport policy counts from then on as well; once there was a description, the next offer
+    /// restarts ICE for it.
     ///
     /// # Errors
     /// [`Error::IceServer`] for servers that cannot be used; `InvalidModificationError` for another size of the pool after a local
-    /// description was set; `InvalidStateError` when closed. Nothing is changed then.
+    /// description was set, and for another certificate than the connection has; `InvalidStateError` when closed. Nothing is changed
+    /// then.
     pub fn set_configuration(&self, configuration: &Configuration) -> Result<(), Error> {
         let servers = IceServers {
             named: Named::all(&configuration.ice_servers)?,
             tls: configuration.turn_tls.clone(),
         };
         self.shared().update(|state, now| {
+            let other = |certificate: &Arc<_>| !state.connection.has_certificate(certificate);
+            if !state.connection.is_closed() && configuration.certificate.as_ref().is_some_and(other) {
+                return Err(peerline_connection::Error::OtherCertificate.into());
+            }
             let pool_size = configuration.ice_candidate_pool_size;
             // Before it may have them asked for.
             let before = state.ice_servers.replace(Box::new(servers));
@@ -150,7 +156,8 @@ impl PeerConnection {
                 return Err(error.into());
             }
             state.connection.ice_servers_changed();
-            Ok(())
+            let policy = configuration.ice_transport_policy;
+            Ok(state.connection.set_ice_transport_policy(now, policy)?)
         })
     }
 

@@ -5,12 +5,12 @@ mod common;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use common::{configuration, soon};
 use peerline::{
-    Configuration, DataChannelInit, Error, IceCandidateError, IceGatheringState, IceServer, IceTcp, IceTransportPolicy,
-    OfferOptions, PeerConnection, PeerEvent,
+    Certificate, Configuration, DataChannelInit, Error, IceCandidateError, IceGatheringState, IceServer, IceTcp,
+    IceTransportPolicy, OfferOptions, PeerConnection, PeerEvent, default_provider,
 };
 use peerline_stun::attribute::XorMappedAddress;
 use peerline_stun::{Message, MessageBuilder};
@@ -174,6 +174,74 @@ async fn servers_that_are_named_later_are_asked_with_an_ice_restart() {
     pc.close();
     let error = pc.set_configuration(&local(Vec::new())).expect_err("it is closed");
     assert_eq!(error.name(), "InvalidStateError");
+}
+
+/// There is no server, so that nothing is left but what was told before.
+#[tokio::test]
+async fn another_transport_policy_counts_with_the_next_description() {
+    let with = |ice_transport_policy| Configuration {
+        ice_transport_policy,
+        ice_candidate_pool_size: 1,
+        ..local(Vec::new())
+    };
+    let (all, relay) = (with(IceTransportPolicy::All), with(IceTransportPolicy::Relay));
+    let early = PeerConnection::new(all.clone()).await.expect("a connection");
+    early
+        .create_data_channel("", DataChannelInit::default())
+        .expect("a channel");
+    early.set_configuration(&relay).expect("it is another policy");
+    early.set_local_description(None).expect("an offer");
+    soon("candidates", early.gathering_complete()).await;
+    assert_eq!(candidates(&early), [""; 0]);
+
+    let pc = PeerConnection::new(all.clone()).await.expect("a connection");
+    let answerer = PeerConnection::new(all.clone()).await.expect("a connection");
+    pc.create_data_channel("", DataChannelInit::default())
+        .expect("a channel");
+    let ufrag = |pc: &PeerConnection| {
+        let sdp = pc.local_description().expect("it was set").sdp;
+        sdp.lines()
+            .find(|line| line.starts_with("a=ice-ufrag"))
+            .map(str::to_owned)
+    };
+    let mut ufrags = Vec::new();
+    for (policy, count) in [(&all, 1), (&relay, 0), (&relay, 0), (&all, 1)] {
+        let before = pc.local_description().map(|_| candidates(&pc));
+        pc.set_configuration(policy).expect("it is another policy");
+        assert_eq!(pc.local_description().map(|_| candidates(&pc)), before, "not at once");
+        pc.set_local_description(pc.create_offer().expect("an offer"))
+            .expect("it is set");
+        soon("candidates", pc.gathering_complete()).await;
+        assert_eq!(candidates(&pc).len(), count);
+        ufrags.push(ufrag(&pc));
+        let offer = pc.local_description().expect("an offer");
+        answerer.set_remote_description(offer).expect("it is set");
+        answerer.set_local_description(None).expect("an answer");
+        pc.set_remote_description(answerer.local_description().expect("an answer"))
+            .expect("it is set");
+    }
+    ufrags.dedup();
+    assert_eq!(ufrags.len(), 3, "ICE restarts where the policy changes: {ufrags:?}");
+}
+
+#[tokio::test]
+async fn a_connection_keeps_its_certificate() {
+    let certificate = || {
+        let made = Certificate::generate(&default_provider(), SystemTime::UNIX_EPOCH);
+        Some(Arc::new(made.expect("a certificate")))
+    };
+    let with = |certificate| Configuration {
+        certificate,
+        ..local(Vec::new())
+    };
+    let ours = with(certificate());
+    let pc = PeerConnection::new(ours.clone()).await.expect("a connection");
+    for same in [&ours, &with(None)] {
+        pc.set_configuration(same).expect("nothing changes");
+    }
+    let error = pc.set_configuration(&with(certificate())).expect_err("another one");
+    assert_eq!(error.name(), "InvalidModificationError");
+    assert!(error.to_string().contains("leave it out"), "{error}");
 }
 
 #[tokio::test]

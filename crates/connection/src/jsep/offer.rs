@@ -40,7 +40,7 @@ impl Connection {
                 state,
             });
         }
-        let wanted = options.ice_restart || self.negotiation.restart_wanted;
+        let wanted = options.ice_restart || self.negotiation.restart_wanted || self.gathering.needs_restart;
         // There is nothing to restart before the first exchange, nor twice in one offer.
         let restart = (wanted && self.negotiation.current.local.is_some() && !self.negotiation.pending_restart)
             .then(|| self.ice.new_credentials());

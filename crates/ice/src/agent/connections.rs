@@ -63,7 +63,7 @@ impl Agent {
             .tcp_base(path.local)
             .filter(|_| path.transport == Transport::Tcp);
         let local = local.filter(|local| local.candidate.tcp_type != Some(TcpType::Active));
-        let is_welcome = !self.closed && !self.ctx.relay_only;
+        let is_welcome = !self.closed && !self.hides_behind_relays();
         let known = local.map(|local| path_between(Transport::Tcp, local.address, path.remote));
         let Some(path) = known.filter(|&known| is_welcome && self.ctx.on_accepted(now, known)) else {
             return self.ctx.push(Event::TcpClose(*path));

@@ -170,7 +170,7 @@ impl Agent {
             Transport::Udp => path_between(transport, self.gatherer.socket(local)?, remote),
             Transport::Tcp => path_between(transport, self.gatherer.tcp_base(local)?.address, remote),
         };
-        let is_ours = !self.ctx.relay_only || self.gatherer.is_relayed(&path);
+        let is_ours = !self.hides_behind_relays() || self.gatherer.is_relayed(&path);
         (is_ours && self.ctx.is_connected(&path)).then_some(path)
     }
 }

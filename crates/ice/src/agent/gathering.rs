@@ -225,7 +225,7 @@ impl Agent {
             match gain {
                 Gain::Relayed { path, relayed, mapped } => {
                     // Who uses relays to hide tells nobody what they see.
-                    let mapped = if self.ctx.relay_only {
+                    let mapped = if self.current().relay_only {
                         undisclosed(relayed)
                     } else {
                         mapped
@@ -253,7 +253,7 @@ impl Agent {
     }
 
     pub(super) fn announce(&mut self, local: Arc<Local>) {
-        if self.ctx.relay_only && local.candidate.kind != CandidateKind::Relayed {
+        if self.current().relay_only && local.candidate.kind != CandidateKind::Relayed {
             return;
         }
         self.ctx.push(Event::LocalCandidate(local.candidate.clone()));

@@ -32,6 +32,14 @@ impl Agent {
         self.settle_now();
     }
 
+    /// As [`restart`](Self::restart), where the peer knows nothing of the session so far: it is forgotten.
+    pub fn start_over(&mut self, now: Instant) {
+        self.restart(now, None);
+        let last = self.sessions.len().saturating_sub(1);
+        self.sessions.drain(..last);
+        self.settle_now();
+    }
+
     /// Undoes the latest [`restart`](Self::restart), as when the offer that asked for it is rolled back (RFC 8829 §4.1.10.2).
     /// False if there is none to undo: none was begun, or the new session has taken over.
     pub fn rollback_restart(&mut self, now: Instant) -> bool {
