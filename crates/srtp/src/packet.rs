@@ -29,31 +29,33 @@ impl RtpHeader {
     /// The bit of the first byte that says that there is a header extension.
     pub(crate) const EXTENDED: u8 = 0x10;
 
+    /// The length of the part that each packet has, in bytes.
+    const FIXED_LEN: usize = 12;
+
+    /// Every packet passes here, in both directions: the fixed part is looked for once, and not field by field.
     pub(crate) fn parse(packet: &[u8]) -> Result<Self, Malformed> {
-        let mut r = Reader::new(packet);
-        let first = r.u8()?;
+        let &[first, _, s0, s1, _, _, _, _, c0, c1, c2, c3] =
+            packet.first_chunk::<{ Self::FIXED_LEN }>().ok_or(Malformed)?;
         if first >> 6 != 2 {
             return Err(Malformed);
         }
-        r.u8()?;
-        let sequence_number = r.u16()?;
-        r.u32()?;
-        let ssrc = r.u32()?;
-        r.bytes(4 * usize::from(first & 0x0f))?;
-        let csrcs_end = packet.len() - r.remaining();
-        let mut extension = None;
-        if first & Self::EXTENDED != 0 {
-            extension = Some(r.u16()?);
-            let words = r.u16()?;
-            r.bytes(4 * usize::from(words))?;
-        }
-        Ok(Self {
-            sequence_number,
-            ssrc,
+        let csrcs_end = Self::FIXED_LEN + 4 * usize::from(first & 0x0f);
+        let mut header = Self {
+            sequence_number: u16::from_be_bytes([s0, s1]),
+            ssrc: u32::from_be_bytes([c0, c1, c2, c3]),
             csrcs_end,
-            extension,
-            len: packet.len() - r.remaining(),
-        })
+            extension: None,
+            len: csrcs_end,
+        };
+        if first & Self::EXTENDED != 0 {
+            let mut r = Reader::new(packet.get(csrcs_end..).ok_or(Malformed)?);
+            header.extension = Some(r.u16()?);
+            header.len += 4 + 4 * usize::from(r.u16()?);
+        }
+        if packet.len() < header.len {
+            return Err(Malformed);
+        }
+        Ok(header)
     }
 }
 

@@ -60,6 +60,7 @@ impl Line {
     }
 
     /// Puts a packet at the end.
+    #[inline]
     pub(super) fn push(&mut self, queued: Queued) {
         self.bytes += queued.len();
         if queued.paced {
@@ -72,18 +73,23 @@ impl Line {
     }
 
     /// The next that may leave now.
+    #[inline]
     pub(super) fn pop(&mut self, now: Instant) -> Option<Queued> {
         let queued = match self.at_once.pop_front() {
             Some(queued) => queued,
-            None if !self.paced.is_empty() && self.pace.allows(now) => {
-                let queued = self.paced.pop_front()?;
-                self.paced_bytes -= queued.len();
-                self.pace.on_sent(now, queued.len(), self.paced.is_empty());
-                queued
-            }
-            None => return None,
+            None => self.pop_paced(now)?,
         };
         self.bytes -= queued.len();
+        Some(queued)
+    }
+
+    fn pop_paced(&mut self, now: Instant) -> Option<Queued> {
+        if self.paced.is_empty() || !self.pace.allows(now) {
+            return None;
+        }
+        let queued = self.paced.pop_front()?;
+        self.paced_bytes -= queued.len();
+        self.pace.on_sent(now, queued.len(), self.paced.is_empty());
         Some(queued)
     }
 

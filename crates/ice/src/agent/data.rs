@@ -38,7 +38,12 @@ impl Agent {
     /// One datagram for the selected pair around what `fill` appends. `None`, and `fill` not called, while there is no
     /// pair; `None`, too, if `fill` appends nothing.
     pub fn enclose(&mut self, out: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>) -> Option<usize>) -> Option<Transmit> {
-        let session = self.carrier().and_then(|index| self.sessions.get_mut(index))?;
+        // But while ICE restarts, one session is all there is.
+        let carrier = match self.sessions.as_slice() {
+            [_] if !self.closed => 0,
+            _ => self.carrier()?,
+        };
+        let session = self.sessions.get_mut(carrier)?;
         let pair = session.sending_mut()?;
         let five_tuple = pair.path;
         let mut filled = 0;
@@ -147,10 +152,6 @@ impl Agent {
     /// Which session carries data: the newest with a selected pair whose peer is heard, else the newest with any pair whose
     /// peer is heard, else the newest with any.
     pub(super) fn carrier(&self) -> Option<usize> {
-        // But while ICE restarts there is one.
-        if let [only] = self.sessions.as_slice() {
-            return (!self.closed && only.sending().is_some()).then_some(0);
-        }
         let newest = |suits: &dyn Fn(&Session) -> bool| self.sessions.iter().rposition(suits);
         let heard = |session: &Session| session.sending().is_some() && !session.consent.is_missed();
         newest(&|session| session.selected.is_some() && heard(session))

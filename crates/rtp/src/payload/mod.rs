@@ -215,7 +215,10 @@ impl Payload {
 
     /// Appends the payload to `out`: the one copy on its way.
     pub fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.prefix());
+        // What is forwarded has none.
+        if self.prefix_len > 0 {
+            out.extend_from_slice(self.prefix());
+        }
         out.extend_from_slice(&self.body);
     }
 

@@ -15,7 +15,8 @@ use crate::packet::{RTCP_CLEAR_LEN, RtcpTrailer};
 /// Session key and salt of SRTP or SRTCP.
 pub(crate) struct Gcm {
     key: LessSafeKey,
-    salt: Zeroizing<[u8; 12]>,
+    /// As a number of 96 bits.
+    salt: Zeroizing<u128>,
 }
 
 /// The length of the tag, in bytes.
@@ -26,9 +27,10 @@ impl Gcm {
     pub(crate) fn new(key: &[u8], salt: &[u8; 12]) -> Self {
         let algorithm = if key.len() == 16 { &AES_128_GCM } else { &AES_256_GCM };
         let key = UnboundKey::new(algorithm, key).expect("a key has 16 or 32 bytes");
+        let number = |number, byte: &u8| number << 8 | u128::from(*byte);
         Self {
             key: LessSafeKey::new(key),
-            salt: Zeroizing::new(*salt),
+            salt: Zeroizing::new(salt.iter().fold(0, number)),
         }
     }
 
@@ -98,10 +100,8 @@ impl Gcm {
     /// number", XORed to the salt. §9.1 has two zero octets and the SRTCP index at the end, which is the same with an
     /// index of 31 bits.
     fn nonce(&self, ssrc: u32, index: u64) -> Nonce {
-        let mut nonce = [0; 12];
-        nonce[2..6].copy_from_slice(&ssrc.to_be_bytes());
-        nonce[6..].copy_from_slice(&index.to_be_bytes()[2..]);
-        nonce.iter_mut().zip(*self.salt).for_each(|(byte, salt)| *byte ^= salt);
+        let nonce = *self.salt ^ u128::from(ssrc) << 48 ^ u128::from(index);
+        let [_, _, _, _, nonce @ ..] = nonce.to_be_bytes();
         Nonce::assume_unique_for_key(nonce)
     }
 
