@@ -1,9 +1,10 @@
 //! One whole WebRTC peer without I/O: [`Connection`] is `RTCPeerConnection` as a machine that is fed datagrams and the time,
 //! and tells what to send, when to wake it, and what has happened.
 //!
-//! The map: `connection` is the public type and the path of a packet; `demux` tells protocols apart; `jsep` is offers and
-//! answers; `embedded` carries DTLS in ICE's checks; `transceiver` what they are about in audio and video, and `media` its packets; `channels` the data channels; `upper`
-//! is whether anything but ICE has to be asked; `gathering` our candidates;
+//! The map: `connection` is the public type and the path of a packet, with the news between layers and the states of all; `demux`
+//! tells protocols apart; `jsep` is offers and answers; `embedded` carries DTLS in ICE's checks; `transceiver` what they are about in
+//! audio and video, and `media` its packets; `channels` the data channels; `upper` is whether anything but ICE has to be asked;
+//! `gathering` our candidates;
 //! `stats` the report; `state`, `description`, `event`, `config` and `error` are the vocabulary. `router` serves a shared
 //! socket: it tells which of many connections a datagram is for. A driver (the package `peerline` is one, on tokio) owns the
 //! sockets and the clock.
