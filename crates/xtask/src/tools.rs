@@ -13,7 +13,7 @@ struct Tool {
     present: fn() -> bool,
 }
 
-const TEST_TOOLS: [Tool; 12] = [
+const TEST_TOOLS: [Tool; 13] = [
     Tool {
         purpose: "browser tests",
         package: "chromium",
@@ -33,6 +33,11 @@ const TEST_TOOLS: [Tool; 12] = [
         purpose: "DTLS against another implementation",
         package: "openssl",
         present: || on_path(&["openssl"]),
+    },
+    Tool {
+        purpose: "DTLS against a third implementation",
+        package: "gnutls-bin",
+        present: || on_path(&["gnutls-serv"]) && on_path(&["gnutls-cli"]),
     },
     Tool {
         purpose: "recordings read by another program",

@@ -1,6 +1,6 @@
 //! Other implementations against this one: OpenSSL over UDP on the loopback interface, other Rust stacks in memory.
 //!
-//! The map: [`openssl`] runs the command line program of that name, [`dtls_over_udp`] our DTLS beside it. [`peer`] is what a
+//! The map: [`openssl`] and [`gnutls`] run the command line programs of those names, [`dtls_over_udp`] our DTLS beside it. [`peer`] is what a
 //! WebRTC stack can do, with [`media`] for its part of it, and [`ours`] does it with this one; [`lab`] puts two such peers on a
 //! network in virtual time. [`mod@scenarios`] with data channels and [`calls`] with media are what they have to get through, whoever
 //! they are; [`scenarios!`] makes tests of them all for a stack. SCTP alone is tested beside dcsctp, packet by packet, in
@@ -10,6 +10,7 @@
 pub mod calls;
 pub mod coturn;
 pub mod dtls_over_udp;
+pub mod gnutls;
 pub mod lab;
 pub mod libsrtp;
 pub mod media;

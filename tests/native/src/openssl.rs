@@ -257,7 +257,7 @@ impl Drop for OpenSsl {
     }
 }
 
-fn collect(from: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+pub(crate) fn collect(from: impl Read + Send + 'static) -> Arc<Mutex<String>> {
     let text = Arc::new(Mutex::new(String::new()));
     let into = text.clone();
     thread::spawn(move || {
