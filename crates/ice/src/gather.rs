@@ -195,7 +195,10 @@ impl Gatherer {
         }
         let fits = |host: &Arc<Local>| host.is_at(Transport::Tcp, address) && host.candidate.tcp_type == Some(tcp_type);
         let index = self.hosts.iter().position(fits)?;
-        Some(self.hosts.remove(index).address)
+        let base = self.hosts.remove(index).address;
+        let fits = |source: &Source| source.base == base && source.tcp_type == Some(tcp_type);
+        self.learned.retain(|local| !local.source.as_deref().is_some_and(fits));
+        Some(base)
     }
 
     /// The other candidate of a socket that has one: its external address beside its own. Of what it learns, a full agent would have
@@ -208,15 +211,18 @@ impl Gatherer {
         } else {
             CandidateKind::ServerReflexive
         };
+        // Who connects has no port there, and a pair is the same by either address.
+        let tcp_type = host.candidate.tcp_type;
+        if mapped == plain(host.address) || tcp_type == Some(TcpType::Active) {
+            return None;
+        }
         let source = Source {
             kind,
             base: host.address,
             server: plain(host.address),
-            transport: Transport::Udp,
+            transport: host.candidate.transport,
+            tcp_type,
         };
-        if mapped == plain(host.address) {
-            return None;
-        }
         self.learn(source, mapped, host.address, host.preference, plain(host.address))
     }
 
@@ -234,7 +240,8 @@ impl Gatherer {
         // A stream to a server has a port of its own.
         let ip_is_gone = !self.sockets().any(|other| other.address.ip() == host.address.ip());
         self.learned.retain(|local| {
-            let base = local.source.as_ref().map(|source| source.base);
+            let base = local.source.as_ref().filter(|source| source.tcp_type.is_none());
+            let base = base.map(|source| source.base);
             let lost =
                 base == Some(host.address) || ip_is_gone && base.map(|base| base.ip()) == Some(host.address.ip());
             if lost {
@@ -306,6 +313,7 @@ impl Gatherer {
             base,
             server,
             transport: Transport::Udp,
+            tcp_type: None,
         };
         let preference = host.preference;
         self.learn(source, mapped, base, preference, plain(base))
@@ -334,6 +342,7 @@ impl Gatherer {
             base,
             server,
             transport,
+            tcp_type: None,
         };
         self.learn(source, plain(relayed), plain(relayed), preference, plain(mapped))
     }
@@ -361,12 +370,17 @@ impl Gatherer {
                 .unwrap_or(FIRST_LEARNED)
         };
         let foundation = kin.unwrap_or_else(next);
+        // What is relayed is so by UDP, whatever the way to the server.
+        let transport = match source.tcp_type {
+            Some(_) => Transport::Tcp,
+            None => Transport::Udp,
+        };
         let local = Arc::new(Local {
             candidate: Candidate {
                 foundation: foundation.to_string(),
                 component: COMPONENT,
-                transport: Transport::Udp,
-                priority: Candidate::priority_of(source.kind, preference, COMPONENT),
+                transport,
+                priority: Candidate::priority_over(transport, source.kind, preference),
                 address: CandidateAddress::Ip(address),
                 kind: source.kind,
                 related: match source.kind {
@@ -375,7 +389,7 @@ impl Gatherer {
                     _ if self.hides => Some(undisclosed(related)),
                     _ => Some(related),
                 },
-                tcp_type: None,
+                tcp_type: source.tcp_type,
             },
             address: base,
             preference,
@@ -429,12 +443,23 @@ pub(crate) struct Source {
     kind: CandidateKind,
     base: SocketAddr,
     server: SocketAddr,
+    /// From the base to the server.
     transport: Transport,
+    /// Of a candidate over TCP.
+    tcp_type: Option<TcpType>,
 }
 
 impl Source {
     fn is_like(&self, other: &Self) -> bool {
-        let essence = |source: &Self| (source.kind, source.base.ip(), source.server.ip(), source.transport);
+        let essence = |source: &Self| {
+            (
+                source.kind,
+                source.base.ip(),
+                source.server.ip(),
+                source.transport,
+                source.tcp_type,
+            )
+        };
         essence(self) == essence(other)
     }
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use common::{MS, SECOND, addr, config};
 use peerline_ice::{
-    Agent, Candidate, CandidateKind, CandidatePair, Config, Event, GatheringState, PairState, Role, State, TcpType,
-    Timings, TransportPolicy, framing,
+    Agent, Candidate, CandidateKind, CandidatePair, Config, Event, ExternalAddress, GatheringState, PairState, Role,
+    State, TcpType, Timings, TransportPolicy, framing,
 };
 use peerline_sim::{Gateway, HostId, Link, Machine, Network, Tcp, TcpEvent};
 use peerline_wire::{Datagram, FiveTuple, Transmit, Transport};
@@ -633,5 +633,62 @@ fn no_connection_goes_to_well_known_services() {
             .expect("a good candidate");
         let _ = host.poll_transmit(now, &mut Vec::new());
         assert_eq!(host.asked > 0, is_made, "{address}");
+    }
+}
+
+/// Behind a translator that maps port by port, the listener is known by both addresses, and reached at either.
+#[test]
+fn a_listener_has_an_external_address_beside_its_own() {
+    for lite in [false, true] {
+        let external = ExternalAddress {
+            keeps_local: true,
+            ..ExternalAddress::new("203.0.113.7".parse().expect("an address"))
+        };
+        let mut agent = Agent::new(Config {
+            external_addresses: [external].into(),
+            lite,
+            ..config(Role::Controlled, 1)
+        });
+        let now = peerline_sim::epoch();
+        agent.gather(now);
+        for (port, tcp_type) in [
+            (5000, TcpType::Active),
+            (5000, TcpType::Passive),
+            (5001, TcpType::SimultaneousOpen),
+        ] {
+            agent.add_tcp_address(now, addr(&format!("10.0.0.5:{port}")), tcp_type);
+        }
+        let told = |agent: &Agent| -> Vec<_> {
+            let candidates = agent.local_candidates();
+            let told = candidates.map(|candidate| {
+                let address = candidate.socket_addr().expect("an address").to_string();
+                assert_eq!(candidate.transport, Transport::Tcp);
+                (address, candidate.kind, candidate.tcp_type.expect("over TCP"))
+            });
+            told.collect()
+        };
+        let of = |address: &str, kind, tcp_type| (address.to_owned(), kind, tcp_type);
+        let (here, there) = ("10.0.0.5:5000", "203.0.113.7:5000");
+        let expected = match lite {
+            true => vec![
+                of(here, CandidateKind::Host, TcpType::Passive),
+                of(there, CandidateKind::Host, TcpType::Passive),
+            ],
+            false => vec![
+                of("10.0.0.5:9", CandidateKind::Host, TcpType::Active),
+                of(here, CandidateKind::Host, TcpType::Passive),
+                of(there, CandidateKind::ServerReflexive, TcpType::Passive),
+                of("10.0.0.5:5001", CandidateKind::Host, TcpType::SimultaneousOpen),
+                of(
+                    "203.0.113.7:5001",
+                    CandidateKind::ServerReflexive,
+                    TcpType::SimultaneousOpen,
+                ),
+            ],
+        };
+        assert_eq!(told(&agent), expected);
+        agent.remove_tcp_address(now, addr("10.0.0.5:5000"), TcpType::Passive);
+        agent.restart(now, None);
+        assert!(told(&agent).iter().all(|(.., tcp_type)| *tcp_type != TcpType::Passive));
     }
 }

@@ -208,7 +208,13 @@ pub(crate) fn seek(
         tasks.spawn(async move {
             let shared = Arc::clone(&search.shared);
             let result = match server.url.transport {
-                ServerTransport::Udp => introduce(&shared, &server, endpoint).await,
+                ServerTransport::Udp => match introduce(&shared, &server, endpoint).await {
+                    Ok(heard) => {
+                        drop(search);
+                        return follow_all(&shared, heard).await;
+                    }
+                    Err(text) => Err(text),
+                },
                 ServerTransport::Dtls => Err("DTLS to servers is not spoken: use ?transport=tcp".to_owned()),
                 ServerTransport::Tcp | ServerTransport::Tls if !server.url.is_turn => {
                     Err("over a stream, a STUN server tells nothing of use: use stun:".to_owned())
@@ -224,8 +230,19 @@ pub(crate) fn seek(
     current
 }
 
-/// Has ICE ask a server from each socket, or the endpoint for it.
-async fn introduce(shared: &Arc<Shared>, server: &Named, endpoint: Option<EndpointSockets>) -> Result<(), String> {
+/// What a server has said to a socket of an endpoint, and may say otherwise.
+struct Heard {
+    base: SocketAddr,
+    server: SocketAddr,
+    answer: watch::Receiver<Answer>,
+}
+
+/// Has ICE ask a server from each socket, or the endpoint for it, and tells what that has heard.
+async fn introduce(
+    shared: &Arc<Shared>,
+    server: &Named,
+    endpoint: Option<EndpointSockets>,
+) -> Result<Vec<Heard>, String> {
     let mut addresses = server.addresses().await?;
     if addresses.is_empty() {
         return Err("its name has no address".to_owned());
@@ -241,7 +258,7 @@ async fn introduce(shared: &Arc<Shared>, server: &Named, endpoint: Option<Endpoi
         for address in addresses {
             shared.update(|state, now| state.connection.add_ice_server(now, server.at(address)));
         }
-        return Ok(());
+        return Ok(Vec::new());
     };
     let mut answers = JoinSet::new();
     for (&base, &address) in bases
@@ -258,21 +275,48 @@ async fn introduce(shared: &Arc<Shared>, server: &Named, endpoint: Option<Endpoi
             ));
         }
     }
-    while answers.join_next().await.is_some() {}
-    Ok(())
+    let mut heard = Vec::new();
+    while let Some(answered) = answers.join_next().await {
+        heard.extend(answered.ok().flatten());
+    }
+    Ok(heard)
 }
 
-/// Waits for what a server says to a socket of an endpoint.
+/// The endpoint asks on, so that translators keep what they have: where one does not, since it was started anew, for one, the
+/// connection has another candidate.
+async fn follow_all(shared: &Arc<Shared>, heard: Vec<Heard>) {
+    let mut following = JoinSet::new();
+    for Heard { base, server, answer } in heard {
+        let shared = Arc::clone(shared);
+        following.spawn(follow(answer, move |mapped| {
+            shared.update(|state, now| state.connection.add_reflexive_address(now, base, server, mapped));
+        }));
+    }
+    while following.join_next().await.is_some() {}
+}
+
+/// Tells each address that is heard from now on, until there will be none.
+async fn follow(mut answer: watch::Receiver<Answer>, tell: impl Fn(SocketAddr)) {
+    while answer.changed().await.is_ok() {
+        let answer = answer.borrow_and_update().clone();
+        if let Some(Ok(mapped)) = answer {
+            tell(mapped);
+        }
+    }
+}
+
+/// Waits for what a server says to a socket of an endpoint. `None` if it says nothing of use.
 async fn take_answer(
     shared: Arc<Shared>,
     url: String,
     base: SocketAddr,
     server: SocketAddr,
     mut answer: watch::Receiver<Answer>,
-) {
-    let answer = answer.wait_for(Option::is_some).await;
-    let answer = answer.ok().and_then(|answer| answer.clone());
-    shared.update(|state, now| match answer {
+) -> Option<Heard> {
+    let said = answer.wait_for(Option::is_some).await;
+    let said = said.ok().and_then(|said| said.clone());
+    let heard = matches!(said, Some(Ok(_))).then_some(Heard { base, server, answer });
+    shared.update(|state, now| match said {
         Some(Ok(mapped)) => state.connection.add_reflexive_address(now, base, server, mapped),
         // Another connection may have another name for it.
         Some(Err(error)) => state.connection.candidate_failed(now, CandidateError { url, ..error }),
@@ -280,6 +324,7 @@ async fn take_answer(
             .connection
             .ice_server_failed(now, &url, "the endpoint's socket is gone"),
     });
+    heard
 }
 
 async fn converse_by_tcp(server: &Named, search: Arc<Search>) -> Result<(), String> {
@@ -450,6 +495,27 @@ impl Outlet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn another_mapping_is_told_and_no_answer_is_not() {
+        let (sender, receiver) = watch::channel(Some(Ok("203.0.113.7:1".parse().unwrap())));
+        let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let tell = {
+            let told = Arc::clone(&told);
+            move |mapped: SocketAddr| told.lock().unwrap().push(mapped.port())
+        };
+        let following = tokio::spawn(follow(receiver, tell));
+        for (answer, count) in [(Some(2), 1), (None, 1), (Some(3), 2)] {
+            tokio::task::yield_now().await;
+            sender.send_replace(answer.map(|port| Ok(SocketAddr::from(([203, 0, 113, 7], port)))));
+            while told.lock().unwrap().len() < count {
+                tokio::task::yield_now().await;
+            }
+        }
+        drop(sender);
+        following.await.unwrap();
+        assert_eq!(*told.lock().unwrap(), [2, 3]);
+    }
 
     #[test]
     fn families_take_turns() {

@@ -22,11 +22,13 @@ impl Agent {
         if self.closed || self.ctx.lite && tcp_type != TcpType::Passive {
             return;
         }
-        if let Some(local) = self.gatherer.add_tcp(&mut self.ctx, addr, tcp_type)
-            && self.gatherer.state() != GatheringState::New
-        {
-            self.enter(GatheringState::Gathering);
-            self.announce(local);
+        if let Some(local) = self.gatherer.add_tcp(&mut self.ctx, addr, tcp_type) {
+            let external = self.gatherer.add_external(&local, self.ctx.lite);
+            if self.gatherer.state() != GatheringState::New {
+                self.enter(GatheringState::Gathering);
+                self.announce(local);
+                external.into_iter().for_each(|external| self.announce(external));
+            }
         }
         self.settle_now();
     }
