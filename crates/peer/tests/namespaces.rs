@@ -135,9 +135,14 @@ impl Lab {
 
     /// A host with an address in the public network.
     fn public(&mut self, short: &str, address: &str) {
+        self.public_at(short, &format!("{address}/24"));
+    }
+
+    /// The same, with the length of the network's prefix.
+    fn public_at(&mut self, short: &str, address: &str) {
         self.add_namespace(short).expect("a namespace");
         let port = format!("p{}", self.links);
-        self.cable((short, "eth0", &format!("{address}/24")), ("hub", &port, None));
+        self.cable((short, "eth0", address), ("hub", &port, None));
     }
 
     /// A host at home, behind a translator with this public address. `masquerade` is how nftables translates there, and
@@ -168,6 +173,11 @@ impl Lab {
 
     /// coturn in the hub, with TLS.
     fn coturn(&self, tls: &Tls) -> Running {
+        self.coturn_at(HUB, tls)
+    }
+
+    /// The same at another address of the hub.
+    fn coturn_at(&self, address: &str, tls: &Tls) -> Running {
         let folder = std::env::temp_dir().join(&self.name);
         std::fs::create_dir_all(&folder).expect("a folder");
         let file = |name: &str| folder.join(name).into_os_string().into_string().expect("a path");
@@ -194,7 +204,11 @@ impl Lab {
             "--log-file",
             "stdout",
         ]);
-        command.args(["--listening-ip", HUB, "--relay-ip", HUB, "--listening-port", "3478"]);
+        // It relays from addresses of IPv4 in any case: without, it refuses whoever asks for both families.
+        let relays = [HUB, address];
+        let relays = if address == HUB { &relays[..1] } else { &relays };
+        command.args(relays.iter().flat_map(|relay| ["--relay-ip", relay]));
+        command.args(["--listening-ip", address, "--listening-port", "3478"]);
         command.args([
             "--tls-listening-port",
             "5349",
@@ -208,7 +222,10 @@ impl Lab {
         let server = Running(command.spawn().expect("ip"));
         // 5349, as the kernel writes it: it comes last.
         let begin = Instant::now();
-        while self.within("hub", "grep -q :14E5 /proc/net/tcp").is_err() {
+        while self
+            .within("hub", "grep -q :14E5 /proc/net/tcp /proc/net/tcp6")
+            .is_err()
+        {
             assert!(begin.elapsed() < PATIENCE, "coturn does not listen");
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -560,6 +577,29 @@ fn public_hosts_meet_directly() {
         Call::new(&lab, ["a", "b"], &Plan::default()).connect(),
         ["host host"; 2]
     );
+}
+
+#[test]
+fn hosts_with_ipv6_alone_meet_directly_and_by_a_relay() {
+    let mut lab = Lab::new();
+    // None of these addresses is anybody else's: nobody need wait until that is found out.
+    for (host, address) in [("a", "2001:db8::21/64 nodad"), ("b", "2001:db8::22/64 nodad")] {
+        lab.public_at(host, address);
+    }
+    lab.must("hub", "ip address add 2001:db8::1/64 nodad dev br0");
+    let _coturn = lab.coturn_at("2001:db8::1", &Tls::new());
+    assert_eq!(
+        Call::new(&lab, ["a", "b"], &Plan::default()).connect(),
+        ["host host"; 2]
+    );
+    for server in ["turn:[2001:db8::1]:3478", "turn:[2001:db8::1]:3478?transport=tcp"] {
+        let plan = Plan {
+            servers: vec!["relay", server],
+            ..Plan::default()
+        };
+        let paths = Call::new(&lab, ["a", "b"], &plan).connect();
+        assert!(paths.iter().all(|path| path.contains("relay")), "{server} {paths:?}");
+    }
 }
 
 #[test]
