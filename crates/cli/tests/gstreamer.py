@@ -1,4 +1,6 @@
-"""A WHIP client of GStreamer: publishes a test picture and a tone to the URL in its argument until its input ends."""
+"""A WHIP client of GStreamer: publishes a test picture and a tone to the URL in its argument until its input ends.
+
+With a second argument, `tcp`, neither side learns of the other's candidates over UDP."""
 
 import sys
 import threading
@@ -23,8 +25,9 @@ PIPELINE = """
 
 
 class Client:
-    def __init__(self, endpoint):
+    def __init__(self, endpoint, tcp_alone):
         self.endpoint = endpoint
+        self.tcp_alone = tcp_alone
         self.session = None
         self.loop = GLib.MainLoop()
         self.pipeline = Gst.parse_launch(PIPELINE)
@@ -56,14 +59,20 @@ class Client:
             GLib.idle_add(self.post)
 
     def post(self):
-        offer = self.peer.get_property("local-description").sdp.as_text()
+        offer = self.told(self.peer.get_property("local-description").sdp.as_text())
         headers = {"Content-Type": "application/sdp"}
         request = urllib.request.Request(self.endpoint, offer.encode(), headers, method="POST")
         with urllib.request.urlopen(request) as response:
             self.session = urllib.parse.urljoin(self.endpoint, response.headers["Location"])
-            _, answer = GstSdp.SDPMessage.new_from_text(response.read().decode())
+            _, answer = GstSdp.SDPMessage.new_from_text(self.told(response.read().decode()))
         answer = GstWebRTC.WebRTCSessionDescription.new(GstWebRTC.WebRTCSDPType.ANSWER, answer)
         self.peer.emit("set-remote-description", answer, Gst.Promise.new())
+
+    def told(self, sdp):
+        lines = sdp.splitlines()
+        if self.tcp_alone:
+            lines = [line for line in lines if not line.startswith("a=candidate:") or line.split()[2].lower() == "tcp"]
+        return "".join(line + "\r\n" for line in lines)
 
     def on_state(self, peer, _):
         print(peer.get_property("connection-state").value_nick, flush=True)
@@ -76,4 +85,4 @@ class Client:
 
 
 Gst.init(None)
-Client(sys.argv[1]).run()
+Client(sys.argv[1], "tcp" in sys.argv[2:]).run()

@@ -16,12 +16,13 @@ use peerline::{
 struct Publisher(Child);
 
 impl Publisher {
-    fn start(endpoint: &str) -> Self {
+    fn start(endpoint: &str, more: &[&str]) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gstreamer.py");
         let mut python = Command::new("/usr/bin/python3");
         python
             .arg(script)
             .arg(endpoint)
+            .args(more)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         Self(
@@ -80,7 +81,7 @@ async fn view(server: &Server) -> (PeerConnection, [RtpReceiver; 2]) {
 #[tokio::test]
 async fn gstreamer_publishes_and_viewers_see_it() {
     let server = Server::start();
-    let publisher = Publisher::start(&format!("http://{}/whip/gst", server.address));
+    let publisher = Publisher::start(&format!("http://{}/whip/gst", server.address), &[]);
     // The second one comes late: GStreamer makes a keyframe when it is asked for one, and hardly any else.
     let mut viewers = Vec::new();
     for _ in 0..2 {
@@ -109,4 +110,18 @@ async fn gstreamer_publishes_and_viewers_see_it() {
     }
     let said = publisher.end();
     assert!(said.contains("connected\n") && said.ends_with("ended: 200\n"), "{said}");
+}
+
+/// libnice listens, and we connect: browsers never do, so that nobody else among those here is there to be connected to.
+#[tokio::test]
+async fn a_listener_of_gstreamer_is_connected_to() {
+    let server = Server::start();
+    let publisher = Publisher::start(&format!("http://{}/whip/gst", server.address), &["tcp"]);
+    let (_pc, [_, video]) = view(&server).await;
+    for _ in 0..30 {
+        soon("frames", video.recv_frame()).await.expect("the track goes on");
+    }
+    let said = publisher.end();
+    // The connection is closed, and libnice says at once that it is.
+    assert!(said.contains("connected\n") && said.contains("ended: 200\n"), "{said}");
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use axum::http::{HeaderMap, header};
+use axum::extract::{ConnectInfo, Request};
+use axum::http::header;
 use axum::routing::get;
 use axum::{Json, Router};
 use peerline::{ExternalAddress, IceServer};
@@ -23,8 +24,9 @@ const PORT: u16 = 3478;
 /// How long the credentials of a page serve to begin: an allocation then goes on.
 const LIFETIME: Duration = Duration::from_secs(3600);
 
-/// Allocations of one page or peer: one for each way to the server, for some calls.
-const PER_USER: usize = 20;
+/// Allocations for pages at one address, however many credentials these ask for: one for each way to the server, for some calls in
+/// each of some dozen rooms of a house.
+const PER_USER: usize = 100;
 
 /// What is said of servers on the command line.
 #[derive(Debug, Default, clap::Args)]
@@ -84,20 +86,23 @@ impl IceServers {
         Ok(Self(Arc::new(Known { external, built_in })))
     }
 
-    /// `GET /ice-servers`, as `RTCConfiguration.iceServers` takes them: with credentials of an hour for this visitor alone.
+    /// `GET /ice-servers`, as `RTCConfiguration.iceServers` takes them: with credentials of an hour. Whoever reaches this program may
+    /// ask, and as often as he likes: what the credentials are good for is counted by the address that asked.
     pub(crate) fn router(&self) -> Router {
         let servers = self.clone();
-        let answer = move |headers: HeaderMap| {
-            let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-            let servers = servers.for_page(host.unwrap_or_default());
+        let answer = move |request: Request| {
+            let host = request.headers().get(header::HOST);
+            let host = host.and_then(|host| host.to_str().ok());
+            let from = request.extensions().get::<ConnectInfo<SocketAddr>>();
+            let servers = servers.for_page(host.unwrap_or_default(), from.map(|from| from.ip()));
             std::future::ready(([(header::CACHE_CONTROL, "no-store")], Json(servers)))
         };
         Router::new().route("/ice-servers", get(answer))
     }
 
-    /// Those for a page that was asked for at this host.
-    fn for_page(&self, host: &str) -> Vec<IceServer> {
-        let built_in = self.0.built_in.as_ref().map(|built_in| built_in.for_page(host));
+    /// Those for a page at an address that was asked for at this host.
+    fn for_page(&self, host: &str, from: Option<IpAddr>) -> Vec<IceServer> {
+        let built_in = self.0.built_in.as_ref().map(|built_in| built_in.for_page(host, from));
         built_in.into_iter().chain(self.0.external.iter().cloned()).collect()
     }
 
@@ -158,13 +163,9 @@ impl BuiltIn {
         Ok(Self { server, secret })
     }
 
-    fn credentials(&self) -> Credentials {
-        let user = format!("{:016x}", rand::rng().random::<u64>());
-        Credentials::time_limited(&self.secret, &user, wall_clock() + LIFETIME)
-    }
-
-    fn server(&self, urls: Vec<String>) -> IceServer {
-        let Credentials { username, password } = self.credentials();
+    fn server(&self, urls: Vec<String>, user: &str) -> IceServer {
+        let credentials = Credentials::time_limited(&self.secret, user, wall_clock() + LIFETIME);
+        let Credentials { username, password } = credentials;
         IceServer {
             urls,
             username: Some(username),
@@ -173,7 +174,7 @@ impl BuiltIn {
     }
 
     /// At a wildcard, it is where the page is: by the name that the page was asked for.
-    fn for_page(&self, host: &str) -> IceServer {
+    fn for_page(&self, host: &str, from: Option<IpAddr>) -> IceServer {
         let mut urls = Vec::new();
         for address in self.server.addresses() {
             let (host, port) = (host_for(address.ip(), host), address.port());
@@ -184,12 +185,22 @@ impl BuiltIn {
             // By the name, which is in the certificate.
             urls.push(format!("turns:{}:{}?transport=tcp", host_of(host), address.port()));
         }
-        self.server(urls)
+        self.server(urls, &user_at(from))
     }
 
     fn for_peer(&self) -> IceServer {
         let url = |address: &SocketAddr| format!("turn:{}", SocketAddr::new(reachable(address.ip()), address.port()));
-        self.server(self.server.addresses().iter().map(url).collect())
+        self.server(self.server.addresses().iter().map(url).collect(), &user_at(None))
+    }
+}
+
+/// Who asks from there: all at one address are one user of the server, and of IPv6 all in a network, which one host may have. Who
+/// comes from this very host may be a proxy that speaks for many, or the program itself: each time another user.
+fn user_at(from: Option<IpAddr>) -> String {
+    match from.map(|ip| ip.to_canonical()).filter(|ip| !ip.is_loopback()) {
+        Some(IpAddr::V4(ip)) => format!("{:08x}", ip.to_bits()),
+        Some(IpAddr::V6(ip)) => format!("{:016x}", ip.to_bits() >> 64),
+        None => format!("{:032x}", rand::rng().random::<u128>()),
     }
 }
 
@@ -259,14 +270,30 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_page_has_credentials_of_its_own_for_an_hour() {
+    async fn each_address_has_credentials_of_its_own_for_an_hour() {
         let options = Options {
             turn: Some(Some("127.0.0.1:0".parse().unwrap())),
             ice_server: vec!["stun:example.org".parse().unwrap()],
             ..Options::default()
         };
         let servers = IceServers::new(&options, "127.0.0.1:8080".parse().unwrap(), &[]).unwrap();
-        let [one, other] = [servers.for_page("localhost:8080"), servers.for_page("localhost:8080")];
+        let page = |from: Option<&str>| servers.for_page("localhost:8080", from.map(|from| from.parse().unwrap()));
+        let user = |from: &str| {
+            let name = page(Some(from))[0].username.clone().unwrap();
+            name.split_once(':').expect("a time and a name").1.to_owned()
+        };
+        for (one, other, is_same) in [
+            ("192.0.2.1", "192.0.2.1", true),
+            ("192.0.2.1", "::ffff:192.0.2.1", true),
+            ("192.0.2.1", "192.0.2.2", false),
+            ("2001:db8::1", "2001:db8::ffff:2", true),
+            ("2001:db8::1", "2001:db8:0:1::1", false),
+            // A proxy, perhaps.
+            ("127.0.0.1", "127.0.0.1", false),
+        ] {
+            assert_eq!(user(one) == user(other), is_same, "{one} {other}");
+        }
+        let [one, other] = [page(None), page(None)];
         assert_eq!(one[1], IceServer::stun("stun:example.org"));
         assert_ne!(one[0].username, other[0].username);
         assert_eq!(one[0].parse().expect("URLs").len(), 2);

@@ -101,7 +101,8 @@ async fn serve(options: Options, token: Option<String>, role: Role) -> Result<()
     let (over, is_over) = tokio::sync::oneshot::channel();
     let rooms = matches!(visitors.role(), Role::Echo).then(|| Rooms::new(None));
     let router = router(&visitors, &ice_servers, token.as_deref(), rooms.as_ref());
-    let server = axum::serve(listener, router).with_graceful_shutdown({
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, service).with_graceful_shutdown({
         let visitors = visitors.clone();
         async move {
             interruption.happened().await;
