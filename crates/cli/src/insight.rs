@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use peerline::{Capture, Configuration, KeyLog};
 
 #[derive(clap::Args)]
+#[group(skip)]
 pub(crate) struct Options {
     /// Write to this file, which Wireshark reads (pcapng), what connections say, decrypted. Whoever has the file has all of it.
     #[arg(long, value_name = "FILE")]
