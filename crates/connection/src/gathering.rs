@@ -249,10 +249,12 @@ impl Connection {
         self.settle(now);
     }
 
-    /// The connection that [`add_ice_stream`](Self::add_ice_stream) told of is gone.
-    pub fn ice_stream_closed(&mut self, now: Instant, local: SocketAddr, server: SocketAddr) {
-        self.ice.stream_closed(now, local, server);
+    /// The connection that [`add_ice_stream`](Self::add_ice_stream) told of is gone. True if a relayed address is gone with it: then
+    /// it is worth while to connect again.
+    pub fn ice_stream_closed(&mut self, now: Instant, local: SocketAddr, server: SocketAddr) -> bool {
+        let is_loss = self.ice.stream_closed(now, local, server);
         self.settle(now);
+        is_loss
     }
 
     /// A server could not be asked: its name has no address, or no connection to it could be made. `text` says why.

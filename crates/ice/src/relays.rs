@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use peerline_turn::client::{CloseReason, Config, Event as News, Families, Retry};
 use peerline_turn::{Client, Credentials};
-use peerline_wire::{Datagram, FiveTuple, Transmit};
+use peerline_wire::{Datagram, FiveTuple, Transmit, Transport};
 use rand::RngExt;
 
 use crate::CandidateError;
@@ -27,6 +27,8 @@ struct Relay {
     client: Client,
     /// From the base to the server.
     path: FiveTuple,
+    /// The server that was asked first, if that has sent us to another.
+    first: SocketAddr,
     url: String,
     credentials: Credentials,
     /// How often a server has sent us to another.
@@ -68,6 +70,17 @@ pub(crate) enum Gain {
     Lost { path: FiveTuple },
 }
 
+/// What a connection to a server has ended.
+#[derive(Debug)]
+pub(crate) enum Disconnected {
+    /// A relayed address that was there.
+    Lost,
+    /// The hope for one.
+    Pending(CandidateError),
+    /// Nothing any more.
+    Over,
+}
+
 /// A server may send us to another, and that one to a third: no further.
 const MAX_REDIRECTIONS: u32 = 2;
 
@@ -98,14 +111,25 @@ impl Relays {
         bases.find(|&base| plain(base) == plain(address))
     }
 
-    /// Asks for an allocation over this path, unless that has been done.
-    pub(crate) fn add(&mut self, ctx: &mut Context, path: FiveTuple, url: &str, credentials: &Credentials) {
-        if self.owns(&path) {
-            return;
+    /// Asks for an allocation over this path. If that has been done, what there is goes on with these credentials.
+    pub(crate) fn add(
+        &mut self,
+        ctx: &mut Context,
+        now: Instant,
+        path: FiveTuple,
+        url: &str,
+        credentials: &Credentials,
+    ) {
+        let is_same = |relay: &&mut Relay| {
+            relay.path.local == path.local && relay.first == path.remote && relay.path.transport == path.transport
+        };
+        if let Some(known) = self.relays.iter_mut().find(is_same) {
+            return known.rotate(ctx, now, credentials);
         }
         self.relays.push(Relay {
             client: Relay::client(ctx, path, credentials),
             path,
+            first: path.remote,
             url: url.to_owned(),
             credentials: credentials.clone(),
             redirections: 0,
@@ -238,13 +262,26 @@ impl Relays {
         }
     }
 
-    /// The connection to a server is gone.
-    pub(crate) fn disconnect(&mut self, path: &FiveTuple) -> Option<CandidateError> {
-        let relay = self.relays.iter_mut().find(|relay| relay.path == *path)?;
-        let was_pending = matches!(relay.progress, Progress::Waiting | Progress::Asked { .. });
-        relay.progress = Progress::Over;
-        relay.held.clear();
-        was_pending.then(|| relay.error(CandidateError::UNREACHABLE, "the connection to the server was lost"))
+    /// Servers that have refused or stayed silent are to be asked once more. A connection that is lost is not made here.
+    pub(crate) fn try_again(&mut self, ctx: &mut Context) {
+        let over = |relay: &&mut Relay| relay.progress == Progress::Over && relay.path.transport == Transport::Udp;
+        self.relays
+            .iter_mut()
+            .filter(over)
+            .for_each(|relay| relay.ask_anew(ctx));
+    }
+
+    /// The connection to a server is gone, and with it all that was asked for over it. `None` if it is not known.
+    pub(crate) fn disconnect(&mut self, path: &FiveTuple) -> Option<Disconnected> {
+        let index = self.relays.iter().position(|relay| relay.path == *path)?;
+        let relay = self.relays.swap_remove(index);
+        Some(match relay.progress {
+            Progress::Allocated => Disconnected::Lost,
+            Progress::Over => Disconnected::Over,
+            Progress::Waiting | Progress::Asked { .. } => {
+                Disconnected::Pending(relay.error(CandidateError::UNREACHABLE, "the connection to the server was lost"))
+            }
+        })
     }
 
     /// A socket is gone, and with it what was asked for from there.
@@ -322,8 +359,24 @@ impl Relay {
     fn begin_anew(&mut self, ctx: &mut Context, reason: &CloseReason) {
         if *reason == CloseReason::Lost && self.losses < MAX_LOSSES {
             self.losses += 1;
-            self.client = Self::client(ctx, self.path, &self.credentials);
-            self.progress = Progress::Waiting;
+            self.ask_anew(ctx);
+        }
+    }
+
+    fn ask_anew(&mut self, ctx: &mut Context) {
+        self.client = Self::client(ctx, self.path, &self.credentials);
+        self.progress = Progress::Waiting;
+    }
+
+    /// Goes on with other credentials, or begins anew if those before were of no use.
+    fn rotate(&mut self, ctx: &mut Context, now: Instant, credentials: &Credentials) {
+        if self.credentials == *credentials {
+            return;
+        }
+        self.credentials = credentials.clone();
+        match self.progress {
+            Progress::Allocated => self.client.set_credentials(now, credentials.clone()),
+            Progress::Waiting | Progress::Asked { .. } | Progress::Over => self.ask_anew(ctx),
         }
     }
 
@@ -333,14 +386,13 @@ impl Relay {
             return false;
         };
         let alike = server.is_ipv4() == self.path.remote.is_ipv4() && server != self.path.remote;
-        let is_stream = self.path.transport == peerline_wire::Transport::Tcp;
+        let is_stream = self.path.transport == Transport::Tcp;
         if !alike || is_stream || self.redirections >= MAX_REDIRECTIONS || !is_sendable(server) {
             return false;
         }
         self.redirections += 1;
         self.path.remote = server;
-        self.client = Self::client(ctx, self.path, &self.credentials);
-        self.progress = Progress::Waiting;
+        self.ask_anew(ctx);
         true
     }
 

@@ -101,17 +101,29 @@ pub(crate) enum Answer {
 }
 
 impl Servers {
-    /// Adds a server; false if it is known or cannot be reached by any socket.
+    /// Adds a server, or takes its credentials if they are others than those known; false if it is known as it is, or cannot be
+    /// reached by any socket.
     pub(crate) fn add(&mut self, server: Server) -> bool {
-        let alike = |known: &Server| {
+        let alike = |known: &&mut Server| {
             known.address == server.address && known.credentials.is_some() == server.credentials.is_some()
         };
-        let known = self.known.iter().any(alike);
-        if known || !is_sendable(server.address) {
+        if let Some(known) = self.known.iter_mut().find(alike) {
+            let is_news = known.credentials != server.credentials;
+            known.credentials = server.credentials;
+            return is_news;
+        }
+        if !is_sendable(server.address) {
             return false;
         }
         self.known.push(server);
         true
+    }
+
+    /// Those that have failed are to be asked once more.
+    pub(crate) fn try_again(&mut self) {
+        let failed = |query: &&mut Query| matches!(query.state, State::Failed);
+        let failed = self.queries.iter_mut().filter(failed);
+        failed.for_each(|query| query.state = State::Waiting);
     }
 
     /// Asks a STUN server from a base, also when it has failed there before. False if that cannot be.

@@ -13,7 +13,7 @@ use peerline_ice::{
 use peerline_sim::{Dependence, Gateway, HostId, Link, Machine, Network, seed_bytes};
 use peerline_stun::attribute::XorMappedAddress;
 use peerline_stun::{Message, MessageBuilder};
-use peerline_turn::server::{RelayId, StaticUsers};
+use peerline_turn::server::{RelayId, StaticUsers, TimeLimitedUsers, Users};
 use peerline_turn::{self as turn, Cidr, PeerFilter};
 use peerline_wire::{Datagram, FiveTuple, Transmit, Transport};
 
@@ -37,6 +37,10 @@ struct Helper {
 
 impl Helper {
     fn new(seed: u64, has_ipv6: bool) -> Self {
+        Self::with_users(seed, has_ipv6, StaticUsers::new([credentials()]))
+    }
+
+    fn with_users(seed: u64, has_ipv6: bool, users: impl Users + 'static) -> Self {
         let mut config = turn::server::Config {
             // The addresses of these networks are those of documentation.
             filter: PeerFilter::new().allow(Cidr::new(Ipv4Addr::UNSPECIFIED.into(), 0).expect("a network")),
@@ -45,7 +49,7 @@ impl Helper {
         };
         config.families.ipv6 = has_ipv6;
         Self {
-            server: turn::Server::new(config, StaticUsers::new([credentials()])),
+            server: turn::Server::new(config, users),
             relays: BTreeMap::new(),
         }
     }
@@ -618,6 +622,75 @@ fn a_server_that_is_started_anew_is_asked_anew() {
     );
     assert_eq!(world.settled_kinds(), (CandidateKind::Relayed, CandidateKind::Relayed));
     world.exchange_data();
+}
+
+#[test]
+fn credentials_change_while_a_relay_is_in_use() {
+    let mut world = World::with_policy(15, [Place::Public, Place::Public], TransportPolicy::Relay);
+    let users = || TimeLimitedUsers::new([b"secret".to_vec()]);
+    let server = world.server;
+    *world.net.host_mut(server) = Node::Server(Box::new(Helper::with_users(98, false, users())));
+    let add = |world: &mut World, end: Duration| {
+        let now = world.net.now();
+        for who in [0, 1] {
+            let credentials = TurnCredentials::time_limited(b"secret", "alice", SystemTime::UNIX_EPOCH + end);
+            let server = Server::turn("turn:there", address(STUN), credentials);
+            world.agent(who).add_server(now, server);
+            world.agent(who).finish_gathering(now);
+        }
+    };
+    add(&mut world, 60 * SECOND);
+    world.start(["203.0.113.1:1000", "203.0.113.2:2000"], &[]);
+    assert!(world.run_until(10 * SECOND, World::is_connected));
+    let allocations = |world: &mut World| match world.net.host_mut(world.server) {
+        Node::Server(helper) => helper.server.stats().allocations_made,
+        Node::Agent(_) => unreachable!("it is a server"),
+    };
+    add(&mut world, 3600 * SECOND);
+    world.net.run_for(100 * SECOND);
+    assert_eq!(allocations(&mut world), 2, "what the server gave stays");
+    world.exchange_data();
+    // A server that knows nothing of it gives nothing to credentials of the past.
+    *world.net.host_mut(server) = Node::Server(Box::new(Helper::with_users(97, false, users())));
+    let is_lost = |world: &mut World| (0..2).all(|who| world.agent(who).state() == State::Disconnected);
+    assert!(world.run_until(30 * SECOND, is_lost));
+    assert!(world.run_until(15 * SECOND, World::is_connected));
+    assert_eq!(allocations(&mut world), 2);
+    world.exchange_data();
+}
+
+#[test]
+fn a_restart_asks_servers_that_gave_nothing_once_more() {
+    let mut world = World::with_policy(16, [Place::Public, Place::Public], TransportPolicy::Relay);
+    let now = world.net.now();
+    let server = world.server;
+    let others = StaticUsers::new([TurnCredentials::new("bob", "builder")]);
+    *world.net.host_mut(server) = Node::Server(Box::new(Helper::with_users(97, false, others)));
+    for who in [0, 1] {
+        let server = Server::turn("turn:there", address(STUN), credentials());
+        world.agent(who).add_server(now, server);
+    }
+    world.start(["203.0.113.1:1000", "203.0.113.2:2000"], &[]);
+    world.net.run_for(5 * SECOND);
+    world.signal();
+    for who in [0, 1] {
+        let errors: Vec<_> = world
+            .errors(who)
+            .iter()
+            .map(|error| (error.code, error.address))
+            .collect();
+        // Who hides behind relays has not told the address that asked.
+        assert_eq!(errors, [(401, None)]);
+    }
+    *world.net.host_mut(server) = Node::Server(Box::new(Helper::new(96, false)));
+    let now = world.net.now();
+    for who in [0, 1] {
+        world.agent(who).restart(now, None);
+        assert_eq!(world.agent(who).gathering_state(), GatheringState::Gathering);
+    }
+    world.introduce();
+    assert!(world.run_until(10 * SECOND, World::is_connected));
+    assert_eq!(world.settled_kinds(), (CandidateKind::Relayed, CandidateKind::Relayed));
 }
 
 #[test]

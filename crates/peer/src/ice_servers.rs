@@ -39,6 +39,15 @@ const MAX_ADDRESSES: usize = 6;
 /// How many bytes wait for a stream at most. More are lost, as they would be on a path of datagrams.
 const MAX_WAITING: usize = 1 << 20;
 
+/// How long the first pause is before a server is connected to again. It doubles with each failure.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// How many failures in a row are one too many: those before have taken two minutes.
+const MAX_FAILURES: u32 = 8;
+
+/// A connection that has lasted as long is no failure.
+const LASTING: Duration = Duration::from_secs(30);
+
 /// A server as the configuration names it.
 #[derive(Clone, Debug)]
 pub(crate) struct Named {
@@ -168,6 +177,13 @@ pub(crate) struct Search {
 }
 
 impl Search {
+    fn new(shared: &Arc<Shared>) -> Arc<Self> {
+        Arc::new(Self {
+            shared: Arc::clone(shared),
+            outdated: AtomicBool::new(false),
+        })
+    }
+
     /// The network has changed: once this has ended, what is lacking is looked for again.
     pub(crate) fn outdate(&self) {
         self.outdated.store(true, Ordering::Relaxed);
@@ -195,10 +211,7 @@ pub(crate) fn seek(
     endpoint: Option<&EndpointSockets>,
     tasks: &mut Tasks,
 ) -> Weak<Search> {
-    let search = Arc::new(Search {
-        shared: Arc::clone(shared),
-        outdated: AtomicBool::new(false),
-    });
+    let search = Search::new(shared);
     let current = Arc::downgrade(&search);
     // Those that are done.
     while tasks.try_join_next().is_some() {}
@@ -219,8 +232,8 @@ pub(crate) fn seek(
                 ServerTransport::Tcp | ServerTransport::Tls if !server.url.is_turn => {
                     Err("over a stream, a STUN server tells nothing of use: use stun:".to_owned())
                 }
-                ServerTransport::Tcp => converse_by_tcp(&server, search).await,
-                ServerTransport::Tls => converse_by_tls(&server, tls, search).await,
+                ServerTransport::Tcp | ServerTransport::Tls if is_spoken_with(&shared, &server) => Ok(()),
+                ServerTransport::Tcp | ServerTransport::Tls => accompany(&server, tls.as_ref(), search).await,
             };
             if let Err(text) = result {
                 shared.update(|state, now| state.connection.ice_server_failed(now, &server.text, &text));
@@ -327,23 +340,58 @@ async fn take_answer(
     heard
 }
 
-async fn converse_by_tcp(server: &Named, search: Arc<Search>) -> Result<(), String> {
-    let stream = server.connect().await?;
-    let (local, remote) = ends(&stream)?;
-    converse(stream, local, server.at(remote), search).await;
-    Ok(())
+/// True if there is a connection with this server. What it gave goes on with the credentials that are known now.
+fn is_spoken_with(shared: &Shared, server: &Named) -> bool {
+    shared.update(|state, now| {
+        let path = state.streams.as_ref().and_then(|streams| streams.path_to(&server.text));
+        if let Some(path) = path {
+            state
+                .connection
+                .add_ice_stream(now, path.local, &server.at(path.remote));
+        }
+        path.is_some()
+    })
 }
 
-async fn converse_by_tls(server: &Named, tls: Option<Arc<ClientConfig>>, search: Arc<Search>) -> Result<(), String> {
+/// Speaks with a server, over one connection after another when what it gave is lost with one.
+async fn accompany(server: &Named, tls: Option<&Arc<ClientConfig>>, search: Arc<Search>) -> Result<(), String> {
+    let shared = Arc::clone(&search.shared);
+    let mut current = Some(search);
+    let mut failures = 0;
+    loop {
+        // A new candidate is gathered with each.
+        let search = current.take().unwrap_or_else(|| Search::new(&shared));
+        let begun = driver::now();
+        match converse_once(server, tls, search).await {
+            Ok(false) => return Ok(()),
+            Ok(true) if begun.elapsed() >= LASTING => failures = 1,
+            Err(text) if failures == 0 || failures >= MAX_FAILURES => return Err(text),
+            Ok(true) | Err(_) => failures += 1,
+        }
+        if failures > MAX_FAILURES {
+            return Err("its connections do not last".to_owned());
+        }
+        tokio::time::sleep(FIRST_PAUSE * (1 << (failures - 1))).await;
+        // Interfaces may have changed meanwhile: whoever follows them has been quicker.
+        if is_spoken_with(&shared, server) {
+            return Ok(());
+        }
+    }
+}
+
+/// Over one connection; true if a relayed address is lost with it.
+async fn converse_once(server: &Named, tls: Option<&Arc<ClientConfig>>, search: Arc<Search>) -> Result<bool, String> {
     let stream = server.connect().await?;
     let (local, remote) = ends(&stream)?;
+    if server.url.transport == ServerTransport::Tcp {
+        return Ok(converse(stream, local, server.at(remote), search).await);
+    }
     let name = ServerName::try_from(server.url.host.clone()).map_err(|_| "its name fits no certificate".to_owned())?;
-    let connector = TlsConnector::from(tls.unwrap_or_else(public_roots));
+    let connector = TlsConnector::from(tls.cloned().unwrap_or_else(public_roots));
     let handshake = timeout(PATIENCE, connector.connect(name, stream)).await;
     let handshake = handshake.map_err(|_| "no TLS handshake with it in time".to_owned())?;
     let stream = handshake.map_err(|error| format!("no TLS handshake with it: {error}"))?;
-    converse(stream, local, server.at(remote), search).await;
-    Ok(())
+    Ok(converse(stream, local, server.at(remote), search).await)
 }
 
 fn ends(stream: &TcpStream) -> Result<(SocketAddr, SocketAddr), String> {
@@ -367,13 +415,13 @@ fn public_roots() -> Arc<ClientConfig> {
     Arc::clone(config)
 }
 
-/// Carries messages between ICE and a server until one of them ends it.
+/// Carries messages between ICE and a server until one of them ends it; true if a relayed address is lost with that.
 async fn converse(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     local: SocketAddr,
     server: ResolvedServer,
     search: Arc<Search>,
-) {
+) -> bool {
     let shared = Arc::clone(&search.shared);
     let five_tuple = FiveTuple {
         local,
@@ -417,8 +465,9 @@ async fn converse(
         if let Some(streams) = &mut state.streams {
             streams.0.remove(&five_tuple);
         }
-        state.connection.ice_stream_closed(now, local, server.address);
-    });
+        // Where the interface is gone, whoever follows interfaces connects from another.
+        state.connection.ice_stream_closed(now, local, server.address) && !outlet.closed.load(Ordering::Relaxed)
+    })
 }
 
 /// Hands over the messages that are whole; false if what comes is none.
@@ -451,6 +500,12 @@ impl Streams {
         if let Some((_, outlet)) = self.0.get(five_tuple) {
             outlet.put(message);
         }
+    }
+
+    /// The connection with a server, by its name in the configuration.
+    fn path_to(&self, url: &str) -> Option<FiveTuple> {
+        let mut streams = self.0.iter().filter(|(_, (known, _))| known == url);
+        streams.next().map(|(path, _)| *path)
     }
 
     /// Closes the connections from addresses that are gone: nobody tells them. Says with which servers there are others, by the

@@ -25,6 +25,7 @@ pub const SECRET: &str = "shared";
 /// A running `turnserver` on the loopback interface, over UDP and TCP; killed when dropped.
 pub struct Turnserver {
     child: Child,
+    command: Command,
     /// Where it listens.
     pub address: SocketAddr,
     output: Arc<Mutex<String>>,
@@ -89,33 +90,28 @@ impl Turnserver {
             // It asks for a password of its command line, which is off, before it lets peers be on the loopback interface.
             .args(["--cli-password", "none"])
             .args(arguments);
-        let mut child = command
+        command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| missing("turnserver", &error));
+            .stderr(Stdio::piped());
         let output = Arc::new(Mutex::new(String::new()));
-        let streams: [Box<dyn std::io::Read + Send>; 2] = [
-            Box::new(child.stdout.take().expect("a pipe")),
-            Box::new(child.stderr.take().expect("a pipe")),
-        ];
-        for stream in streams {
-            let output = Arc::clone(&output);
-            thread::spawn(move || {
-                for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                    *output.lock().expect("the output") += &(line + "\n");
-                }
-            });
-        }
         let server = Self {
-            child,
+            child: run(&mut command, &output),
+            command,
             address,
             output,
             _folder: folder,
         };
         server.wait();
         server
+    }
+
+    /// Kills it, and starts it anew at the same port: it knows nothing of what it gave.
+    pub fn start_anew(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.child = run(&mut self.command, &self.output);
+        self.wait();
     }
 
     /// Until it listens.
@@ -131,6 +127,24 @@ impl Turnserver {
     pub fn output(&self) -> String {
         self.output.lock().expect("the output").clone()
     }
+}
+
+/// Runs a server whose output goes there.
+fn run(command: &mut Command, output: &Arc<Mutex<String>>) -> Child {
+    let mut child = command.spawn().unwrap_or_else(|error| missing("turnserver", &error));
+    let streams: [Box<dyn std::io::Read + Send>; 2] = [
+        Box::new(child.stdout.take().expect("a pipe")),
+        Box::new(child.stderr.take().expect("a pipe")),
+    ];
+    for stream in streams {
+        let output = Arc::clone(output);
+        thread::spawn(move || {
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                *output.lock().expect("the output") += &(line + "\n");
+            }
+        });
+    }
+    child
 }
 
 impl Drop for Turnserver {

@@ -314,16 +314,21 @@ fn certificate() -> (String, String, Arc<TlsConfig>) {
     (certificate, pem("PRIVATE KEY", &made.signing_key.serialize_der()), tls)
 }
 
-/// Two peers that may use nothing but the server connect, and a large message goes through.
-async fn meet_through(url: &str, tls: &Arc<TlsConfig>) {
-    let configuration = || Configuration {
+/// Peers that may use nothing but the server.
+fn relayed(url: &str, tls: &Arc<TlsConfig>) -> Configuration {
+    Configuration {
         ice_servers: vec![IceServer::turn(url, USER, PASSWORD)],
         ice_transport_policy: IceTransportPolicy::Relay,
         turn_tls: Some(Arc::clone(tls)),
         loopback: true,
         address_filter: Some(AddressFilter::only(["127.0.0.1".parse().expect("an address")])),
         ..Configuration::default()
-    };
+    }
+}
+
+/// Two of them connect, and a large message goes through.
+async fn meet_through(url: &str, tls: &Arc<TlsConfig>) {
+    let configuration = || relayed(url, tls);
     let alice = PeerConnection::new(configuration()).await.expect("a connection");
     let bob = PeerConnection::new(configuration()).await.expect("a connection");
     let channel = alice
@@ -373,5 +378,65 @@ async fn peers_meet_through_coturn_by_udp_tcp_and_tls() {
     ] {
         let met = tokio::time::timeout(Duration::from_secs(30), meet_through(&url, &tls)).await;
         assert!(met.is_ok(), "{url}: too long\n{}", server.output());
+    }
+}
+
+/// What these peers send goes through in spite of a server that is started anew: each connects to it again, asks for another relayed
+/// address and tells the other.
+async fn outlive(server: &mut Turnserver, url: &str, tls: &Arc<TlsConfig>) {
+    let alice = PeerConnection::new(relayed(url, tls)).await.expect("a connection");
+    let bob = PeerConnection::new(relayed(url, tls)).await.expect("a connection");
+    let channel = alice
+        .create_data_channel("", DataChannelInit::default())
+        .expect("a channel");
+    alice.set_local_description(None).expect("it is set");
+    bob.set_remote_description(alice.local_description().expect("an offer"))
+        .expect("it is taken");
+    bob.set_local_description(None).expect("it is set");
+    alice
+        .set_remote_description(bob.local_description().expect("an answer"))
+        .expect("it is taken");
+    let trickle = async |from: &PeerConnection, to: &PeerConnection| {
+        while let Some(event) = from.next_event().await {
+            match event {
+                PeerEvent::IceCandidate(candidate) => to.add_ice_candidate(candidate).expect("a candidate"),
+                PeerEvent::DataChannel(channel) => {
+                    tokio::spawn(async move {
+                        while let Some(message) = channel.recv().await {
+                            channel.send(message).await.expect("it goes back");
+                        }
+                    });
+                }
+                _ => {}
+            }
+        }
+    };
+    let talk = async {
+        channel.opened().await.expect("it opens");
+        for _ in 0..2 {
+            channel.send("over there").await.expect("it is sent");
+            assert!(channel.recv().await.is_some(), "the way back");
+            server.start_anew();
+        }
+        channel.send("and again").await.expect("it is sent");
+        assert!(channel.recv().await.is_some(), "the way back");
+    };
+    tokio::select! {
+        () = talk => {}
+        ((), ()) = async { tokio::join!(trickle(&alice, &bob), trickle(&bob, &alice)) } => panic!("they are closed"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peers_outlive_a_coturn_that_is_started_anew() {
+    let (certificate, key, tls) = certificate();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let tls_port = listener.local_addr().expect("an address").port();
+    drop(listener);
+    let mut server = Turnserver::with_tls(tls_port, &certificate, &key);
+    let by_tcp = format!("turn:{}?transport=tcp", server.address);
+    for url in [by_tcp, format!("turns:localhost:{tls_port}")] {
+        let outlived = tokio::time::timeout(Duration::from_secs(60), outlive(&mut server, &url, &tls)).await;
+        assert!(outlived.is_ok(), "{url}: too long\n{}", server.output());
     }
 }

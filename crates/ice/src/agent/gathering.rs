@@ -10,10 +10,10 @@ use peerline_wire::{Datagram, FiveTuple, Transmit, Transport};
 use super::Agent;
 use crate::candidate::plain;
 use crate::gather::undisclosed;
-use crate::relays::Gain;
+use crate::relays::{Disconnected, Gain};
 use crate::servers::Answer;
 use crate::session::{Local, path_between};
-use crate::{CandidateError, CandidateKind, Event, GatheringState, Server};
+use crate::{CandidateAddress, CandidateError, CandidateKind, Event, GatheringState, Server};
 
 impl Agent {
     /// A socket is bound at `addr`, which is never unspecified: from now on it is a host candidate. May come at any time;
@@ -31,7 +31,7 @@ impl Agent {
                 self.enter(GatheringState::Gathering);
                 self.announce(local);
                 external.into_iter().for_each(|external| self.announce(external));
-                self.ask_servers();
+                self.ask_servers(now);
             }
         }
         self.settle_now();
@@ -64,7 +64,7 @@ impl Agent {
     pub fn add_relay_base(&mut self, now: Instant, addr: SocketAddr) {
         self.clock(now);
         if !self.closed && !self.ctx.lite && self.relays.get_or_insert_default().add_base(addr) {
-            self.ask_servers();
+            self.ask_servers(now);
         }
         self.settle_now();
     }
@@ -123,7 +123,7 @@ impl Agent {
         }
         if self.servers.get_or_insert_default().add(server) && self.gatherer.state() != GatheringState::New {
             self.enter(GatheringState::Gathering);
-            self.ask_servers();
+            self.ask_servers(now);
         }
         self.settle_now();
     }
@@ -143,22 +143,25 @@ impl Agent {
             }
             let path = stream(local, server.address);
             let relays = self.relays.get_or_insert_default();
-            relays.add(&mut self.ctx, path, &server.url, credentials);
+            relays.add(&mut self.ctx, now, path, &server.url, credentials);
         }
         self.settle_now();
     }
 
-    /// The connection to a TURN server that [`add_stream`](Self::add_stream) told of is gone.
-    pub fn stream_closed(&mut self, now: Instant, local: SocketAddr, server: SocketAddr) {
+    /// The connection to a TURN server that [`add_stream`](Self::add_stream) told of is gone. True if a relayed address is gone with
+    /// it: then it is worth while to connect again.
+    pub fn stream_closed(&mut self, now: Instant, local: SocketAddr, server: SocketAddr) -> bool {
         let now = self.clock(now);
         let path = stream(local, server);
-        let error = self.relays.as_mut().and_then(|relays| relays.disconnect(&path));
-        if let Some(error) = error {
-            self.ctx.push(Event::CandidateError(error));
+        let ended = self.relays.as_mut().and_then(|relays| relays.disconnect(&path));
+        let is_loss = matches!(ended, Some(Disconnected::Lost));
+        if let Some(Disconnected::Pending(error)) = ended {
+            self.report(error);
         }
         let gone = self.gatherer.remove_relayed(&path);
         self.forget_locals(now, Transport::Udp, &gone);
         self.settle_now();
+        is_loss && !self.closed
     }
 
     /// A server could not be asked at all, because its name has no address or no connection to it could be made: reported
@@ -176,7 +179,7 @@ impl Agent {
     /// A server that somebody else has asked ([`Bindings`](crate::Bindings)) gives no candidate.
     pub fn candidate_failed(&mut self, now: Instant, error: CandidateError) {
         self.clock(now);
-        self.ctx.push(Event::CandidateError(error));
+        self.report(error);
     }
 
     /// Begins to gather: the state is `Gathering`, and the candidates known so far are announced. Nothing happens if it
@@ -186,7 +189,7 @@ impl Agent {
         if self.gatherer.state() == GatheringState::New && !self.closed {
             self.enter(GatheringState::Gathering);
             self.announce_all();
-            self.ask_servers();
+            self.ask_servers(now);
         }
         self.settle_now();
     }
@@ -197,6 +200,28 @@ impl Agent {
         self.gather(now);
         self.gatherer.finish();
         self.settle_now();
+    }
+
+    /// "If the local IP address [...] isn't already exposed as part of a local candidate, the address attribute will be set to null"
+    /// (W3C webrtc-pc §4.8.2).
+    fn report(&mut self, error: CandidateError) {
+        let is_told = |address: &SocketAddr| {
+            let told = |local: &Arc<Local>| matches!(local.candidate.address, CandidateAddress::Ip(told) if told.ip() == address.ip());
+            !self.current().relay_only && self.gatherer.candidates().any(told)
+        };
+        let address = error.address.filter(is_told);
+        self.ctx
+            .push(Event::CandidateError(CandidateError { address, ..error }));
+    }
+
+    /// Servers that have given nothing are asked once more.
+    pub(super) fn try_servers_again(&mut self) {
+        if let Some(servers) = &mut self.servers {
+            servers.try_again();
+        }
+        if let Some(relays) = &mut self.relays {
+            relays.try_again(&mut self.ctx);
+        }
     }
 
     pub(super) fn enter(&mut self, state: GatheringState) {
@@ -238,7 +263,7 @@ impl Agent {
                     local.into_iter().for_each(|local| self.announce(local));
                 }
                 Gain::Mapped { .. } => {}
-                Gain::Error(error) => self.ctx.push(Event::CandidateError(error)),
+                Gain::Error(error) => self.report(error),
                 Gain::Lost { path } => {
                     let gone = self.gatherer.remove_relayed(&path);
                     if let Some(now) = self.latest {
@@ -268,7 +293,7 @@ impl Agent {
         }
     }
 
-    fn ask_servers(&mut self) {
+    fn ask_servers(&mut self, now: Instant) {
         let Some(servers) = &mut self.servers else { return };
         let bases: Vec<SocketAddr> = self.gatherer.sockets().map(|host| host.address).collect();
         let relay_bases = self.relays.as_ref().map(|relays| relays.bases());
@@ -276,7 +301,7 @@ impl Agent {
         for (path, server) in servers.ask_from(&bases, relay_bases.as_deref().unwrap_or(&bases)) {
             if let Some(credentials) = &server.credentials {
                 let relays = self.relays.get_or_insert_default();
-                relays.add(&mut self.ctx, path, &server.url, credentials);
+                relays.add(&mut self.ctx, now, path, &server.url, credentials);
             }
         }
     }
@@ -321,10 +346,10 @@ impl Agent {
     }
 
     pub(super) fn expire_servers(&mut self, now: Instant) {
-        if let Some(servers) = &mut self.servers {
-            while let Some((_, error)) = servers.expire(self.ctx.timings(), now) {
-                self.ctx.push(Event::CandidateError(error));
-            }
+        while let Some(servers) = &mut self.servers
+            && let Some((_, error)) = servers.expire(self.ctx.timings(), now)
+        {
+            self.report(error);
         }
         if let Some(relays) = &mut self.relays {
             relays.handle_timeout(now);
@@ -358,7 +383,7 @@ impl Agent {
                 true
             }
             Answer::Error(error) => {
-                self.ctx.push(Event::CandidateError(error));
+                self.report(error);
                 true
             }
             Answer::Nothing => false,

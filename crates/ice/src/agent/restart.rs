@@ -8,7 +8,7 @@ use crate::{Credentials, GatheringState, State};
 
 impl Agent {
     /// Restarts ICE (RFC 8445 §9) with these credentials, or random ones. The peer's credentials and candidates are to be
-    /// set anew; the local candidates are announced again. The session so far goes on in all respects, and carries data,
+    /// set anew; the local candidates are announced again, and servers that gave none are asked once more. The session so far goes on in all respects, and carries data,
     /// until the new one has selected a pair.
     pub fn restart(&mut self, now: Instant, credentials: Option<Credentials>) {
         self.clock(now);
@@ -27,7 +27,8 @@ impl Agent {
         if gathering != GatheringState::New {
             self.enter(GatheringState::Gathering);
             self.announce_all();
-            self.enter(gathering);
+            self.try_servers_again();
+            self.settle_gathering();
         }
         self.settle_now();
     }
