@@ -42,3 +42,35 @@ impl<'a> App<'a> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rtcp::{Packet, packets};
+
+    /// The figure of RFC 3550 §6.7, filled in.
+    #[test]
+    fn what_is_written_is_read() {
+        let app = App {
+            subtype: 5,
+            ssrc: Ssrc(0x0102_0304),
+            name: *b"peer",
+            data: b"line",
+        };
+        let mut out = Vec::new();
+        app.write(&mut out);
+        assert_eq!(out, b"\x85\xcc\x00\x03\x01\x02\x03\x04peerline");
+        assert_eq!(packets(&out).next(), Some(Ok(Packet::App(app))));
+        // "application-dependent data … It is optional".
+        let bare = App { data: &[], ..app };
+        out.clear();
+        bare.write(&mut out);
+        assert_eq!(packets(&out).next(), Some(Ok(Packet::App(bare))));
+    }
+
+    #[test]
+    fn without_a_name_it_is_an_error() {
+        let out = [0x80, 204, 0, 1, 1, 2, 3, 4];
+        assert_eq!(packets(&out).next(), Some(Err(ParseError::ContentsTruncated)));
+    }
+}
