@@ -140,6 +140,117 @@ fn a_lossy_path_loses_no_picture() {
     }
 }
 
+/// As a forwarder sends: each packet as it is, under the number that it came with, which wraps on the way.
+#[test]
+fn a_lossy_path_loses_no_picture_that_is_forwarded() {
+    for loss in [0.05, 0.15] {
+        let (mut lab, [camera, _], [receiver, _]) = call(10, loss);
+        let payload_type = lab.with_peer(0, |peer, _| {
+            let parameters = peer.send_parameters(camera).expect("it sends");
+            parameters.codecs[0].payload_type
+        });
+        let mut sequence_number = 65_000_u16;
+        let mut pictures = Vec::new();
+        for number in 0..300u32 {
+            let picture = picture(number);
+            let parts: Vec<_> = picture.chunks(1000).collect();
+            for (index, part) in parts.iter().enumerate() {
+                // "Start of VP8 partition" (RFC 7741 §4.2).
+                let descriptor = if index == 0 { 0x10 } else { 0 };
+                let packet = OutgoingPacket {
+                    payload: [&[descriptor], *part].concat().into(),
+                    marker: index + 1 == parts.len(),
+                    payload_type,
+                    sequence_number: Some(sequence_number),
+                    timestamp: number * 3000,
+                    ..OutgoingPacket::default()
+                };
+                sequence_number = sequence_number.wrapping_add(1);
+                lab.with_peer(0, |peer, now| peer.send_packet(now, camera, packet))
+                    .expect("it is sent");
+            }
+            lab.run_for(Duration::from_millis(33));
+            lab.with_peer(1, |peer, _| {
+                pictures.extend(std::iter::from_fn(|| peer.recv_frame(receiver)));
+            });
+        }
+        lab.run_for(Duration::from_secs(1));
+        lab.with_peer(1, |peer, _| {
+            pictures.extend(std::iter::from_fn(|| peer.recv_frame(receiver)));
+        });
+        // Nothing tells that the tail of the last frame is missing.
+        assert!(pictures.len() >= 299, "{loss}: {} pictures", pictures.len());
+        for (number, frame) in (0..).zip(&pictures) {
+            assert_eq!(frame.payload, picture(number), "{loss}: {number}");
+            assert!(!frame.follows_gap || number == 0);
+        }
+        let report = lab.peer(0).stats(lab.now());
+        let repeated = report.stats.iter().find_map(|stats| match &stats.kind {
+            StatsKind::OutboundRtp(outbound) if outbound.kind == MediaKind::Video => {
+                Some(outbound.retransmitted_packets_sent)
+            }
+            _ => None,
+        });
+        let repeated = repeated.expect("a stream is sent") as f64;
+        // What is repeated may be lost as well; not all that is asked for had been lost.
+        assert!(
+            (900.0 * loss * 0.6..900.0 * loss * 3.0).contains(&repeated),
+            "{loss}: {repeated}"
+        );
+    }
+}
+
+/// `encodings[].codec` (webrtc-extensions) says which of the codecs agreed on is sent.
+#[test]
+fn an_encoding_sends_the_codec_that_is_chosen_for_it() {
+    let (mut lab, senders, receivers) = call(11, 0.0);
+    // A VP9 keyframe begins so (its bitstream specification, §6.2): the frame marker, then the sync code.
+    let vp9 = [&[0x82, 0x49, 0x83, 0x42][..], &[0; 100]].concat();
+    let frames = [
+        ("video/VP9", Bytes::from(vp9)),
+        ("audio/PCMU", Bytes::from(vec![0xff; 160])),
+    ];
+    for (index, (mime_type, payload)) in frames.into_iter().enumerate() {
+        let (sender, receiver) = (senders[index], receivers[index]);
+        let mut timestamp = 0;
+        for chosen in [false, true, false] {
+            let parameters = lab.with_peer(0, |peer, now| {
+                let mut parameters = peer.send_parameters(sender).expect("it lives");
+                let codecs = &parameters.codecs;
+                let found = codecs.iter().find(|codec| codec.codec.mime_type == mime_type);
+                let other = found.expect("it was agreed on").clone();
+                let first = codecs[0].payload_type;
+                assert_ne!(first, other.payload_type);
+                parameters.encodings[0].codec = chosen.then(|| other.codec.clone());
+                peer.set_send_parameters(now, sender, parameters).expect("they fit");
+                [first, other.payload_type]
+            });
+            timestamp += 9000;
+            let payload = if chosen {
+                payload.clone()
+            } else {
+                picture(0).slice(..1000)
+            };
+            lab.with_peer(0, |peer, now| {
+                let frame = OutgoingFrame {
+                    payload: payload.clone(),
+                    timestamp,
+                    ..OutgoingFrame::default()
+                };
+                peer.send_frame(now, sender, frame).expect("it is sent");
+            });
+            lab.run_for(Duration::from_millis(500));
+            let frame = lab.with_peer(1, |peer, _| peer.recv_frame(receiver)).expect("it comes");
+            assert_eq!(
+                frame.payload_type,
+                parameters[usize::from(chosen)],
+                "{mime_type}: {chosen}"
+            );
+            assert_eq!(frame.payload, payload, "{mime_type}: {chosen}");
+        }
+    }
+}
+
 #[test]
 fn both_ends_count_the_same() {
     let (mut lab, [camera, _], [receiver, _]) = call(3, 0.02);
@@ -182,6 +293,26 @@ fn both_ends_count_the_same() {
     let round_trip = report.round_trip_time.expect("it was measured");
     assert!((0.059..0.075).contains(&round_trip), "{round_trip}");
     assert!(report.packets_lost > 0);
+
+    // What the last sender report told: of originals alone, since what is repeated has a stream of its own. And who only receives
+    // knows the round trip by extended reports and the replies to them (RFC 3611 §4.4, §4.5).
+    let report = theirs
+        .get(inbound.remote_id.as_ref().expect("a report"))
+        .expect("it is there");
+    let StatsKind::RemoteOutboundRtp(report) = &report.kind else {
+        panic!("{report:?}");
+    };
+    assert_eq!(report.packets_sent, originals);
+    assert_eq!(
+        report.bytes_sent,
+        outbound.bytes_sent - outbound.retransmitted_bytes_sent
+    );
+    assert!(report.reports_sent > 2);
+    assert!(report.round_trip_time_measurements > 2);
+    let round_trip = report.round_trip_time.expect("it was measured");
+    assert!((0.059..0.075).contains(&round_trip), "{round_trip}");
+    let total = report.total_round_trip_time / report.round_trip_time_measurements as f64;
+    assert!((0.059..0.075).contains(&total), "{total}");
 
     // The peer's transport-wide feedback tells the same, of retransmissions as well; some of it is lost, too.
     let transport = ours.transport().expect("it is there");

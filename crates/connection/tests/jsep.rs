@@ -448,3 +448,43 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_peers_description_tells_whether_it_takes_candidates_one_by_one() {
+    let (mut offerer, now) = connection();
+    offerer
+        .create_data_channel(now, "", DataChannelInit::default())
+        .expect("a channel");
+    let offer = offerer.create_offer(OfferOptions::default()).expect("an offer");
+    let told = |sdp: &str| {
+        let (mut peer, now) = connection();
+        assert_eq!(peer.can_trickle_ice_candidates(), None, "nobody has said anything");
+        peer.set_remote_description(now, SessionDescription::offer(sdp))
+            .expect("the offer fits");
+        let told = peer.can_trickle_ice_candidates();
+        peer.set_local_description(now, None).expect("an answer");
+        assert_eq!(peer.can_trickle_ice_candidates(), told, "the answer changes nothing");
+        told
+    };
+    assert_eq!(told(&offer.sdp), Some(true));
+    let without: String = offer
+        .sdp
+        .split_inclusive('\n')
+        .filter(|line| !line.starts_with("a=ice-options"))
+        .collect();
+    assert_eq!(told(&without), Some(false));
+    assert_eq!(told(&without.replace("m=", "a=ice-options:ice2\r\nm=")), Some(false));
+    assert_eq!(
+        told(&without.replace("m=", "a=ice-options:ice2 trickle\r\nm=")),
+        Some(true)
+    );
+    // For one section, as Chromium says it.
+    assert_eq!(told(&format!("{without}a=ice-options:trickle\r\n")), Some(true));
+
+    // What is taken back was never said.
+    let (mut peer, now) = connection();
+    peer.set_remote_description(now, offer).expect("the offer fits");
+    peer.set_remote_description(now, SessionDescription::rollback())
+        .expect("it is taken back");
+    assert_eq!(peer.can_trickle_ice_candidates(), None);
+}

@@ -6,7 +6,7 @@ use std::time::Instant;
 use peerline_dtls as dtls;
 use peerline_ice as ice;
 use peerline_sdp as sdp;
-use peerline_sdp::attribute::{Candidate, Direction, EndOfCandidates, Setup};
+use peerline_sdp::attribute::{Candidate, Direction, EndOfCandidates, IceOptions, Setup};
 use peerline_sdp::{MediaDescription, Section as _};
 
 use super::applied::transport_section;
@@ -201,6 +201,19 @@ impl Connection {
     #[must_use]
     pub fn remote_description(&self) -> Option<SessionDescription> {
         self.negotiation.remote().map(Applied::description)
+    }
+
+    /// `canTrickleIceCandidates`: true if the peer's description says that it takes candidates one by one, `a=ice-options:trickle` for
+    /// all sections or for one (RFC 8829 §4.1.17). If not, it is to get a description that has them all: the local one, once they are
+    /// gathered. `None` without a remote description.
+    #[must_use]
+    pub fn can_trickle_ice_candidates(&self) -> Option<bool> {
+        let remote = self.negotiation.remote()?.parsed();
+        let trickles = |options: IceOptions| options.contains(IceOptions::TRICKLE);
+        // What cannot be read says nothing.
+        let of_session = remote.attribute().ok().flatten();
+        let of_media = remote.media.iter().filter_map(|media| media.attribute().ok()?);
+        Some(of_session.into_iter().chain(of_media).any(trickles))
     }
 
     /// A description of ours with the candidates known so far, for peers that do not trickle (RFC 8829 §4.1.13).

@@ -77,7 +77,7 @@ impl Connection {
     }
 
     /// Tells the peer how much all that it sends together may take, in bits a second (REMB); `None` to say nothing any more.
-    /// Browsers go by it where they agreed on `goog-remb`.
+    /// It is told of streams whose codec has `goog-remb` agreed on; of others nothing is said.
     pub fn set_max_receive_bitrate(&mut self, now: Instant, bitrate: Option<u64>) {
         if let Some(media) = self.upper.media_mut() {
             media.set_max_receive_bitrate(now, bitrate);
@@ -264,14 +264,14 @@ impl Media {
         })
     }
 
-    fn set_max_receive_bitrate(&mut self, now: Instant, bitrate: Option<u64>) {
+    pub(super) fn set_max_receive_bitrate(&mut self, now: Instant, bitrate: Option<u64>) {
         self.max_receive_bitrate = bitrate;
         if self.srtp.is_some() && !self.closed && bitrate.is_some() {
             self.report(now);
         }
     }
 
-    fn request_keyframe(&mut self, transceiver: TransceiverId, rid: Option<&str>) {
+    pub(super) fn request_keyframe(&mut self, transceiver: TransceiverId, rid: Option<&str>) {
         let Some((_, section)) = self.section_of(transceiver) else {
             return;
         };

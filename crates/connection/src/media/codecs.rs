@@ -32,6 +32,8 @@ pub(super) struct Codec {
     pub(super) pli: bool,
     /// Keyframes may be demanded.
     pub(super) fir: bool,
+    /// The sender goes by estimates of the bandwidth.
+    pub(super) remb: bool,
 }
 
 /// The payload types of a media section, the preferred first.
@@ -86,6 +88,7 @@ impl Codec {
             nack: speaks(RtcpFeedback::Nack),
             pli: speaks(RtcpFeedback::NackPli),
             fir: speaks(RtcpFeedback::CcmFir),
+            remb: speaks(RtcpFeedback::GoogRemb),
         }
     }
 }

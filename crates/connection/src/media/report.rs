@@ -14,6 +14,7 @@ use rand::rngs::StdRng;
 use super::dtmf::Dtmf;
 use super::outgoing::Outgoing;
 use super::packet::ReceiveMode;
+use super::receive_stream::ReceiveStream;
 use super::{Media, Queued, Section, What};
 use crate::event::Event;
 
@@ -329,16 +330,18 @@ impl Media {
         });
     }
 
-    /// What the peer may send at most, of all its streams together: in the report `out`, or, if that is too long, beside it.
+    /// What the peer may send at most, of all its streams together that were agreed to go by it: in the report `out`, or, if that is
+    /// too long, beside it.
     fn tell_estimate(&mut self, out: &mut Vec<u8>, speaker: Ssrc) {
         let Some(bitrate) = self.max_receive_bitrate else {
             return;
         };
-        let streams = self
-            .sections
-            .iter()
-            .flatten()
-            .flat_map(|section| &section.receiver.streams);
+        let receivers = self.sections.iter().flatten().map(|section| &section.receiver);
+        let streams = receivers.flat_map(|receiver| {
+            let codec = |stream: &ReceiveStream| receiver.codecs.get(stream.payload_type);
+            let goes_by_it = move |stream: &&ReceiveStream| codec(stream).is_some_and(|codec| codec.remb);
+            receiver.streams.iter().filter(goes_by_it)
+        });
         let sources: Vec<_> = streams.map(|stream| Ssrc(stream.ssrc)).take(MAX_ESTIMATED).collect();
         if sources.is_empty() {
             return;

@@ -15,6 +15,7 @@ use crate::Event;
 use crate::transceiver::TransceiverId;
 
 mod changes;
+mod control;
 mod floods;
 mod hostile;
 mod sources;
@@ -37,7 +38,12 @@ fn codec(payload_type: u8, mime_type: &str, fmtp: &str) -> RtpCodecParameters {
             channels: None,
             sdp_fmtp_line: fmtp.into(),
         },
-        rtcp_feedback: vec![RtcpFeedback::Nack, RtcpFeedback::NackPli, RtcpFeedback::CcmFir],
+        rtcp_feedback: vec![
+            RtcpFeedback::Nack,
+            RtcpFeedback::NackPli,
+            RtcpFeedback::CcmFir,
+            RtcpFeedback::GoogRemb,
+        ],
     }
 }
 
@@ -127,6 +133,8 @@ struct Path {
     copies: usize,
     frames: Vec<IncomingFrame>,
     events: Vec<Event>,
+    /// The RTCP of both, before it was protected.
+    control: [Vec<Vec<u8>>; 2],
 }
 
 impl Path {
@@ -150,12 +158,14 @@ impl Path {
             copies: 1,
             frames: Vec::new(),
             events: Vec::new(),
+            control: [Vec::new(), Vec::new()],
         }
     }
 
     fn flush(&mut self) {
         for from in 0..2 {
             let mut out = Vec::new();
+            self.control[from].extend(self.ends[from].control.iter().cloned());
             while let Some(len) = self.ends[from].poll_transmit(self.now, &mut out) {
                 assert!(len <= 1200, "{len} bytes");
                 assert_eq!(len, out.len());
