@@ -1,7 +1,7 @@
 //! [`PeerConnection`]: a handle on a connection and its task.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use peerline_connection::{
     CandidateError, Connection, ConnectionState, DataChannelInit, DtlsCloseReason, DtlsTransportState, DtmfTone,
@@ -117,6 +117,7 @@ impl PeerConnection {
     )]
     pub async fn new(configuration: Configuration) -> Result<Self, Error> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| Error::NoRuntime)?;
+        let kept = Mutex::new(Box::new(configuration.clone()));
         let connection = Connection::new(driver::now(), configuration.connection()?);
         let shared = Shared::new(connection, configuration.buffered_amount_high_water_mark);
         let pool_size = configuration.ice_candidate_pool_size;
@@ -124,7 +125,14 @@ impl PeerConnection {
         runtime.spawn(driver::run(Arc::clone(&shared), Network::new(configuration)?));
         Ok(Self(Arc::new(Listener {
             anchor: Anchor::new(shared),
+            configuration: kept,
         })))
+    }
+
+    /// What the connection was made with, and [`set_configuration`](Self::set_configuration) has changed since (`getConfiguration`).
+    #[must_use]
+    pub fn configuration(&self) -> Configuration {
+        Configuration::clone(&self.0.configuration())
     }
 
     /// Changes the ICE servers, with `turn_tls`, the transport policy, and the size of the candidate pool (`setConfiguration`).
@@ -143,6 +151,7 @@ impl PeerConnection {
             named: Named::all(&configuration.ice_servers)?,
             tls: configuration.turn_tls.clone(),
         };
+        let mut kept = self.0.configuration();
         self.shared().update(|state, now| {
             let other = |certificate: &Arc<_>| !state.connection.has_certificate(certificate);
             if !state.connection.is_closed() && configuration.certificate.as_ref().is_some_and(other) {
@@ -157,8 +166,13 @@ impl PeerConnection {
             }
             state.connection.ice_servers_changed();
             let policy = configuration.ice_transport_policy;
-            Ok(state.connection.set_ice_transport_policy(now, policy)?)
-        })
+            Ok::<_, Error>(state.connection.set_ice_transport_policy(now, policy)?)
+        })?;
+        kept.ice_servers.clone_from(&configuration.ice_servers);
+        kept.turn_tls.clone_from(&configuration.turn_tls);
+        kept.ice_candidate_pool_size = configuration.ice_candidate_pool_size;
+        kept.ice_transport_policy = configuration.ice_transport_policy;
+        Ok(())
     }
 
     /// Creates a data channel. The first one makes negotiation necessary; later ones open without it.
@@ -228,6 +242,15 @@ impl PeerConnection {
         let candidate = candidate.into();
         self.shared()
             .update(|state, now| Ok(state.connection.add_ice_candidate(now, candidate)?))
+    }
+
+    /// Tells the other peer how much all that it sends together may take, in bits a second (REMB); `None` to say nothing any more. It
+    /// is told of streams whose codec has `goog-remb` agreed on, as browsers have it for video. Not in W3C's API: browsers tell what
+    /// they estimate.
+    pub fn set_max_receive_bitrate(&self, bitrate: impl Into<Option<u64>>) {
+        let bitrate = bitrate.into();
+        self.shared()
+            .update(|state, now| state.connection.set_max_receive_bitrate(now, bitrate));
     }
 
     /// Makes the next offer restart ICE.
@@ -368,6 +391,14 @@ impl PeerConnection {
         self.shared().lock().connection.pending_remote_description()
     }
 
+    /// True if the other peer's description says that it takes candidates one by one. If not, it is to get a description that has
+    /// them all: see [`gathering_complete`](Self::gathering_complete). `None` without a remote description
+    /// (`canTrickleIceCandidates`).
+    #[must_use]
+    pub fn can_trickle_ice_candidates(&self) -> Option<bool> {
+        self.shared().lock().connection.can_trickle_ice_candidates()
+    }
+
     /// Statistics under their W3C names.
     #[must_use]
     pub fn stats(&self) -> StatsReport {
@@ -411,6 +442,14 @@ impl fmt::Debug for PeerConnection {
 /// Somebody who can read news. Channels that nobody will ever see are closed when the last one goes.
 struct Listener {
     anchor: Arc<Anchor>,
+    /// As it was given. It is locked before the connection's state is, if both are.
+    configuration: Mutex<Box<Configuration>>,
+}
+
+impl Listener {
+    fn configuration(&self) -> MutexGuard<'_, Box<Configuration>> {
+        self.configuration.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Drop for Listener {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use common::media::{camera, listened_to, microphone, next_track, picture, play, sound, watch};
 use common::{negotiate, peer, soon};
 use peerline::{
-    Bytes, MediaFrame, MediaKind, OutgoingPacket, PeerConnection, ReceiveMode, SourceEvent, TransceiverDirection,
-    TransceiverInit,
+    Bytes, MediaFrame, MediaKind, OutgoingPacket, PeerConnection, PeerEvent, ReceiveMode, SourceEvent,
+    TransceiverDirection, TransceiverInit,
 };
 
 #[tokio::test]
@@ -198,4 +198,22 @@ async fn an_application_feeds_its_sender_itself() {
         let packet = soon("a packet", track.receiver.recv_packet()).await.unwrap();
         assert_eq!(packet.payload[..], [0x10, number]);
     }
+}
+
+#[tokio::test]
+async fn the_other_peer_is_told_how_much_it_may_send() {
+    let source = camera();
+    let (alice, bob, track) = watch(&source).await;
+    play(&source, &track.receiver, picture, Duration::from_millis(10), 5).await;
+    bob.set_max_receive_bitrate(100_000);
+    soon("an estimate", async {
+        loop {
+            let event = alice.next_event().await.expect("it lives");
+            if matches!(event, PeerEvent::BandwidthEstimate(100_000)) {
+                return;
+            }
+        }
+    })
+    .await;
+    bob.set_max_receive_bitrate(None);
 }

@@ -245,6 +245,38 @@ async fn a_connection_keeps_its_certificate() {
 }
 
 #[tokio::test]
+async fn the_configuration_is_told_as_it_was_set() {
+    let servers = |urls: &[&str]| urls.iter().map(|url| IceServer::stun(*url)).collect::<Vec<_>>();
+    let first = Configuration {
+        ice_transport_policy: IceTransportPolicy::Relay,
+        max_message_size: 1234,
+        ..local(servers(&["stun:127.0.0.1:1"]))
+    };
+    let pc = PeerConnection::new(first.clone()).await.expect("a connection");
+    let told = |pc: &PeerConnection| format!("{:?}", pc.configuration());
+    assert_eq!(told(&pc), format!("{first:?}"));
+
+    let other = Configuration {
+        ice_candidate_pool_size: 2,
+        ..local(servers(&["stun:127.0.0.1:2", "stun:127.0.0.1:3"]))
+    };
+    pc.set_configuration(&other).expect("good servers");
+    // The rest of it is fixed.
+    let changed = Configuration {
+        ice_servers: other.ice_servers,
+        ice_candidate_pool_size: 2,
+        ice_transport_policy: other.ice_transport_policy,
+        ..first
+    };
+    assert_eq!(told(&pc), format!("{changed:?}"));
+    pc.set_configuration(&local(servers(&["nonsense"])))
+        .expect_err("bad servers");
+    assert_eq!(told(&pc), format!("{changed:?}"), "nothing is changed");
+    pc.set_configuration(&pc.configuration()).expect("it is the same");
+    assert_eq!(told(&pc), format!("{changed:?}"));
+}
+
+#[tokio::test]
 async fn servers_that_give_nothing_are_reported_and_end_gathering() {
     // One hangs up at once; nobody listens at the other.
     let rude = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
