@@ -22,6 +22,8 @@ export class Call extends EventTarget {
   #handling = Promise.resolve();
   #timer;
   #restarts = 0; // Since the two were connected.
+  #relayed = false; // Whether our own end of the way is a relay, as the other side was told.
+  #othersRelayed = false; // The same of the other side.
   pc;
   chat;
   stream;
@@ -106,7 +108,24 @@ export class Call extends EventTarget {
     this.#say({ hello: { again } });
   }
 
-  async #handle({ from, to, hello, description, candidate }) {
+  /**
+   * Which way the media take: `{ relayed, text }`, or nothing while there is none. That the other side's end is a relay only that
+   * side knows for sure: to us it may be an address from which checks have come, unheard of. So each tells the other.
+   */
+  async path() {
+    const { pc } = this;
+    const found = pc?.connectionState === 'connected' ? await path(pc) : undefined;
+    if (!found || pc !== this.pc) return undefined;
+    if (found.local === 'relay' !== this.#relayed) {
+      this.#relayed = !this.#relayed;
+      this.#say({ relayed: this.#relayed });
+    }
+    const remote = this.#othersRelayed ? 'relay' : found.remote;
+    const relayed = found.local === 'relay' || remote === 'relay';
+    return { relayed, text: `${relayed ? 'relayed' : 'direct'} (${found.local} to ${remote}, ${found.details})` };
+  }
+
+  async #handle({ from, to, hello, description, candidate, relayed }) {
     if (hello) {
       this.#isThere = true;
       if (from !== this.#peer) await this.#meet(from);
@@ -115,6 +134,7 @@ export class Call extends EventTarget {
     } else if (from === this.#peer && to === this.#me) {
       if (description) this.trace(`${description.type} heard`);
       if (description) await this.#describe(description);
+      else if (relayed !== undefined) this.#othersRelayed = relayed;
       else await this.#addCandidate(candidate);
     }
   }
@@ -196,6 +216,7 @@ export class Call extends EventTarget {
 
   /** Says once more what may have been lost on the way. */
   #resume() {
+    if (this.#relayed) this.#say({ relayed: true });
     if (this.pc?.signalingState === 'have-local-offer') this.#say({ description: this.pc.localDescription });
     this.#recover();
   }
@@ -237,14 +258,15 @@ export class Call extends EventTarget {
   #close() {
     clearTimeout(this.#timer);
     this.#restarts = 0;
+    this.#relayed = this.#othersRelayed = false;
     const { pc } = this;
     this.pc = this.chat = this.#peer = undefined;
     pc?.close();
   }
 }
 
-/** Which way the media take: `{ relayed, text }`, or nothing while there is none. */
-export async function path(pc) {
+/** The kinds of both ends of the way in use, and what else is known of it; nothing while there is none. */
+async function path(pc) {
   const stats = await pc.getStats();
   const all = [...stats.values()];
   const transport = all.find(({ type }) => type === 'transport');
@@ -253,8 +275,7 @@ export async function path(pc) {
     ?? all.find(({ type, nominated, state }) => type === 'candidate-pair' && nominated && state === 'succeeded');
   const local = stats.get(pair?.localCandidateId), remote = stats.get(pair?.remoteCandidateId);
   if (!local || !remote) return undefined;
-  const relayed = local.candidateType === 'relay' || remote.candidateType === 'relay';
   const rtt = pair.currentRoundTripTime === undefined ? '' : `, ${Math.round(pair.currentRoundTripTime * 1000)} ms`;
   const by = local.candidateType === 'relay' ? `${local.relayProtocol ?? 'udp'} to the relay` : local.protocol;
-  return { relayed, text: `${relayed ? 'relayed' : 'direct'} (${local.candidateType} to ${remote.candidateType}, ${by}${rtt})` };
+  return { local: local.candidateType, remote: remote.candidateType, details: `${by}${rtt}` };
 }

@@ -1,5 +1,5 @@
 // The page of a room. `?signalling=ws`, `sse` or `poll` keeps to one way of signalling, `?relay` to relays.
-import { Call, path } from './call.js';
+import { Call } from './call.js';
 import { nextCamera, open } from './media.js';
 import { random } from './signalling.js';
 
@@ -139,9 +139,9 @@ function addChat(kind, text) {
 
 /** Tells whether the path is direct, once a second. */
 async function watchPath() {
-  const { pc } = call ?? {};
-  const found = pc?.connectionState === 'connected' ? await path(pc).catch(() => {}) : undefined;
-  if (found && pc === call?.pc) {
+  const watched = call;
+  const found = await watched?.path().catch(() => {});
+  if (found && watched === call) {
     $('path').textContent = found.text;
     $('path').dataset.kind = found.relayed ? 'relayed' : 'direct';
   }
