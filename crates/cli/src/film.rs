@@ -196,6 +196,7 @@ impl Screening {
             source.clock().elapsed()
         });
         let mut scene = Scene::default();
+        let mut rate = Rate::default();
         let mut frames = 0;
         // Somebody cannot go on without a keyframe.
         let mut wanted = false;
@@ -217,6 +218,9 @@ impl Screening {
             wanted = false;
             let taken = source.write_frame(&MediaFrame::at(time, frame.data.clone()));
             scene.add(time, &frame);
+            if let Some(most) = rate.add(&frame) {
+                wish_for(pc, &source, most);
+            }
             frames += 1;
             let Audience { bytes, position, .. } = &*self.0.audience;
             bytes.fetch_add((taken * frame.data.len()) as u64, Ordering::Relaxed);
@@ -236,6 +240,42 @@ async fn wait(source: &TrackSource, due: Instant) -> bool {
             event = source.next_event() => wanted |= matches!(event, SourceEvent::KeyframeRequest { .. }),
             () = tokio::time::sleep_until(due.into()) => return wanted,
         }
+    }
+}
+
+/// Tells the senders of a film's track what they are to be able to send: it has the rate that it has.
+fn wish_for(pc: &PeerConnection, source: &TrackSource, bitrate: u64) {
+    let track = source.track();
+    for transceiver in pc.transceivers() {
+        let sender = transceiver.sender();
+        if sender.track().as_ref() == Some(&track) {
+            sender.set_desired_bitrate(Some(bitrate));
+        }
+    }
+}
+
+/// How much a film takes in a second.
+#[derive(Default)]
+struct Rate {
+    second: u64,
+    bytes: u64,
+    /// In bits, in the second with the most of them.
+    most: u64,
+}
+
+impl Rate {
+    /// Takes a frame; how many bits a second are needed, if that is more than before: a quarter more than the frames' own, for what is
+    /// around them.
+    fn add(&mut self, frame: &PlayedFrame) -> Option<u64> {
+        if frame.time.as_secs() != self.second {
+            self.second = frame.time.as_secs();
+            self.bytes = 0;
+        }
+        self.bytes += frame.data.len() as u64;
+        let needed = self.bytes * 8 / 4 * 5;
+        let grows = needed > self.most;
+        self.most = self.most.max(needed);
+        grows.then_some(needed)
     }
 }
 
@@ -306,6 +346,23 @@ mod tests {
             timestamp: 0,
             keyframe,
         }
+    }
+
+    #[test]
+    fn a_film_needs_what_its_busiest_second_takes() {
+        let mut rate = Rate::default();
+        let mut add = |millis, len| {
+            let time = Duration::from_millis(millis);
+            rate.add(&PlayedFrame {
+                time,
+                ..frame(len, false)
+            })
+        };
+        assert_eq!(add(0, 1000), Some(10_000));
+        assert_eq!(add(500, 100), Some(11_000));
+        assert_eq!(add(1000, 1000), None);
+        assert_eq!(add(1900, 1000), Some(20_000));
+        assert_eq!(add(2000, 10), None);
     }
 
     #[test]

@@ -76,6 +76,11 @@ impl Film {
 
     /// Sends frames of the size that is asked for; each thirtieth is four times as long.
     fn play(&mut self, seconds: u64) -> Played {
+        self.play_at_most(u64::MAX, seconds)
+    }
+
+    /// The same, though the camera makes no more than so many bits a second.
+    fn play_at_most(&mut self, most: u64, seconds: u64) -> Played {
         let (mut sum, mut sent, mut came, mut took) = (0, 0, 0, Duration::ZERO);
         let end = self.lab.now() + Duration::from_secs(seconds);
         while self.lab.now() < end {
@@ -86,7 +91,7 @@ impl Film {
             sum += self.lab.with_peer(0, |peer, now| {
                 let target = peer.target_bitrate(camera).unwrap_or(300_000);
                 // A tenth goes for headers.
-                let size = (target * 9 / 10 / 8 / 30) as usize;
+                let size = (target.min(most) * 9 / 10 / 8 / 30) as usize;
                 let is_key = number.is_multiple_of(30);
                 let size = if is_key { size * 4 } else { size * 26 / 29 };
                 let mut payload = vec![u8::from(!is_key) | 0x10, 0, 0, 0x9d, 0x01, 0x2a, 64, 0, 64, 0];
@@ -255,4 +260,71 @@ fn told_by_streams(support: &CodecSupport) -> CodecSupport {
     let mut support = support.clone();
     support.rtcp_feedback.retain(|kind| *kind != RtcpFeedback::TransportCc);
     support
+}
+
+/// Bytes that the camera's peer has sent, all in all.
+fn spent(film: &mut Film) -> u64 {
+    let stats = film.lab.with_peer(0, |peer, now| peer.stats(now));
+    let pairs = stats.stats.iter().filter_map(|stats| match &stats.kind {
+        StatsKind::CandidatePair(pair) => Some(pair.bytes_sent),
+        _ => None,
+    });
+    pairs.sum()
+}
+
+fn target(film: &Film) -> u64 {
+    film.lab.peer(0).target_bitrate(film.camera).expect("an estimate")
+}
+
+/// What a source of 150 kbit/s that has more to send spends on a path of 300 kbit/s in a minute, and what its pictures meet there.
+fn narrow(streams: bool, desired: Option<u64>) -> (Film, u64, Played) {
+    let mut configs = [0, 1].map(|peer| common::config(9, peer));
+    if streams {
+        configs[1].codecs = configs[1].codecs.iter().map(told_by_streams).collect();
+    }
+    let mut film = Film::of(Lab::with(9, link(300), configs));
+    let camera = film.camera;
+    film.lab
+        .with_peer(0, |peer, _| peer.set_desired_bitrate(camera, desired));
+    film.play_at_most(150_000, 10);
+    let before = spent(&mut film);
+    let played = film.play_at_most(150_000, 60);
+    let spent = spent(&mut film) - before;
+    (film, spent, played)
+}
+
+#[test]
+fn a_path_that_widens_is_found_by_probes_and_one_that_does_not_is_left_alone() {
+    for streams in [false, true] {
+        let (mut unasked, without, calm) = narrow(streams, None);
+        let (mut film, with, played) = narrow(streams, Some(2_500_000));
+        println!(
+            "by streams: {streams}; {without} and {with} bytes, {calm:?} and {played:?}; {}",
+            target(&film)
+        );
+        assert!(with > without, "it is probed");
+        assert!(with - without < without / 20, "{with} and {without}");
+        assert!((200_000..330_000).contains(&target(&film)), "{}", target(&film));
+        assert!(played.came + 1 >= played.sent, "{played:?}");
+        assert!(
+            played.took < calm.took + Duration::from_millis(15),
+            "{played:?} and {calm:?}"
+        );
+
+        for film in [&mut unasked, &mut film] {
+            film.narrow(&link(3000));
+            film.play_at_most(150_000, 8);
+        }
+        println!("{} and {}", target(&unasked), target(&film));
+        assert!(target(&unasked) < 400_000, "{}", target(&unasked));
+        assert!(target(&film) > 2_300_000, "{}", target(&film));
+        // It is content, and the camera may follow at once.
+        let before = spent(&mut film);
+        film.play_at_most(150_000, 20);
+        let after = spent(&mut film) - before;
+        assert!(after < without / 3 * 11 / 10, "{after}");
+        let played = film.play_at_most(2_000_000, 5);
+        assert!(played.target > 2_000 && played.came + 1 >= played.sent, "{played:?}");
+        assert!(played.took < Duration::from_millis(100), "{played:?}");
+    }
 }

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 /// Goes down when the path takes less than the layer needs, and up again when it may take more.
 ///
-/// The estimate of a path says no more than a little above what is sent: whether it takes the next better layer, which is several times
-/// as much, only a try tells. Who fell again soon after a try waits twice as long for the next.
+/// The estimate of a path says no more than a little above what is sent, unless probes have found more: what they are to look for is
+/// [`desired`](Self::desired). Where there are none, only a try tells whether the path takes the next better layer, which is several
+/// times as much. Who fell again soon after a try waits twice as long for the next.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Fit {
     /// How many of the best layers are too much.
@@ -20,6 +21,8 @@ pub(super) struct Fit {
     climbed: bool,
     /// How often it was too much since a try succeeded.
     failed: u32,
+    /// What the path would have to take for the next better layer, in bits a second.
+    desired: Option<u64>,
 }
 
 /// How often it is looked at.
@@ -29,6 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The next better layer is tried after this time, twice as long after each failure, up to a limit.
 const FIRST_WAIT: Duration = Duration::from_secs(8);
 const MAX_FAILED: u32 = 4;
+/// If the estimate has room for it, it is tried after this part of that time.
+const KNOWN: u32 = 4;
 /// A try that lasts for so long has succeeded.
 const SUCCESS: Duration = Duration::from_secs(20);
 
@@ -46,8 +51,15 @@ impl Fit {
             if let Some(room) = room() {
                 self.look(now, rates, room);
             }
+            let better = self.step.checked_sub(1).map(|better| with_margin(rates[better]));
+            self.desired = better.map(with_margin);
         }
         self.step.min(last)
+    }
+
+    /// What the path is to be probed for, in bits a second; none while the best layer is what is taken.
+    pub(super) fn desired(&self) -> Option<u64> {
+        self.desired
     }
 
     fn look(&mut self, now: Instant, rates: &[u64], room: u64) {
@@ -68,9 +80,12 @@ impl Fit {
         }
         self.short = None;
         let wait = FIRST_WAIT * 2_u32.pow(self.failed.saturating_sub(1));
+        let Some(better) = self.step.checked_sub(1) else { return };
         // An estimate that is no higher than what is sent, though it had the time to grow, tells that there is no room.
-        if self.step > 0 && stayed >= wait && room >= need + need / 4 {
-            self.change(now, self.step - 1);
+        let may_fit = stayed >= wait && room >= need + need / 4;
+        let fits = stayed >= wait / KNOWN && room >= with_margin(rates[better]);
+        if may_fit || fits {
+            self.change(now, better);
         }
     }
 
@@ -80,6 +95,11 @@ impl Fit {
         self.changed = Some(now);
         self.short = None;
     }
+}
+
+/// Rates vary: what a layer needs to fit for sure.
+fn with_margin(rate: u64) -> u64 {
+    rate + rate / 8
 }
 
 #[cfg(test)]
@@ -155,6 +175,21 @@ mod tests {
         let before = path.changes;
         path.run(60);
         assert_eq!(path.changes, before);
+    }
+
+    #[test]
+    fn what_probes_have_found_is_used_soon() {
+        let mut path = Path::new(200_000);
+        assert_eq!(path.fit.desired(), None);
+        assert_eq!(path.run(10), 2);
+        assert_eq!(path.fit.desired(), Some(759_375), "600 kbit/s and twice an eighth more");
+        path.capacity = 10_000_000;
+        path.run(1);
+        path.estimate = 760_000;
+        assert_eq!(path.run(1), 1);
+        path.estimate = 3_000_000;
+        assert_eq!(path.run(3), 0);
+        assert_eq!(path.fit.desired(), None);
     }
 
     #[test]

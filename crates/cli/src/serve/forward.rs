@@ -168,6 +168,8 @@ pub(super) struct Outlet {
     /// The layer that its viewer asked for; `None` for the best that its path takes.
     wanted: Option<Arc<str>>,
     fit: Fit,
+    /// What the sender was told to probe for.
+    desired: Option<u64>,
     /// The stream that is sent on now.
     present: Option<Present>,
     rewriter: Rewriter,
@@ -208,6 +210,7 @@ impl Outlet {
             sender,
             wanted: None,
             fit: Fit::default(),
+            desired: None,
             present: None,
             // In the lower half, so that the first wrap is far away.
             rewriter: Rewriter::new(Serial16(rand::random::<u16>() >> 1), rand::random()),
@@ -260,6 +263,10 @@ impl Outlet {
         let (fit, sender) = (&mut self.fit, &self.sender);
         let target =
             named.or_else(|| intake.choose(present, |rates| fit.step(now, rates, || sender.target_bitrate())))?;
+        if self.fit.desired() != self.desired {
+            self.desired = self.fit.desired();
+            self.sender.set_desired_bitrate(self.desired);
+        }
         for packet in packets {
             self.take(now, intake, target.ssrc, packet);
         }

@@ -92,6 +92,20 @@ impl Connection {
         self.upper.media.as_ref()?.target_bitrate(transceiver)
     }
 
+    /// Sets what this transceiver would send if the path took it, in bits a second, such as the rate of a better layer that waits; `None`
+    /// if it is content. While it sends clearly less than [`target_bitrate`](Self::target_bitrate), which is lower than this, the path is
+    /// probed by short trains of padding, in a stream of retransmissions (RFC 4588); without one there are no probes. What is spent on
+    /// those that do not pass is less than a hundredth of what the path takes.
+    pub fn set_desired_bitrate(&mut self, transceiver: TransceiverId, bitrate: Option<u64>) {
+        let mut all = self.transceivers.all.iter_mut();
+        if let Some(found) = all.find(|found| found.id == transceiver) {
+            found.sender.desired_bitrate = bitrate;
+        }
+        if let Some(media) = self.upper.media_mut() {
+            media.set_desired_bitrate(transceiver, bitrate);
+        }
+    }
+
     /// `insertDTMF()`: plays `tones` to the peer in the place of sound, each for `duration` (40 ms to 6 s, commonly 100 ms) and
     /// with `gap` between them (30 ms to 6 s, commonly 70 ms). It replaces what is still to be played; an empty string ends it.
     ///
@@ -162,8 +176,10 @@ impl Connection {
         for transceiver in &self.transceivers.all {
             if let Some((_, section)) = media.section_of(transceiver.id) {
                 section.receiver.set_mode(transceiver.receiver.mode);
+                section.desired = transceiver.sender.desired_bitrate;
             }
         }
+        media.choose_probes();
         self.connect_media(now);
     }
 

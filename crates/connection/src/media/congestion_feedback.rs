@@ -183,7 +183,7 @@ impl Media {
         let reports = self.departures.on_streams(streams);
         Self::estimate(
             &mut self.estimator,
-            &mut self.line,
+            (&mut self.line, self.prober.as_deref_mut()),
             (self.born, now),
             self.round_trip,
             reports,

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use peerline_rtp::rtcp::{Nack, Packet, Reception, ReportBlock, SenderReport, TransportFeedback, XrBlock, packets};
 use peerline_rtp::{NtpShort, Ssrc, round_trip_time};
 
-use super::bandwidth::{Bounds, Estimator, PacketReport};
+use super::bandwidth::{Bounds, Estimator, PacketReport, Prober};
 use super::departures::{self, Arrival};
 use super::history::Again;
 use super::line::Line;
@@ -229,7 +229,7 @@ impl Media {
         let reports = self.departures.on_feedback(feedback.base_sequence_number, arrivals);
         Self::estimate(
             &mut self.estimator,
-            &mut self.line,
+            (&mut self.line, self.prober.as_deref_mut()),
             (self.born, now),
             self.round_trip,
             reports,
@@ -239,7 +239,7 @@ impl Media {
     /// Makes an estimate and a pace of what the peer told first.
     pub(super) fn estimate(
         estimator: &mut Option<Box<Estimator>>,
-        line: &mut Line,
+        (line, prober): (&mut Line, Option<&mut Prober>),
         (born, now): (Instant, Instant),
         round_trip: Option<Duration>,
         reports: impl ExactSizeIterator<Item = PacketReport>,
@@ -248,7 +248,11 @@ impl Media {
             return;
         }
         let estimator = estimator.get_or_insert_with(|| Box::new(Estimator::new(born, Bounds::DEFAULT)));
-        estimator.on_report(now, round_trip.unwrap_or_default(), reports);
+        let round_trip = round_trip.unwrap_or_default();
+        match prober {
+            Some(prober) => estimator.on_probed_report(now, round_trip, reports, prober),
+            None => estimator.on_report(now, round_trip, reports),
+        }
         line.set_bitrate(estimator.target());
     }
 

@@ -152,6 +152,7 @@ impl Queued {
         match &self.what {
             What::First(packet) | What::Rtx(packet) => packet.payload.len(),
             What::Repeat(repeat) => repeat.datagram.len(),
+            What::Padding => 0,
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::event::Event;
 use crate::transceiver::TransceiverId;
 use agreed::Agreed;
 use arrivals::Arrivals;
-use bandwidth::Estimator;
+use bandwidth::{Estimator, Prober};
 use clock::Clock;
 use congestion_feedback::StreamArrivals;
 use departures::Departures;
@@ -50,6 +50,7 @@ mod line;
 mod missing;
 mod outgoing;
 pub(crate) mod packet;
+mod padding;
 pub(crate) mod parameters;
 mod receive_stream;
 mod receiver;
@@ -85,6 +86,8 @@ pub(crate) struct Media {
     departures: Departures,
     /// How much the path takes, once the peer tells what became of packets.
     estimator: Option<Box<Estimator>>,
+    /// What probes for more, if the application wants more.
+    prober: Option<Box<Prober>>,
     /// The estimate that was told last.
     told_bandwidth: Option<u64>,
     schedule: report::Schedule,
@@ -113,6 +116,8 @@ pub(super) struct Section {
     agreed: Agreed,
     sender: Sender,
     receiver: Receiver,
+    /// What the application would send if the path took it, in bits a second.
+    desired: Option<u64>,
 }
 
 /// Both directions of SRTP, once DTLS has made keys.
@@ -137,6 +142,8 @@ enum What {
     Rtx(Outgoing),
     /// A datagram again, as it was.
     Repeat(Repeat),
+    /// Padding alone, in the stream of retransmissions.
+    Padding,
 }
 
 /// Round trips that were measured.
@@ -176,6 +183,7 @@ impl Media {
             stream_arrivals: None,
             departures: Departures::default(),
             estimator: None,
+            prober: None,
             told_bandwidth: None,
             schedule: report::Schedule::default(),
             clock: Clock::new(config.wall_clock, now),
@@ -213,6 +221,7 @@ impl Media {
         }
         self.routes.configure(&self.sections);
         self.choose_feedback();
+        self.choose_probes();
         self.retire_outbound(&ended);
         if self.srtp.is_some() && !ended.is_empty() {
             self.say_goodbye(&ended);
@@ -231,6 +240,7 @@ impl Media {
                 agreed: agreed.clone(),
                 sender: Sender::new(),
                 receiver: Receiver::new(agreed.kind),
+                desired: None,
             });
             match self.sections.iter().position(Option::is_none) {
                 Some(free) => {
@@ -266,7 +276,7 @@ impl Media {
         self.line.retain(|queued| {
             let is_agreed = match &queued.what {
                 What::First(packet) => sender.codecs.get(packet.payload_type).is_some(),
-                What::Rtx(_) | What::Repeat(_) => true,
+                What::Rtx(_) | What::Repeat(_) | What::Padding => true,
             };
             // Streams have other places if there are others.
             queued.section != index || (sends && before == after && is_agreed)
@@ -286,6 +296,9 @@ impl Media {
     /// Packets take another path from now on. What was known of how much the one before takes says nothing about it.
     pub(crate) fn path_changed(&mut self, now: Instant) {
         self.departures.path_changed();
+        if let Some(prober) = &mut self.prober {
+            prober.path_changed();
+        }
         if let Some(estimator) = &mut self.estimator {
             estimator.path_changed(now);
             self.line.set_bitrate(estimator.target());
@@ -361,7 +374,7 @@ impl Media {
                 return Some(out.len() - start);
             }
         }
-        None
+        self.transmit_padding(now, out, start)
     }
 
     /// Appends a packet, protected; false and nothing appended if its stream is gone or its key has been used up.
@@ -419,6 +432,27 @@ impl Media {
                 stream.sent.rtx_packets += 1;
                 stream.sent.rtx_bytes += packet.payload.len() as u64;
                 packet.payload.len()
+            }
+            What::Padding => {
+                let (Some(ssrc), Some(latest)) = (stream.encoding.rtx_ssrc, stream.latest) else {
+                    return false;
+                };
+                let Some(payload_type) = codecs.rtx_of(latest.payload_type) else {
+                    return false;
+                };
+                let rtx = Rtx {
+                    ssrc,
+                    payload_type,
+                    sequence_number: stream.next_rtx,
+                };
+                stream.next_rtx = rtx.sequence_number.next();
+                outgoing::write_padding(out, rtx, latest.timestamp, ids, names, hop);
+                self.tap.see(Tap::RTP, &out[start..]);
+                if srtp.outbound.protect_rtp(out, start).is_err() {
+                    return false;
+                }
+                stream.sent.rtx_packets += 1;
+                0
             }
             What::First(packet) => {
                 stream.write(out, &packet, ids, &agreed.mid, hop);

@@ -1,5 +1,6 @@
 //! [`Outgoing`]: one RTP packet on its way out, and how it is written.
 
+use bytes::Bytes;
 use peerline_rtp::extension::{ExtensionId, Form, Writer};
 use peerline_rtp::payload::Payload;
 use peerline_rtp::{Csrcs, Header, PayloadType, Serial16, Ssrc};
@@ -83,6 +84,12 @@ impl Outgoing {
     /// Appends the packet as its stream of retransmissions sends it: "the OSN … MUST be set to the sequence number of the
     /// associated original RTP packet" (RFC 4588 §4).
     pub(super) fn write_rtx(&self, out: &mut Vec<u8>, rtx: Rtx, ids: &ExtensionIds, names: Names<'_>, hop: Hop) {
+        self.write_rtx_header(out, rtx, ids, names, hop);
+        out.extend_from_slice(&self.sequence_number.0.to_be_bytes());
+        self.payload.write(out);
+    }
+
+    fn write_rtx_header(&self, out: &mut Vec<u8>, rtx: Rtx, ids: &ExtensionIds, names: Names<'_>, hop: Hop) {
         let header = self.header(PayloadType(rtx.payload_type), rtx.sequence_number, Ssrc(rtx.ssrc));
         header.write(out, ids.form, |writer| {
             // Nobody reports on this stream: it always says whose it is.
@@ -93,8 +100,6 @@ impl Outgoing {
             write_hop(writer, ids, hop);
             self.extensions.write(writer, ids);
         });
-        out.extend_from_slice(&self.sequence_number.0.to_be_bytes());
-        self.payload.write(out);
     }
 
     fn header(&self, payload_type: PayloadType, sequence_number: Serial16, ssrc: Ssrc) -> Header {
@@ -118,6 +123,32 @@ pub(super) fn write_names(writer: &mut Writer<'_>, ids: &ExtensionIds, names: Na
 pub(super) fn write_hop(writer: &mut Writer<'_>, ids: &ExtensionIds, hop: Hop) {
     add(writer, ids.abs_send_time, &hop.abs_send_time.to_be_bytes()[1..]);
     add(writer, ids.transport_number, &hop.transport_number.to_be_bytes());
+}
+
+/// Appends a packet of padding and nothing else, in a stream of retransmissions: all that the last byte can count (RFC 3550 §5.1).
+pub(super) fn write_padding(
+    out: &mut Vec<u8>,
+    rtx: Rtx,
+    timestamp: u32,
+    ids: &ExtensionIds,
+    names: Names<'_>,
+    hop: Hop,
+) {
+    const PADDING: u8 = 255;
+    const HAS_PADDING: u8 = 1 << 5;
+    let start = out.len();
+    let packet = Outgoing {
+        payload_type: rtx.payload_type,
+        sequence_number: rtx.sequence_number,
+        timestamp,
+        csrcs: None,
+        payload: Payload::new(&[], Bytes::new()),
+        extensions: Extensions::new(),
+    };
+    packet.write_rtx_header(out, rtx, ids, names, hop);
+    out[start] |= HAS_PADDING;
+    out.resize(out.len() + usize::from(PADDING) - 1, 0);
+    out.push(PADDING);
 }
 
 /// Adds a value if its extension was agreed on.

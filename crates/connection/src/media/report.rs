@@ -93,6 +93,7 @@ impl Media {
                     .and_then(|arrivals| arrivals.poll_timeout()),
             )
             .chain(self.line.poll_timeout())
+            .chain(self.prober.as_ref().and_then(|prober| prober.poll_timeout()))
             .chain(self.schedule.due)
             .min()
     }
@@ -113,6 +114,9 @@ impl Media {
             self.request(now, index);
         }
         self.line.handle_timeout(now);
+        if let Some(prober) = &mut self.prober {
+            prober.handle_timeout(now);
+        }
         while self.tell_arrivals(now) {}
         self.tell_streams(now);
         if self.schedule.take_due(now, &mut self.rng) {

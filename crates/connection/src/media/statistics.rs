@@ -20,7 +20,7 @@ pub(crate) struct TrackIds {
 }
 
 /// What sound takes at most where there are pictures, in bits a second: Opus in stereo, redundant.
-const VOICE: u64 = 128_000;
+pub(super) const VOICE: u64 = 128_000;
 
 impl Media {
     /// What can be sent to the peer, in bits a second: by what it tells of packets, or says itself, whichever is less.

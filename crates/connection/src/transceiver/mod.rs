@@ -211,6 +211,8 @@ pub(crate) struct Sender {
     pub(crate) streams: Vec<String>,
     /// At least one.
     pub(crate) encodings: Vec<Encoding>,
+    /// What it would send if the path took it, in bits a second.
+    pub(crate) desired_bitrate: Option<u64>,
     /// The `transactionId` of the parameters that were read and may be set.
     pub(crate) read: Option<u64>,
 }
@@ -292,6 +294,7 @@ impl Transceivers {
             track_id: random_id(self.rng()),
             streams: Vec::new(),
             encodings: vec![encoding],
+            desired_bitrate: None,
             read: None,
         };
         let receiver = Receiver {

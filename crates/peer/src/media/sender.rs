@@ -99,6 +99,13 @@ impl RtpSender {
         self.0.anchor.lock().connection.target_bitrate(self.0.id)
     }
 
+    /// Sets what it would send if the path took it, in bits a second, such as the rate of a better layer that waits; `None` (the default)
+    /// if it is content. While it sends clearly less than [`target_bitrate`](Self::target_bitrate), and that is less than this, the path
+    /// is probed by short trains of padding: the estimate grows when they pass, which it does not by what is not sent.
+    pub fn set_desired_bitrate(&self, bitrate: Option<u64>) {
+        self.0.anchor.lock().connection.set_desired_bitrate(self.0.id, bitrate);
+    }
+
     /// The codecs that were agreed on, the preferred first; empty while it does not send. Reading them is cheap.
     #[must_use]
     pub fn codecs(&self) -> Vec<RtpCodecParameters> {

@@ -50,6 +50,11 @@ impl LossControl {
         self.bitrate as u64
     }
 
+    /// So much has passed.
+    pub(super) fn raise(&mut self, found: u64) {
+        self.bitrate = self.bitrate.max(found as f64).min(self.bounds.max as f64);
+    }
+
     /// Takes how many packets came, and how many did not; `other` is the rate that delay allows, and `throughput` what arrived.
     pub(super) fn on_report(
         &mut self,

@@ -5,13 +5,16 @@
 //! overflows: [`groups`] makes delay variations of arrival times, [`trend`] a slope of those, [`overuse`] a verdict, and [`rate`] a
 //! bitrate, with the help of the [`throughput`] that arrived and of the queue that is [`standing`]. The one by [`loss`] is for queues too short to be seen.
 //!
-//! It sends nothing and has no timers; a report costs a few additions a packet, and a regression over twenty points a burst.
+//! Where the application has more to send, [`probe`] finds out whether the path takes it.
+//!
+//! It sends nothing and has no timers but those of probes; a report costs a few additions a packet, and a regression over twenty points a burst.
 
 use std::time::{Duration, Instant};
 
 use groups::Groups;
 use loss::LossControl;
 use overuse::{Detector, Usage};
+pub(super) use probe::Prober;
 use rate::RateControl;
 use standing::Standing;
 use throughput::Throughput;
@@ -20,6 +23,7 @@ use trend::Trend;
 mod groups;
 mod loss;
 mod overuse;
+mod probe;
 mod rate;
 mod standing;
 mod throughput;
@@ -156,7 +160,30 @@ impl Estimator {
         let by_delay = self.by_delay.bitrate();
         self.by_loss
             .on_report(now, (came, lost), round_trip, by_delay, throughput);
-        let lower = by_delay.min(self.by_loss.bitrate());
+        self.aim();
+    }
+
+    /// The same, with probes for more: `prober` learns what became of the latest, and may begin another.
+    pub(super) fn on_probed_report(
+        &mut self,
+        now: Instant,
+        round_trip: Duration,
+        packets: impl IntoIterator<Item = PacketReport>,
+        prober: &mut Prober,
+    ) {
+        let packets = packets.into_iter().inspect(|packet| prober.on_packet(packet));
+        self.on_report(now, round_trip, packets);
+        if let Some(found) = prober.outcome(now).filter(|found| *found > self.target) {
+            self.by_delay.raise(found);
+            self.by_loss.raise(found);
+            self.aim();
+        }
+        let is_calm = self.detector.usage() != Usage::Over && self.standing.delay() < MIN_STANDING;
+        prober.consider(now, self.target, self.throughput.bitrate(), is_calm);
+    }
+
+    fn aim(&mut self) {
+        let lower = self.by_delay.bitrate().min(self.by_loss.bitrate());
         self.target = lower.clamp(self.bounds.min, self.bounds.max);
     }
 }

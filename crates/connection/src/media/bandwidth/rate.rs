@@ -75,6 +75,18 @@ impl RateControl {
         self.bitrate as u64
     }
 
+    /// So much has passed: where something was too much, the path has changed.
+    pub(super) fn raise(&mut self, found: u64) {
+        let found = found as f64;
+        if let Some(ceiling) = &mut self.ceiling
+            && found > ceiling.mean
+            && !ceiling.is_near(found)
+        {
+            ceiling.mean = f64::INFINITY;
+        }
+        self.bitrate = self.bitrate.max(found).min(self.bounds.max as f64);
+    }
+
     /// Takes a verdict, with what arrived lately, in bits a second.
     pub(super) fn on_usage(&mut self, now: Instant, usage: Usage, throughput: Option<u64>, round_trip: Duration) {
         let since = now.saturating_duration_since(self.updated).min(Duration::from_secs(1));
