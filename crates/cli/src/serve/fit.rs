@@ -114,6 +114,8 @@ mod tests {
         now: Instant,
         capacity: u64,
         estimate: u64,
+        /// What probes have found.
+        probed: u64,
         changes: u32,
         step: usize,
     }
@@ -126,6 +128,7 @@ mod tests {
                 now: Instant::now(),
                 capacity,
                 estimate: 300_000,
+                probed: 0,
                 changes: 0,
                 step: 0,
             }
@@ -139,7 +142,8 @@ mod tests {
                     true => self.capacity * 85 / 100,
                     false => (self.estimate * 101 / 100).max(sent).min(sent * 3 / 2),
                 };
-                let step = self.fit.step(self.now, &RATES, || Some(self.estimate));
+                let room = self.estimate.max(self.probed);
+                let step = self.fit.step(self.now, &RATES, || Some(room));
                 self.changes += u32::from(step != self.step);
                 self.step = step;
             }
@@ -181,13 +185,12 @@ mod tests {
     fn what_probes_have_found_is_used_soon() {
         let mut path = Path::new(200_000);
         assert_eq!(path.fit.desired(), None);
-        assert_eq!(path.run(10), 2);
+        assert_eq!(path.run(3), 2);
         assert_eq!(path.fit.desired(), Some(759_375), "600 kbit/s and twice an eighth more");
         path.capacity = 10_000_000;
-        path.run(1);
-        path.estimate = 760_000;
-        assert_eq!(path.run(1), 1);
-        path.estimate = 3_000_000;
+        path.probed = 760_000;
+        assert_eq!(path.run(3), 1);
+        path.probed = 3_000_000;
         assert_eq!(path.run(3), 0);
         assert_eq!(path.fit.desired(), None);
     }
