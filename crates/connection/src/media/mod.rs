@@ -446,6 +446,10 @@ impl Media {
                     sequence_number: stream.next_rtx,
                 };
                 stream.next_rtx = rtx.sequence_number.next();
+                let names = Names {
+                    mid: &agreed.mid,
+                    rid: stream.encoding.rid.as_deref(),
+                };
                 outgoing::write_padding(out, rtx, latest.timestamp, ids, names, hop);
                 self.tap.see(Tap::RTP, &out[start..]);
                 if srtp.outbound.protect_rtp(out, start).is_err() {
