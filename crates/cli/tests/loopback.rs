@@ -55,6 +55,23 @@ fn each_step_and_a_table() {
         assert!(at.is_sorted(), "{trace}");
     }
 
+    for side in ["offerer ", "answerer"] {
+        for kind in ["audio", "video"] {
+            let track = format!("{side}  {kind} track from the other side, section ");
+            assert_eq!(trace.matches(&track).count(), 1, "{track}: {trace}");
+            let row = format!("{} received {kind}", side.trim_end());
+            let line = table.lines().find_map(|line| line.trim_start().strip_prefix(&row));
+            let figures = line.unwrap_or_else(|| panic!("no {row}: {table}")).split_whitespace();
+            let figures: Vec<i64> = figures.map(|figure| figure.parse().unwrap()).collect();
+            let [packets, bytes, lost] = figures[..] else {
+                panic!("{row}: {table}");
+            };
+            // The smallest packet is of sound.
+            assert!(packets > 0 && bytes >= 80 * packets, "{row}: {table}");
+            assert!(lost < packets, "{row}: {table}");
+        }
+    }
+
     for (row, unit) in [
         ("set-up", "ms"),
         ("median", "ms"),

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::media::{Camera, Microphone, expect_frames};
@@ -11,6 +12,7 @@ use peerline::{
     TransceiverDirection, TransceiverInit,
 };
 use serde_json::Value;
+use tokio::sync::oneshot;
 
 /// Somebody's session with the program.
 struct Session {
@@ -38,7 +40,8 @@ async fn connect(server: &Server, path: &str, pc: PeerConnection) -> Session {
     }
 }
 
-async fn publish(server: &Server, stream: &str) -> Session {
+/// Who is going to publish a picture and sound.
+async fn performer() -> (PeerConnection, (Camera, Microphone)) {
     let sources = (Camera::start(), Microphone::start());
     let pc = peer().await;
     for track in [sources.1.track(), sources.0.track()] {
@@ -49,6 +52,11 @@ async fn publish(server: &Server, stream: &str) -> Session {
         };
         pc.add_transceiver(track, init).expect("a transceiver");
     }
+    (pc, sources)
+}
+
+async fn publish(server: &Server, stream: &str) -> Session {
+    let (pc, sources) = performer().await;
     let session = connect(server, &format!("/whip/{stream}"), pc).await;
     assert!(session.reply.body.contains("a=recvonly"), "{}", session.reply.body);
     Session {
@@ -127,6 +135,66 @@ async fn one_publisher_and_three_viewers() {
         let later = frames[0].timestamp.wrapping_sub(timestamp);
         assert!(later < 90_000 * 20, "{later} ticks later");
         assert!(!frames[1..].iter().any(|frame| frame.follows_gap), "nothing is missing");
+    }
+}
+
+/// A publisher whose host is gone says nothing of it: after some silence another takes its place.
+#[tokio::test]
+async fn one_who_publishes_no_more_gives_way() {
+    let server = Arc::new(Server::start());
+    let (published, is_published) = oneshot::channel();
+    let (vanish, vanished) = oneshot::channel::<()>();
+    let host = std::thread::spawn({
+        let server = Arc::clone(&server);
+        move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.expect("a runtime");
+            let publisher = runtime.block_on(async {
+                let publisher = publish(&server, "film").await;
+                published.send(()).expect("somebody waits");
+                vanished.await.expect("it is told");
+                publisher
+            });
+            // Sockets and tasks first: there is nothing left to say goodbye with.
+            drop(runtime);
+            drop(publisher);
+        }
+    });
+    is_published.await.expect("it publishes");
+    let (_viewer, audio, video) = view(&server, "/whep/film").await;
+    let heard = expect_frames(&audio, 20).await[19].ssrc;
+    let seen = expect_frames(&video, 30).await[29].ssrc;
+    vanish.send(()).expect("it lives");
+    host.join().expect("it has vanished");
+
+    let (pc, _sources) = performer().await;
+    let offer = complete_offer(&pc).await;
+    let taken = post(&server, "/whip/film", &offer).await;
+    assert_eq!(taken.status, 409, "{taken:?}");
+    assert_eq!(taken.header("retry-after"), Some("2"), "{taken:?}");
+    let reply = soon("the end of patience", async {
+        loop {
+            let reply = post(&server, "/whip/film", &offer).await;
+            if reply.status != 409 {
+                return reply;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+    assert_eq!(reply.status, 201, "{reply:?}");
+    pc.set_remote_description(SessionDescription::answer(reply.body))
+        .expect("an answer");
+    // What the first had sent may not have been read yet.
+    for (receiver, ssrc) in [(&audio, heard), (&video, seen)] {
+        while tokio::time::timeout(Duration::ZERO, receiver.recv_frame())
+            .await
+            .is_ok()
+        {}
+        for _ in 0..30 {
+            let frame = soon("a frame", receiver.recv_frame()).await.expect("the track goes on");
+            assert_eq!(frame.ssrc, ssrc, "the same stream");
+        }
     }
 }
 
