@@ -293,6 +293,37 @@ fn assert_directions(lab: &mut Lab, who: usize, directions: &[Direction]) {
     }
 }
 
+/// Keys that are pressed on either side are heard on the other, between packets of sound, though some get lost.
+pub fn keys(way: Way, makers: [Maker; 2]) {
+    for loss in [0, 50] {
+        let mut lab = Lab::with(way, makers, [Settings::with_extras(); 2]);
+        let mut show = Show::new(&mut lab, Codec::Vp8);
+        show.play(&mut lab, 10);
+        lab.loss = loss;
+        for key in "1#*90".chars() {
+            for who in 0..2 {
+                lab.press(who, 0, key);
+            }
+            show.play(&mut lab, 10);
+        }
+        for who in 0..2 {
+            let heard = lab.news[who].iter().filter_map(|news| match news {
+                News::Key(mid, key) if *mid == lab.mids[0] => Some(*key),
+                _ => None,
+            });
+            assert_eq!(heard.collect::<String>(), "1#*90", "{way:?}: at {who}, {loss} lost");
+        }
+    }
+}
+
+/// Sound in redundant packets.
+pub fn redundant_sound(way: Way, makers: [Maker; 2]) {
+    let mut lab = Lab::with(way, makers, [Settings::with_extras(); 2]);
+    let mut show = Show::new(&mut lab, Codec::Vp8);
+    show.play(&mut lab, 100);
+    show.assert_all_came(&lab);
+}
+
 /// What is being sent, and what has been.
 struct Show {
     /// The sections in which each peer sends, by index.

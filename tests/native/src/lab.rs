@@ -179,6 +179,12 @@ impl Lab {
         self.peers[who].send_frame(self.now, &mid, frame);
     }
 
+    /// Presses a key in the media section of that place.
+    pub fn press(&mut self, who: usize, section: usize, key: char) {
+        let mid = self.mids[section].clone();
+        self.peers[who].press(self.now, &mid, key);
+    }
+
     /// The frames that have come in the media section of that place.
     pub fn frames(&self, who: usize, section: usize) -> impl Iterator<Item = &Frame> {
         let mid = &self.mids[section];

@@ -21,6 +21,10 @@ pub trait Media {
     fn is_connected(&mut self) -> bool;
     /// Sends a frame.
     fn send_frame(&mut self, now: Instant, mid: &str, frame: &Frame);
+    /// Presses a key for 100 ms, of `0` to `9`, `*` and `#`; only stacks that know keys (RFC 4733) are asked to.
+    fn press(&mut self, now: Instant, mid: &str, key: char) {
+        panic!("{now:?}: {mid} knows no key {key}");
+    }
     /// Asks for a keyframe, of one layer or of the only stream.
     fn request_keyframe(&mut self, now: Instant, mid: &str, rid: Option<&'static str>);
     /// What has been counted of a section without layers.
@@ -209,7 +213,14 @@ pub struct Settings {
     pub formats: &'static [Format],
     /// The only profile of SRTP that it takes; `None` for all that it has.
     pub srtp: Option<SrtpProfile>,
+    /// Opus comes in redundant packets (RFC 2198), and with keys that are pressed (RFC 4733).
+    pub has_extras: bool,
 }
+
+/// The payload types of Opus in redundant packets, and of keys with its clock.
+pub const RED: u8 = 63;
+#[allow(missing_docs, reason = "the line above has it")]
+pub const KEYS: u8 = 110;
 
 impl Default for Settings {
     fn default() -> Self {
@@ -227,11 +238,21 @@ impl Default for Settings {
         Self {
             formats: &FORMATS,
             srtp: None,
+            has_extras: false,
         }
     }
 }
 
 impl Settings {
+    /// With redundant sound and keys.
+    #[must_use]
+    pub fn with_extras() -> Self {
+        Self {
+            has_extras: true,
+            ..Self::default()
+        }
+    }
+
     /// Another order, and numbers that elsewhere stand for other codecs.
     #[must_use]
     pub fn renumbered() -> Self {

@@ -15,7 +15,7 @@ use peerline_connection::{
 use peerline_wire::{Datagram, FiveTuple, Transport};
 
 use crate::lab::Seat;
-use crate::media::{Codec, Counts, Direction, Format, Frame, Media, MediaPlan};
+use crate::media::{Codec, Counts, Direction, Format, Frame, KEYS, Media, MediaPlan, RED};
 use crate::peer::{Channel, ChannelPlan, Message, News, Peer};
 
 /// What a packet of Ethernet leaves to UDP over IPv6: no datagram may be larger (RFC 8899 finds that the path takes it).
@@ -40,9 +40,14 @@ impl Ours {
             Arc::new(Certificate::generate(&default_provider(), day).expect("ring makes one"))
         });
         let srtp = seat.media.srtp.map(|profile| SrtpProfile::from_number(profile as u16));
+        let extras = [
+            CodecSupport::new("audio/red", 48_000, Some(2), "", RED),
+            CodecSupport::new("audio/telephone-event", 48_000, Some(1), "0-15", KEYS),
+        ];
+        let extras = extras.into_iter().filter(|_| seat.media.has_extras);
         let config = Config {
             rng_seed: [7; 32],
-            codecs: seat.media.formats.iter().map(to_support).collect(),
+            codecs: seat.media.formats.iter().map(to_support).chain(extras).collect(),
             srtp_profiles: match srtp {
                 Some(only) => Arc::new([only.expect("we have all")]),
                 None => Arc::new(SrtpProfile::ALL),
@@ -89,6 +94,7 @@ impl Ours {
                     let news = News::KeyframeRequest(self.mid(id), rid.map(|rid| rid.to_string()));
                     self.news.push_back(news);
                 }
+                Event::DtmfTone(id, tone) => self.news.push_back(News::Key(self.mid(id), tone.tone)),
                 Event::ChannelError(id) => panic!("the peer broke the rules of {:?}", self.find(id)),
                 // Its own close is no news.
                 Event::ConnectionStateChange(ConnectionState::Closed | ConnectionState::Failed) if !self.closed => {
@@ -123,7 +129,10 @@ impl Ours {
         let parameters = self.connection.receive_parameters(id).expect("it receives");
         let codec = find_codec(&parameters.codecs, |codec| codec.payload_type == frame.payload_type);
         Frame {
-            codec: Codec::from_mime_type(&codec.codec.mime_type).expect("one that was negotiated"),
+            codec: match &codec.codec.mime_type[..] {
+                "audio/red" => Codec::Opus,
+                mime_type => Codec::from_mime_type(mime_type).expect("one that was negotiated"),
+            },
             rid: frame.rid.map(|rid| rid.to_string()),
             timestamp: frame.timestamp,
             data: frame.payload.to_vec(),
@@ -363,9 +372,14 @@ impl Media for Ours {
         let id = self.transceiver(mid);
         let parameters = self.connection.send_parameters(id).expect("it sends");
         let mime_type = frame.codec.mime_type();
-        let codec = find_codec(&parameters.codecs, |codec| {
-            codec.codec.mime_type.eq_ignore_ascii_case(mime_type)
-        });
+        let is_redundant = |codec: &&RtpCodecParameters| codec.codec.mime_type == "audio/red";
+        let redundant = parameters.codecs.iter().find(is_redundant);
+        let codec = match redundant.filter(|_| frame.codec == Codec::Opus) {
+            Some(redundant) => redundant,
+            None => find_codec(&parameters.codecs, |codec| {
+                codec.codec.mime_type.eq_ignore_ascii_case(mime_type)
+            }),
+        };
         let frame = OutgoingFrame {
             payload: frame.data.clone().into(),
             timestamp: frame.timestamp,
@@ -374,6 +388,14 @@ impl Media for Ours {
             ..OutgoingFrame::default()
         };
         self.connection.send_frame(now, id, frame).expect("it is sent");
+    }
+
+    fn press(&mut self, now: Instant, mid: &str, key: char) {
+        let id = self.transceiver(mid);
+        let [duration, gap] = [100, 70].map(Duration::from_millis);
+        self.connection
+            .insert_dtmf(now, id, &key.to_string(), duration, gap)
+            .expect("keys were negotiated");
     }
 
     fn request_keyframe(&mut self, now: Instant, mid: &str, rid: Option<&'static str>) {

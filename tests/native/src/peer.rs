@@ -163,6 +163,8 @@ pub enum News {
     ChannelClosed(Channel),
     /// A frame has come in a media section.
     Frame(String, Frame),
+    /// A key that was pressed has come in a media section.
+    Key(String, char),
     /// The other side wants a keyframe, of one layer or of the only stream.
     KeyframeRequest(String, Option<String>),
     /// The other side has closed the connection, or it has failed.

@@ -2,6 +2,7 @@
 
 mod controls;
 mod files;
+mod narrow;
 mod relays;
 mod rooms;
 mod streams;

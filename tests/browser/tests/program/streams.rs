@@ -1,6 +1,7 @@
 //! One browser publishes by WHIP, others play by WHEP.
 
 use crate::Program;
+use crate::narrow::Narrow;
 use peerline_browser_tests::{Browser, Page, Setup};
 use serde_json::{Value, json};
 
@@ -100,4 +101,50 @@ fn layers_are_chosen_per_viewer() {
     assert_eq!(firefox.eval("streams.get('two').layers(null)"), 200);
     firefox.wait_for("streams.get('two').width === 640");
     watch(&firefox, "two", 10);
+}
+
+/// Who does not choose a layer has the best that its path takes: less when it narrows, and more again when it has widened.
+#[test]
+fn layers_follow_a_viewers_path() {
+    let program = Program::start();
+    let publisher = open(Browser::Chromium);
+    let encodings = json!([
+        {"rid": "low", "scaleResolutionDownBy": 4, "maxBitrate": 100_000},
+        {"rid": "high", "maxBitrate": 1_200_000},
+    ]);
+    let arguments = [json!("me"), program.endpoint("whip/film"), encodings, json!(4)];
+    assert_eq!(publisher.call("streams.publish", &arguments), 201);
+    let viewer = open(Browser::Chromium);
+    let narrow = Narrow::new();
+    let arguments = [
+        json!("one"),
+        program.endpoint("whep/film"),
+        json!(["audio", "video"]),
+        json!(narrow.port),
+    ];
+    viewer.call("(...all) => { streams.begun = streams.play(...all); }", &arguments);
+    viewer.wait_for("streams.get('one').behind");
+    let behind = viewer.eval("streams.get('one').behind");
+    narrow.lead_to(
+        behind
+            .as_str()
+            .and_then(|address| address.parse().ok())
+            .expect("an address"),
+    );
+    assert_eq!(viewer.eval("streams.begun"), 201);
+    viewer.wait_for("streams.get('one').width === 640");
+    watch(&viewer, "one", 10);
+
+    // Between the two, and sound beside them.
+    let rates = publisher.eval("streams.get('me').rates()");
+    let [low, high] = ["low", "high"].map(|rid| rates[rid].as_f64().expect("a rate"));
+    let between = (low * high).sqrt() + 80_000.0;
+    assert!(high > 3.0 * low && high > 2.0 * between, "{rates}");
+    narrow.limit(Some(between as u64));
+    viewer.wait_for("streams.get('one').width === 160");
+    watch(&viewer, "one", 10);
+
+    narrow.limit(None);
+    viewer.wait_for("streams.get('one').width === 640");
+    watch(&viewer, "one", 10);
 }

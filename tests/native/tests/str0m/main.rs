@@ -27,6 +27,7 @@ struct Str0m {
     news: VecDeque<News>,
     changes: Vec<media::Change>,
     counts: HashMap<String, Counts>,
+    voice: media::Voice,
 }
 
 impl Str0m {
@@ -34,7 +35,7 @@ impl Str0m {
         let config = Rtc::builder()
             .set_sctp_max_buffered_amount(4 << 20)
             .set_stats_interval(Some(Duration::from_secs(1)));
-        let mut rtc = media::configure(config, seat.media.formats).build(seat.now);
+        let mut rtc = media::configure(config, &seat.media).build(seat.now);
         rtc.add_local_candidate(Candidate::host(seat.address, "udp").expect("an address"));
         Box::new(Self {
             rtc,
@@ -48,6 +49,7 @@ impl Str0m {
             news: VecDeque::new(),
             changes: Vec::new(),
             counts: HashMap::new(),
+            voice: media::Voice::default(),
         })
     }
 
@@ -258,3 +260,7 @@ impl Peer for Str0m {
 }
 
 peerline_native::scenarios!(Str0m::make);
+peerline_native::scenarios! { Str0m::make,
+    keys_beside_sound: peerline_native::calls::keys,
+    sound_in_redundant_packets: peerline_native::calls::redundant_sound,
+}

@@ -1,15 +1,15 @@
 //! Media of str0m.
 
 use std::num::NonZeroU32;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use peerline_native::media::{Codec, Counts, Direction, Format, Frame, Media, MediaPlan};
+use peerline_native::media::{Codec, Counts, Direction, Frame, KEYS, Media, MediaPlan, Settings};
 use peerline_native::peer::News;
 use str0m::change::SdpApi;
-use str0m::format::{Codec as TheirCodec, FormatParams};
+use str0m::format::{Codec as TheirCodec, CodecExtra, FormatParams};
 use str0m::media::{
     Direction as TheirDirection, Frequency, KeyframeRequestKind, MediaKind, MediaTime, Mid, Rid, Simulcast,
-    SimulcastLayer,
+    SimulcastLayer, TelephoneEvent,
 };
 use str0m::{Event, RtcConfig};
 
@@ -44,9 +44,29 @@ impl Change {
     }
 }
 
-pub(crate) fn configure(mut config: RtcConfig, formats: &[Format]) -> RtcConfig {
+/// What is known of the sound of a section.
+#[derive(Default)]
+pub(crate) struct Voice {
+    /// The timestamp of the latest frame that was sent.
+    sent: u32,
+    /// When the latest key began that came: all its reports say so.
+    key: Option<u64>,
+}
+
+const KEY_NAMES: [char; 12] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '*', '#'];
+
+pub(crate) fn configure(mut config: RtcConfig, settings: &Settings) -> RtcConfig {
     config = config.clear_codecs();
-    for format in formats {
+    if settings.has_extras {
+        let codecs = config.codec_config();
+        codecs.enable_opus(true, true);
+        let (codec, clock) = (TheirCodec::Tele, Frequency::FORTY_EIGHT_KHZ);
+        codecs.add_config(KEYS.into(), None, codec, clock, None, FormatParams::parse_line("0-15"));
+    }
+    for format in settings.formats {
+        if settings.has_extras && format.codec == Codec::Opus {
+            continue;
+        }
         let (codec, channels) = match format.codec {
             Codec::Opus => (TheirCodec::Opus, Some(2)),
             Codec::Pcmu => (TheirCodec::PCMU, None),
@@ -120,6 +140,14 @@ impl Str0m {
                 }
             }
             Event::MediaData(data) => {
+                if let CodecExtra::Tele(report) = data.codec_extra {
+                    // The last report comes three times.
+                    if report.end && self.voice.key.replace(data.time.numer()) != Some(data.time.numer()) {
+                        let key = KEY_NAMES[usize::from(report.event)];
+                        self.news.push_back(News::Key(data.mid.to_string(), key));
+                    }
+                    return;
+                }
                 let codec = from_theirs(data.params.spec().codec);
                 let frame = Frame {
                     codec,
@@ -180,15 +208,40 @@ impl Media for Str0m {
         let mut writer = self.rtc.writer(mid).expect("a section that sends");
         let payload_type = writer
             .payload_params()
+            .filter(|params| params.spec().codec != TheirCodec::Tele)
             .find(|params| from_theirs(params.spec().codec) == frame.codec)
             .expect("it was negotiated")
             .pt();
         if let Some(rid) = &frame.rid {
             writer = writer.rid(rid[..].into());
         }
+        if frame.codec.is_audio() {
+            self.voice.sent = frame.timestamp;
+        }
         let time = MediaTime::new(frame.timestamp.into(), frequency(frame.codec));
         writer
             .write(payload_type, now, time, frame.data.clone())
+            .expect("it is sent");
+        self.pump(now);
+    }
+
+    fn press(&mut self, now: Instant, mid: &str, key: char) {
+        let writer = self.rtc.writer(Mid::from(mid)).expect("a section that sends");
+        let opus = writer
+            .payload_params()
+            .find(|params| params.spec().codec == TheirCodec::Opus)
+            .expect("it was negotiated")
+            .pt();
+        let event = TelephoneEvent {
+            event: KEY_NAMES.iter().position(|name| *name == key).expect("a key") as u8,
+            end: true,
+            volume: 10,
+            duration: Duration::from_millis(100),
+        };
+        let time = MediaTime::new(self.voice.sent.into(), frequency(Codec::Opus));
+        writer
+            .telephone_event(event)
+            .write(opus, now, time, Vec::new())
             .expect("it is sent");
         self.pump(now);
     }
