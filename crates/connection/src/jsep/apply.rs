@@ -259,7 +259,7 @@ impl Connection {
             self.ice.restart(now, Some(credentials));
             self.gathering.restart();
             self.negotiation.pending_restart = true;
-            self.negotiation.restart_wanted = false;
+            self.negotiation.restart_offered |= std::mem::take(&mut self.negotiation.restart_wanted);
         } else if self.negotiation.current.local.is_none() {
             // "The agent that generated the offer … MUST take the controlling role" (RFC 8445 §6.1.1); a lite one does so
             // only if the answerer turns out to be lite too.
@@ -423,6 +423,7 @@ impl Connection {
             // An exchange is whole once it is stable: whoever answered saw the other's offer.
             self.negotiation.current = std::mem::take(&mut self.negotiation.pending);
             self.negotiation.pending_restart = false;
+            self.negotiation.restart_offered = false;
             self.negotiation.last_offer = None;
             self.negotiation.last_answer = None;
             self.negotiation.offered = None;

@@ -82,6 +82,8 @@ pub(crate) struct Negotiation {
     stable: Option<Box<Stable>>,
     /// `restartIce()` was called, and no offer has carried it yet.
     restart_wanted: bool,
+    /// The offer under way does so: taken back, that is wanted again.
+    restart_offered: bool,
     /// The pending offer began a new ICE generation, which a rollback takes back.
     pending_restart: bool,
     negotiation_needed: bool,
@@ -142,6 +144,7 @@ impl Negotiation {
             next_mid: 0,
             stable: None,
             restart_wanted: false,
+            restart_offered: false,
             pending_restart: false,
             negotiation_needed: false,
             dtls: None,

@@ -95,6 +95,7 @@ impl Connection {
     }
 
     fn roll_back_restart(&mut self, now: Instant) {
+        self.negotiation.restart_wanted |= std::mem::take(&mut self.negotiation.restart_offered);
         if std::mem::take(&mut self.negotiation.pending_restart) {
             self.ice.rollback_restart(now);
             self.gathering.roll_back();
