@@ -172,22 +172,15 @@ impl Context {
     /// RFC 6347 §4.2.6: Finished covers each message "as if each handshake message had been sent as a single
     /// fragment", its header included. RFC 9147 §5.2: in 1.3, without `message_seq`, offset and length of the fragment.
     fn remember(&mut self, kind: HandshakeType, message_seq: u16, body: &[u8]) {
-        let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+        let message = Fragment::whole(kind, message_seq, body);
         if let Some(hash) = &mut self.hash {
-            let [_, length @ ..] = length.to_be_bytes();
+            let [_, length @ ..] = message.header.length.to_be_bytes();
             hash.update(&[kind.0]);
             hash.update(&length);
             hash.update(body);
             return;
         }
-        let header = HandshakeHeader {
-            kind,
-            length,
-            message_seq,
-            fragment_offset: 0,
-            fragment_length: length,
-        };
-        Fragment { header, body }.encode(&mut Writer::new(&mut self.transcript));
+        message.encode(&mut Writer::new(&mut self.transcript));
     }
 
     /// The version is 1.3: hashes what has been said so far as 1.3 does, and what is to come.

@@ -12,8 +12,7 @@ use crate::error::ExportError;
 use crate::record_layer::{Discard, RecordLayer};
 use crate::spki::PublicKey;
 use crate::wire::handshake::{
-    Certificate, CertificateVerify, ClientHello, Fragment, HandshakeHeader, HandshakeType, ServerHello,
-    ServerKeyExchange,
+    Certificate, CertificateVerify, ClientHello, Fragment, HandshakeType, ServerHello, ServerKeyExchange,
 };
 use crate::wire::record::{ContentType, Record};
 use crate::wire::{CipherSuite, NamedGroup};
@@ -63,16 +62,8 @@ fn read(datagrams: Vec<Vec<u8>>) -> (Messages, Vec<Record>) {
 }
 
 fn whole(kind: HandshakeType, message_seq: u16, body: &[u8]) -> Vec<u8> {
-    let length = body.len() as u32;
-    let header = HandshakeHeader {
-        kind,
-        length,
-        message_seq,
-        fragment_offset: 0,
-        fragment_length: length,
-    };
     let mut bytes = Vec::new();
-    Fragment { header, body }.encode(&mut Writer::new(&mut bytes));
+    Fragment::whole(kind, message_seq, body).encode(&mut Writer::new(&mut bytes));
     bytes
 }
 

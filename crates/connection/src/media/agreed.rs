@@ -1,5 +1,6 @@
 //! What offers and answers have agreed on about media, in the words of the packets: JSEP writes it, the engine obeys.
 
+use super::outgoing::Names;
 use super::parameters::{MediaKind, RtpCodecParameters, RtpHeaderExtensionParameters};
 use crate::transceiver::TransceiverId;
 
@@ -48,6 +49,16 @@ pub(crate) struct SendEncoding {
     /// What the peer takes of this layer at most, in bits a second and in frames a second (`max-br` and `max-fps` in `a=rid`).
     pub(crate) max_bitrate: Option<u64>,
     pub(crate) max_framerate: Option<f64>,
+}
+
+impl SendEncoding {
+    /// What its packets are known by, in the section with this `mid`.
+    pub(super) fn names<'a>(&'a self, mid: &'a str) -> Names<'a> {
+        Names {
+            mid,
+            rid: self.rid.as_deref(),
+        }
+    }
 }
 
 /// What we take: the numbers are ours, as our description has them.

@@ -180,14 +180,8 @@ impl Media {
                 .map(move |(number, metric)| (number, arrival(metric)));
             Some((stream.ssrc.0, metrics))
         });
-        let reports = self.departures.on_streams(streams);
-        Self::estimate(
-            &mut self.estimator,
-            (&mut self.line, self.prober.as_deref_mut()),
-            (self.born, now),
-            self.round_trip,
-            reports,
-        );
+        self.departures.on_streams(streams);
+        self.estimate(now);
         looked.get()
     }
 }

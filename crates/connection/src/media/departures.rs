@@ -88,12 +88,8 @@ impl Departures {
     }
 
     /// The peer tells of the packets from `base` on: when each came, on a clock of its own, if it did.
-    /// What was not told before is returned.
-    pub(super) fn on_feedback(
-        &mut self,
-        base: Serial16,
-        arrivals: impl Iterator<Item = Arrival>,
-    ) -> impl ExactSizeIterator<Item = PacketReport> {
+    /// [`take_reports`](Self::take_reports) has what was not told before.
+    pub(super) fn on_feedback(&mut self, base: Serial16, arrivals: impl Iterator<Item = Arrival>) {
         self.reports.clear();
         // It is near the latest sent: older and newer ones have no slot, and count for nothing.
         let newest = self.next.saturating_sub(1);
@@ -106,7 +102,7 @@ impl Departures {
             self.on_arrival(number, departure, arrival, number >= self.told, &mut spread);
             self.told = self.told.max(number + 1);
         }
-        self.finish(spread)
+        self.finish(spread);
     }
 
     /// One packet's, which is news or was told before.
@@ -134,10 +130,14 @@ impl Departures {
         }
     }
 
-    fn finish(&mut self, spread: Spread) -> std::vec::Drain<'_, PacketReport> {
+    fn finish(&mut self, spread: Spread) {
         if let Some(queueing) = spread.queueing() {
             self.totals.latest_queueing = queueing;
         }
+    }
+
+    /// What the peer told last, and had not told before.
+    pub(super) fn take_reports(&mut self) -> std::vec::Drain<'_, PacketReport> {
         self.reports.drain(..)
     }
 

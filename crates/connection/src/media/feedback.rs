@@ -6,10 +6,9 @@ use bytes::BytesMut;
 use peerline_rtp::rtcp::{Nack, Packet, Reception, ReportBlock, SenderReport, TransportFeedback, XrBlock, packets};
 use peerline_rtp::{NtpShort, Ssrc, round_trip_time};
 
-use super::bandwidth::{Bounds, Estimator, PacketReport, Prober};
+use super::bandwidth::{Bounds, Estimator};
 use super::departures::{self, Arrival};
 use super::history::Again;
-use super::line::Line;
 use super::receive_stream::SenderReport as Remembered;
 use super::report::{MAX_REFERENCES, Reference};
 use super::send_stream::SendStream;
@@ -226,34 +225,24 @@ impl Media {
             Reception::Untimed => Arrival::Untimed,
             Reception::At(time) => Arrival::At(reference_micros.saturating_add(time.micros_since(reference))),
         });
-        let reports = self.departures.on_feedback(feedback.base_sequence_number, arrivals);
-        Self::estimate(
-            &mut self.estimator,
-            (&mut self.line, self.prober.as_deref_mut()),
-            (self.born, now),
-            self.round_trip,
-            reports,
-        );
+        self.departures.on_feedback(feedback.base_sequence_number, arrivals);
+        self.estimate(now);
     }
 
     /// Makes an estimate and a pace of what the peer told first.
-    pub(super) fn estimate(
-        estimator: &mut Option<Box<Estimator>>,
-        (line, prober): (&mut Line, Option<&mut Prober>),
-        (born, now): (Instant, Instant),
-        round_trip: Option<Duration>,
-        reports: impl ExactSizeIterator<Item = PacketReport>,
-    ) {
+    pub(super) fn estimate(&mut self, now: Instant) {
+        let reports = self.departures.take_reports();
         if reports.len() == 0 {
             return;
         }
-        let estimator = estimator.get_or_insert_with(|| Box::new(Estimator::new(born, Bounds::DEFAULT)));
-        let round_trip = round_trip.unwrap_or_default();
-        match prober {
+        let make = || Box::new(Estimator::new(self.born, Bounds::DEFAULT));
+        let estimator = self.estimator.get_or_insert_with(make);
+        let round_trip = self.round_trip.unwrap_or_default();
+        match &mut self.prober {
             Some(prober) => estimator.on_probed_report(now, round_trip, reports, prober),
             None => estimator.on_report(now, round_trip, reports),
         }
-        line.set_bitrate(estimator.target());
+        self.line.set_bitrate(estimator.target());
     }
 
     /// The peer's stream has ended.

@@ -26,7 +26,7 @@ use congestion_feedback::StreamArrivals;
 use departures::Departures;
 use history::{Again, Repeat};
 use line::Line;
-use outgoing::{Hop, Names, Outgoing, Rtx};
+use outgoing::{Hop, Outgoing};
 use receiver::Receiver;
 use routes::Routes;
 use sender::Sender;
@@ -408,21 +408,10 @@ impl Media {
                 return true;
             }
             What::Rtx(packet) => {
-                let (Some(ssrc), Some(payload_type)) = (stream.encoding.rtx_ssrc, codecs.rtx_of(packet.payload_type))
-                else {
+                let Some(rtx) = stream.take_rtx(codecs, packet.payload_type) else {
                     return false;
                 };
-                let rtx = Rtx {
-                    ssrc,
-                    payload_type,
-                    sequence_number: stream.next_rtx,
-                };
-                stream.next_rtx = rtx.sequence_number.next();
-                let names = Names {
-                    mid: &agreed.mid,
-                    rid: stream.encoding.rid.as_deref(),
-                };
-                packet.write_rtx(out, rtx, ids, names, hop);
+                packet.write_rtx(out, rtx, ids, stream.encoding.names(&agreed.mid), hop);
                 self.tap.see(Tap::RTP, &out[start..]);
                 if srtp.outbound.protect_rtp(out, start).is_err() {
                     return false;
@@ -434,23 +423,13 @@ impl Media {
                 packet.payload.len()
             }
             What::Padding => {
-                let (Some(ssrc), Some(latest)) = (stream.encoding.rtx_ssrc, stream.latest) else {
+                let Some(latest) = stream.latest else {
                     return false;
                 };
-                let Some(payload_type) = codecs.rtx_of(latest.payload_type) else {
+                let Some(rtx) = stream.take_rtx(codecs, latest.payload_type) else {
                     return false;
                 };
-                let rtx = Rtx {
-                    ssrc,
-                    payload_type,
-                    sequence_number: stream.next_rtx,
-                };
-                stream.next_rtx = rtx.sequence_number.next();
-                let names = Names {
-                    mid: &agreed.mid,
-                    rid: stream.encoding.rid.as_deref(),
-                };
-                outgoing::write_padding(out, rtx, latest.timestamp, ids, names, hop);
+                outgoing::write_padding(out, rtx, latest.timestamp, ids, stream.encoding.names(&agreed.mid), hop);
                 self.tap.see(Tap::RTP, &out[start..]);
                 if srtp.outbound.protect_rtp(out, start).is_err() {
                     return false;

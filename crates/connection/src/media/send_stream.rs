@@ -8,10 +8,11 @@ use peerline_rtp::{PayloadType, Serial16};
 use peerline_wire::ReplayWindow;
 
 use super::agreed::SendEncoding;
+use super::codecs::Codecs;
 use super::extensions::ExtensionIds;
 use super::frame_rate::FrameRate;
 use super::history::History;
-use super::outgoing::{Hop, Names, Outgoing};
+use super::outgoing::{Hop, Outgoing, Rtx};
 use super::sequence::Unwrapper;
 use super::template::Template;
 
@@ -140,13 +141,23 @@ impl SendStream {
         self.template = None;
     }
 
+    /// The next packet of the stream of retransmissions (RFC 4588 §4), for one with this payload type or for padding. `None` if that
+    /// has none.
+    pub(super) fn take_rtx(&mut self, codecs: &Codecs, payload_type: u8) -> Option<Rtx> {
+        let (ssrc, payload_type) = self.encoding.rtx_ssrc.zip(codecs.rtx_of(payload_type))?;
+        let sequence_number = self.next_rtx;
+        self.next_rtx = sequence_number.next();
+        Some(Rtx {
+            ssrc,
+            payload_type,
+            sequence_number,
+        })
+    }
+
     /// Appends a packet as it is sent first.
     pub(super) fn write(&mut self, out: &mut Vec<u8>, packet: &Outgoing, ids: &ExtensionIds, mid: &str, hop: Hop) {
         let ssrc = self.encoding.ssrc;
-        let names = Names {
-            mid,
-            rid: self.encoding.rid.as_deref(),
-        };
+        let names = self.encoding.names(mid);
         if packet.is_plain() {
             self.template.take_if(|template| template.named != hop.named);
             let template = self

@@ -12,7 +12,7 @@ use super::agreed::Sending;
 use super::codecs::{Codec, Codecs, Purpose};
 use super::dtmf::{Dtmf, DtmfError, Due};
 use super::extensions::{ExtensionIds, Extensions};
-use super::outgoing::{Names, Outgoing, header_len};
+use super::outgoing::{Outgoing, header_len};
 use super::packet::{OutgoingFrame, OutgoingPacket, SendMediaError};
 use super::send_stream::{Latest, SendStream};
 
@@ -147,10 +147,7 @@ impl Sender {
         };
         let stream = &mut self.streams[index];
         let timestamp = frame.timestamp.wrapping_add(stream.timestamp_offset);
-        let names = Names {
-            mid: room.mid,
-            rid: stream.encoding.rid.as_deref(),
-        };
+        let names = stream.encoding.names(room.mid);
         let around = header_len(&self.ids, names, &frame.extensions) + MAX_TRAILER;
         let room = room.datagram.saturating_sub(around);
         // "The last (final) block comprises only a zero F bit, and the block payload type" (RFC 2198 §3): one byte.
@@ -205,10 +202,7 @@ impl Sender {
         let index = self.stream(packet.rid.as_deref())?;
         let codec = self.codec(index, Some(packet.payload_type))?;
         let stream = &mut self.streams[index];
-        let names = Names {
-            mid: room.mid,
-            rid: stream.encoding.rid.as_deref(),
-        };
+        let names = stream.encoding.names(room.mid);
         if packet.csrcs.len() > Csrcs::MAX {
             return Err(SendMediaError::TooManySources);
         }

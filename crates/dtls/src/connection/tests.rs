@@ -3,7 +3,7 @@
 use super::*;
 use crate::certificate::HashAlgorithm;
 use crate::error::Fault;
-use crate::wire::handshake::{HandshakeHeader, HandshakeType};
+use crate::wire::handshake::{Fragment, HandshakeType};
 use peerline_sim::epoch;
 
 fn pair() -> [Connection; 2] {
@@ -54,15 +54,8 @@ fn send(from: &mut Connection, to: &mut Connection, content_type: ContentType, p
 }
 
 fn handshake_message(kind: HandshakeType, message_seq: u16) -> Vec<u8> {
-    let header = HandshakeHeader {
-        kind,
-        length: 0,
-        message_seq,
-        fragment_offset: 0,
-        fragment_length: 0,
-    };
     let mut bytes = Vec::new();
-    header.encode(&mut Writer::new(&mut bytes));
+    Fragment::whole(kind, message_seq, &[]).encode(&mut Writer::new(&mut bytes));
     bytes
 }
 

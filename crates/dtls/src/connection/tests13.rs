@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::certificate::HashAlgorithm;
-use crate::wire::handshake::{HandshakeHeader, HandshakeType};
+use crate::wire::handshake::{Fragment, HandshakeType};
 use peerline_sim::epoch;
 
 /// Both are connected; the server's acknowledgement of the client's last flight has not left.
@@ -55,17 +55,7 @@ fn acknowledge(from: &mut Connection, to: &mut Connection, record_numbers: Vec<R
 }
 
 fn key_update(message_seq: u16) -> Vec<u8> {
-    let header = HandshakeHeader {
-        kind: HandshakeType::KEY_UPDATE,
-        length: 1,
-        message_seq,
-        fragment_offset: 0,
-        fragment_length: 1,
-    };
-    let mut bytes = Vec::new();
-    header.encode(&mut Writer::new(&mut bytes));
-    bytes.push(0);
-    bytes
+    handshake_message(HandshakeType::KEY_UPDATE, message_seq, &[0])
 }
 
 fn assert_they_talk(a: &mut Connection, b: &mut Connection) {
@@ -168,17 +158,8 @@ fn records_without_content_and_of_unknown_types_are_dropped() {
 }
 
 fn handshake_message(kind: HandshakeType, message_seq: u16, body: &[u8]) -> Vec<u8> {
-    let length = body.len() as u32;
-    let header = HandshakeHeader {
-        kind,
-        length,
-        message_seq,
-        fragment_offset: 0,
-        fragment_length: length,
-    };
     let mut bytes = Vec::new();
-    header.encode(&mut Writer::new(&mut bytes));
-    bytes.extend_from_slice(body);
+    Fragment::whole(kind, message_seq, body).encode(&mut Writer::new(&mut bytes));
     bytes
 }
 

@@ -96,6 +96,20 @@ pub struct Fragment<'a> {
 }
 
 impl<'a> Fragment<'a> {
+    /// A message in one fragment. `body` is shorter than 2^24 bytes.
+    #[must_use]
+    pub fn whole(kind: HandshakeType, message_seq: u16, body: &'a [u8]) -> Self {
+        let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+        let header = HandshakeHeader {
+            kind,
+            length,
+            message_seq,
+            fragment_offset: 0,
+            fragment_length: length,
+        };
+        Self { header, body }
+    }
+
     /// Reads a fragment.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::time::Instant;
 use peerline_rtp::NtpShort;
 use peerline_wire::Serial16;
 
-use super::{Arrival, Departures, PacketReport, Spread};
+use super::{Arrival, Departures, Spread};
 
 /// The numbers of the packets of each stream, by their sequence numbers.
 #[derive(Debug, Default)]
@@ -59,11 +59,9 @@ impl Departures {
         self.on_sent(now, packet.len());
     }
 
-    /// The peer tells of packets of streams: when each came, on a clock of its own, if it did. What was not told before is returned.
-    pub(in crate::media) fn on_streams<M>(
-        &mut self,
-        streams: impl Iterator<Item = (u32, M)>,
-    ) -> impl ExactSizeIterator<Item = PacketReport>
+    /// The peer tells of packets of streams: when each came, on a clock of its own, if it did. [`take_reports`](Self::take_reports)
+    /// has what was not told before.
+    pub(in crate::media) fn on_streams<M>(&mut self, streams: impl Iterator<Item = (u32, M)>)
     where
         M: Iterator<Item = (Serial16, Arrival)>,
     {
@@ -91,7 +89,7 @@ impl Departures {
             }
         }
         self.reports.sort_unstable_by_key(|report| report.sent);
-        self.finish(spread)
+        self.finish(spread);
     }
 
     /// A report's timestamp without wrapping, in the same units: 1/65,536 s.
