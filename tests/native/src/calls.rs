@@ -316,12 +316,28 @@ pub fn keys(way: Way, makers: [Maker; 2]) {
     }
 }
 
-/// Sound in redundant packets.
+/// Sound in redundant packets: of ten packets one is lost, and of a hundred frames about one.
 pub fn redundant_sound(way: Way, makers: [Maker; 2]) {
     let mut lab = Lab::with(way, makers, [Settings::with_extras(); 2]);
     let mut show = Show::new(&mut lab, Codec::Vp8);
-    show.play(&mut lab, 100);
+    show.play(&mut lab, 10);
     show.assert_all_came(&lab);
+    lab.loss = 100;
+    show.play(&mut lab, 300);
+    lab.loss = 0;
+    // The last ones may wait for what is lost before them.
+    let last = show.sent.each_ref().map(|sent| sent[0].len());
+    show.play(&mut lab, 50);
+    for (who, last) in last.into_iter().enumerate() {
+        let sent = &show.sent[who][0][..last];
+        let came: Vec<&[u8]> = lab.frames(1 - who, 0).map(|frame| &*frame.data).collect();
+        let missing = sent.iter().filter(|frame| !came.contains(&&*frame.data)).count();
+        assert!(
+            missing * 100 <= sent.len() * 4,
+            "{way:?}: {missing} of {} from {who}",
+            sent.len()
+        );
+    }
 }
 
 /// What is being sent, and what has been.
