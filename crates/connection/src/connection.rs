@@ -63,17 +63,20 @@ pub struct Connection {
     connection_state: ConnectionState,
     closing: Closing,
     pub(crate) born: Instant,
-    /// When it last gave back what it did not need.
-    rested: Instant,
+    /// When the rests that it has taken are paid for, one each [`REST`].
+    rests_paid: Instant,
     /// SCTP was told that its transport is up.
     sctp_begun: bool,
     /// Something other than consent has happened since.
     stirred: bool,
 }
 
-/// How often a connection rests at most: one that is busy need not take up again all the time what it has given back. What a
-/// burst leaves behind goes when nothing is left to send, which for SCTP is its delayed acknowledgement, or else with the next timer.
+/// How often a connection rests in the long run: one that is busy need not take up again all the time what it has given back. What
+/// a burst leaves behind goes when nothing is left to send, or else with the next timer.
 const REST: Duration = Duration::from_millis(100);
+
+/// How many rests may follow each other at once, so that nothing of a handshake stays until a timer, seconds later.
+const RESTS_AT_ONCE: u32 = 8;
 
 /// What is counted for [`stats`](Connection::stats).
 #[derive(Clone, Copy, Debug, Default)]
@@ -168,7 +171,7 @@ impl Connection {
             connection_state: ConnectionState::New,
             closing: Closing::Open,
             born: now,
-            rested: now,
+            rests_paid: now,
             stirred: false,
             config,
         }
@@ -260,9 +263,10 @@ impl Connection {
         self.rest_if_due(now);
     }
 
+    /// Unless it has rested too often of late.
     fn rest_if_due(&mut self, now: Instant) {
-        if self.stirred && now.saturating_duration_since(self.rested) >= REST {
-            self.rested = now;
+        if self.stirred && self.rests_paid.saturating_duration_since(now) < RESTS_AT_ONCE * REST {
+            self.rests_paid = self.rests_paid.max(now) + REST;
             self.rest();
         }
     }

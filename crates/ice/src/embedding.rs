@@ -138,6 +138,7 @@ impl Embedding {
 
     /// Writes nothing any more, and keeps nothing but what has not been taken.
     pub(crate) fn end(&mut self) {
+        self.incoming.shrink_to_fit();
         *self = Self {
             ended: true,
             incoming: std::mem::take(&mut self.incoming),
