@@ -3,6 +3,8 @@
 //! Datagrams go from one to the other as from a driver with segmentation offload: a batch is appended to one buffer, which is
 //! copied once and split. Everything runs on one thread.
 
+pub(crate) mod first_message;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -143,12 +145,16 @@ const SETUP_SEND_BUFFER: usize = 128 << 10;
 
 impl<M: Machine> Pair<M> {
     fn new(now: Instant, send_buffer: usize) -> Result<Self> {
-        Ok(Self {
-            machines: M::pair(now, send_buffer)?,
+        Ok(Self::of(M::pair(now, send_buffer)?, send_buffer))
+    }
+
+    fn of(machines: [M; 2], send_buffer: usize) -> Self {
+        Self {
+            machines,
             send_buffer,
             under_way: 0,
             out: Vec::new(),
-        })
+        }
     }
 
     fn connected(send_buffer: usize) -> Result<Self> {
@@ -327,19 +333,20 @@ impl Path {
     }
 
     fn take<M: Machine>(&mut self, pair: &mut Pair<M>, now: Instant) -> Result<()> {
-        for from in 0..2 {
-            loop {
-                pair.out.clear();
-                if pair.machines[from].poll_transmit(now, &mut pair.out).is_none() {
-                    break;
-                }
-                for (at, datagram) in self.wires[from].send(now, &pair.out) {
-                    self.arriving.insert((at, self.sent), (1 - from, datagram));
-                    self.sent += 1;
-                }
+        (0..2).try_for_each(|from| self.take_from(from, pair, now))
+    }
+
+    fn take_from<M: Machine>(&mut self, from: usize, pair: &mut Pair<M>, now: Instant) -> Result<()> {
+        loop {
+            pair.out.clear();
+            if pair.machines[from].poll_transmit(now, &mut pair.out).is_none() {
+                return Ok(());
+            }
+            for (at, datagram) in self.wires[from].send(now, &pair.out) {
+                self.arriving.insert((at, self.sent), (1 - from, datagram));
+                self.sent += 1;
             }
         }
-        Ok(())
     }
 
     /// When something happens next. A timer that stays in the past is looked at every millisecond.

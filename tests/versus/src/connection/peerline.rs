@@ -40,6 +40,20 @@ impl Peerline {
         }
     }
 
+    /// Two that `change` has configured.
+    pub(crate) fn pair_with(now: Instant, change: impl Fn(&mut Config)) -> Result<[Self; 2]> {
+        let new = |who| -> Result<_> {
+            let mut config = Self::config(who)?;
+            change(&mut config);
+            Ok(Self::new(now, who, config))
+        };
+        let (mut offerer, mut answerer) = (new(0)?, new(1)?);
+        let init = DataChannelInit::default();
+        offerer.channel = Some(offerer.connection.create_data_channel(now, "bench", init)?);
+        Self::negotiate(now, &mut offerer, &mut answerer)?;
+        Ok([offerer, answerer])
+    }
+
     /// Offer, answer and candidates.
     pub(crate) fn negotiate(now: Instant, offerer: &mut Self, answerer: &mut Self) -> Result<()> {
         let offer = offerer.connection.create_offer(OfferOptions::default())?;
@@ -78,12 +92,7 @@ impl Peerline {
 
 impl Machine for Peerline {
     fn pair(now: Instant, _: usize) -> Result<[Self; 2]> {
-        let mut offerer = Self::new(now, 0, Self::config(0)?);
-        let mut answerer = Self::new(now, 1, Self::config(1)?);
-        let init = DataChannelInit::default();
-        offerer.channel = Some(offerer.connection.create_data_channel(now, "bench", init)?);
-        Self::negotiate(now, &mut offerer, &mut answerer)?;
-        Ok([offerer, answerer])
+        Self::pair_with(now, |_| ())
     }
 
     fn handle_datagram(&mut self, now: Instant, payload: BytesMut) -> Result<()> {

@@ -22,12 +22,27 @@ pub(crate) struct Str0m {
 }
 
 impl Str0m {
-    fn new(now: Instant, who: usize, send_buffer: usize) -> Result<Self> {
+    fn new(now: Instant, who: usize, config: RtcConfig) -> Result<Self> {
         Ok(Self {
-            peer: Peer::new(now, who, RtcConfig::new().set_sctp_max_buffered_amount(send_buffer))?,
+            peer: Peer::new(now, who, config)?,
             channel: None,
             received: VecDeque::new(),
         })
+    }
+
+    /// Two with this configuration.
+    pub(crate) fn pair_with(now: Instant, config: &RtcConfig) -> Result<[Self; 2]> {
+        crate::stack::install_provider_of_str0m();
+        let (mut offerer, mut answerer) = (Self::new(now, 0, config.clone())?, Self::new(now, 1, config.clone())?);
+        let mut change = offerer.peer.rtc.sdp_api();
+        change.add_channel("bench".to_owned());
+        let offer = change.apply().ok_or("nothing to offer")?;
+        offerer.drain()?;
+        let answer = answerer.peer.answer(&offer.0)?;
+        answerer.drain()?;
+        offerer.peer.accept(offer.1, &answer)?;
+        offerer.drain()?;
+        Ok([offerer, answerer])
     }
 
     fn drain(&mut self) -> Result<()> {
@@ -45,17 +60,7 @@ impl Str0m {
 
 impl Machine for Str0m {
     fn pair(now: Instant, send_buffer: usize) -> Result<[Self; 2]> {
-        crate::stack::install_provider_of_str0m();
-        let (mut offerer, mut answerer) = (Self::new(now, 0, send_buffer)?, Self::new(now, 1, send_buffer)?);
-        let mut change = offerer.peer.rtc.sdp_api();
-        change.add_channel("bench".to_owned());
-        let offer = change.apply().ok_or("nothing to offer")?;
-        offerer.drain()?;
-        let answer = answerer.peer.answer(&offer.0)?;
-        answerer.drain()?;
-        offerer.peer.accept(offer.1, &answer)?;
-        offerer.drain()?;
-        Ok([offerer, answerer])
+        Self::pair_with(now, &RtcConfig::new().set_sctp_max_buffered_amount(send_buffer))
     }
 
     fn handle_datagram(&mut self, now: Instant, datagram: BytesMut) -> Result<()> {
