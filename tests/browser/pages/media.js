@@ -129,9 +129,10 @@ const media = {
     return [...(await lab.pc.getStats()).values()].find(({ type }) => type === "transport");
   },
 
-  /** The sum of a member over the entries of one type and kind. */
-  async sum(type, kind, member) {
-    return (await media.stats(type, kind)).reduce((sum, entry) => sum + (entry[member] ?? 0), 0);
+  /** The sum of a member over the entries of one type and kind, and of one codec if it is named. */
+  async sum(type, kind, member, mimeType) {
+    const entries = (await media.stats(type, kind)).filter(({ codec }) => !mimeType || codec === mimeType);
+    return entries.reduce((sum, entry) => sum + (entry[member] ?? 0), 0);
   },
 };
 
