@@ -23,9 +23,9 @@ const media = {
     };
   },
 
-  /** A track of pictures, the number of each in it. */
-  camera(name = "camera", scale = 1, rate = 30) {
-    const camera = new Camera(scale, rate);
+  /** A track of pictures, the number of each in it; under noise, they take whatever bitrate there is. */
+  camera(name = "camera", scale = 1, rate = 30, noisy = false) {
+    const camera = new Camera(scale, rate, noisy);
     media.cameras.set(name, camera);
     return camera.track;
   },
@@ -36,9 +36,9 @@ const media = {
   },
 
   /** Adds a transceiver for `kind` that uses the codecs of that name only, in `direction`, and sends a track if it sends. */
-  async add(kind, direction, codecs, encodings, scale) {
+  async add(kind, direction, codecs, encodings, scale, noisy) {
     const sends = direction.startsWith("send");
-    const track = !sends ? kind : kind === "video" ? media.camera("camera", scale) : await media.microphone();
+    const track = !sends ? kind : kind === "video" ? media.camera("camera", scale, 30, noisy) : await media.microphone();
     const init = { direction, streams: sends ? [new MediaStream([track])] : [] };
     if (encodings) init.sendEncodings = encodings;
     const transceiver = lab.pc.addTransceiver(track, init);
@@ -124,6 +124,23 @@ const media = {
     return all.map((entry) => ({ ...entry, codec: report.get(entry.codecId)?.mimeType }));
   },
 
+  /** How many bits a second of pictures leave, since the call before, if that was more than half a second ago. */
+  async rate() {
+    const [{ bytesSent, headerBytesSent = 0, timestamp }] = await media.stats("outbound-rtp", "video");
+    const bits = 8 * (bytesSent + headerBytesSent);
+    const before = media.counted;
+    if (before && timestamp - before.timestamp < 500) return media.rateBefore;
+    media.counted = { bits, timestamp };
+    if (before) media.rateBefore = ((bits - before.bits) * 1000) / (timestamp - before.timestamp);
+    return media.rateBefore;
+  },
+
+  /** The estimate of what can be sent, of a browser that tells it. */
+  async available() {
+    const pairs = [...(await lab.pc.getStats()).values()].filter(({ type, nominated }) => type === "candidate-pair" && nominated);
+    return pairs[0]?.availableOutgoingBitrate;
+  },
+
   /** The transport's entry of getStats(). */
   async transport() {
     return [...(await lab.pc.getStats()).values()].find(({ type }) => type === "transport");
@@ -150,7 +167,8 @@ function level(samples, angle) {
 class Camera {
   number = 0;
 
-  constructor(scale, rate) {
+  constructor(scale, rate, noisy) {
+    this.noisy = noisy;
     this.canvas = document.createElement("canvas");
     this.canvas.width = WIDTH * scale;
     this.canvas.height = HEIGHT * scale;
@@ -171,6 +189,17 @@ class Camera {
     }
     this.context.fillStyle = COLOURS[number % 3];
     this.context.fillRect(0, HEIGHT / 2, WIDTH, HEIGHT / 2);
+    if (this.noisy) this.drawNoise(4);
+  }
+
+  drawNoise(size) {
+    for (let x = 0; x < WIDTH; x += size) {
+      for (let y = 0; y < HEIGHT; y += size) {
+        const grey = Math.floor(256 * Math.random());
+        this.context.fillStyle = `rgb(${grey} ${grey} ${grey} / 0.3)`;
+        this.context.fillRect(x, y, size, size);
+      }
+    }
   }
 }
 

@@ -1,4 +1,4 @@
-//! A bad network between a page and Rust: a relay that delays datagrams and loses some.
+//! A bad network between a page and Rust: a relay that delays datagrams, loses some, and takes only so many of them.
 
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -24,8 +24,22 @@ struct Path {
     loss: AtomicU32,
     lost: AtomicU64,
     random: AtomicU32,
+    /// What it takes from the page.
+    up: Mutex<Narrow>,
+    /// What it takes to the page.
+    down: Mutex<Narrow>,
     seen: Mutex<Vec<Seen>>,
 }
+
+/// A way that takes so many bits a second.
+struct Narrow {
+    rate: Option<f64>,
+    /// When the last that came will have passed.
+    free: Instant,
+}
+
+/// What the queue before the narrow part holds, as the time that it takes to pass.
+const DEPTH: Duration = Duration::from_millis(300);
 
 /// A datagram that came by.
 #[derive(Clone)]
@@ -39,11 +53,17 @@ const MAX_SEEN: usize = 100;
 
 impl Relay {
     pub(crate) fn new(delay: Duration) -> Self {
+        let wide = || {
+            let free = Instant::now();
+            Mutex::new(Narrow { rate: None, free })
+        };
         let path = Path {
             delay,
             loss: AtomicU32::new(0),
             lost: AtomicU64::new(0),
             random: AtomicU32::new(0x9e37_79b9),
+            up: wide(),
+            down: wide(),
             seen: Mutex::default(),
         };
         Self {
@@ -55,6 +75,16 @@ impl Relay {
     /// From now on loses so many of 1,000 datagrams.
     pub(crate) fn lose(&self, per_mille: u32) {
         self.path.loss.store(per_mille, Ordering::Relaxed);
+    }
+
+    /// From now on takes so many bits a second of what the page sends; `None` for no limit.
+    pub(crate) fn limit_up(&self, rate: impl Into<Option<f64>>) {
+        self.path.up.lock().expect("no one panics with it").rate = rate.into();
+    }
+
+    /// From now on takes so many bits a second of what is sent to the page; `None` for no limit.
+    pub(crate) fn limit_down(&self, rate: impl Into<Option<f64>>) {
+        self.path.down.lock().expect("no one panics with it").rate = rate.into();
     }
 
     /// The first datagrams that came by.
@@ -149,6 +179,22 @@ impl Path {
     }
 }
 
+impl Narrow {
+    /// When a datagram that comes now has passed; none if there is no room for it.
+    fn pass(&mut self, len: usize) -> Option<Instant> {
+        let now = Instant::now();
+        let Some(rate) = self.rate else {
+            return Some(now);
+        };
+        let begin = self.free.max(now);
+        if begin - now > DEPTH {
+            return None;
+        }
+        self.free = begin + Duration::from_secs_f64(len as f64 * 8.0 / rate);
+        Some(self.free)
+    }
+}
+
 impl Way {
     fn send(&self, datagram: &[u8]) {
         let mut seen = self.path.seen.lock().expect("no one panics with it");
@@ -159,12 +205,14 @@ impl Way {
             });
         }
         drop(seen);
-        if self.path.is_lost() {
+        let narrow = if self.from_page { &self.path.up } else { &self.path.down };
+        let passed = narrow.lock().expect("no one panics with it").pass(datagram.len());
+        let Some(passed) = passed.filter(|_| !self.path.is_lost()) else {
             self.path.lost.fetch_add(1, Ordering::Relaxed);
             return;
-        }
+        };
         // The task is there as long as this way is.
-        let _ = self.queue.send((Instant::now() + self.path.delay, datagram.to_owned()));
+        let _ = self.queue.send((passed + self.path.delay, datagram.to_owned()));
     }
 }
 

@@ -45,6 +45,8 @@ pub(crate) struct Session {
     pub(crate) relay: Option<Relay>,
     /// Neither side learns of the other's candidates over UDP.
     pub(crate) withholds_udp: bool,
+    /// Neither side learns of lines with any of these in the other's description.
+    pub(crate) withholds: &'static [&'static str],
     /// Connection states of the Rust peer, in order.
     pub(crate) states: Vec<ConnectionState>,
 }
@@ -141,6 +143,7 @@ impl Session {
             negotiation_needed: false,
             relay: None,
             withholds_udp: false,
+            withholds: &[],
             states: Vec::new(),
         }
     }
@@ -256,10 +259,12 @@ impl Session {
         to_json(description)
     }
 
-    /// Takes out candidates of which the other side is not to learn.
+    /// Takes out that of which the other side is not to learn.
     fn withhold(&self, description: &mut SessionDescription) {
         let lines = description.sdp.split_inclusive('\n');
-        description.sdp = lines.filter(|line| !self.is_withheld(line)).collect();
+        description.sdp = lines
+            .filter(|line| !self.is_withheld(line) && !self.withholds.iter().any(|part| line.contains(part)))
+            .collect();
     }
 
     fn is_withheld(&self, candidate: &str) -> bool {

@@ -1,5 +1,6 @@
 //! Audio and video between a page and Rust. The pages' side is `pages/media.js`.
 
+mod bandwidth;
 mod changes;
 pub(crate) mod film;
 mod keyframes;

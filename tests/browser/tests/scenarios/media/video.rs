@@ -184,7 +184,7 @@ async fn a_page_sees_its_own_pictures_again(browser: Browser) {
 }
 
 /// Sends what comes back as it came, and asks for the keyframes that it is asked for.
-fn echo(track: TrackEvent) -> JoinHandle<()> {
+pub(crate) fn echo(track: TrackEvent) -> JoinHandle<()> {
     let sender = track.transceiver.sender();
     tokio::spawn(async move {
         loop {
