@@ -2,13 +2,14 @@
 
 mod common;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{CERTIFICATES, Dtls, assert_healthy, config, configs, connected, pair};
 use peerline_dtls::{
     Certificate, CipherSuite, CloseReason, Config, Connection, Event, Fault, NamedGroup, ProtocolVersion, SrtpProfile,
 };
-use peerline_sim::{Pair, every_loss};
+use peerline_sim::{Direction, Pair, every_loss};
 
 const V12: ProtocolVersion = ProtocolVersion::DTLS_1_2;
 const V13: ProtocolVersion = ProtocolVersion::DTLS_1_3;
@@ -164,6 +165,43 @@ fn every_choice_of_up_to_two_lost_datagrams() {
             assert_healthy(&mut pair);
         }
     }
+}
+
+/// RFC 9147 §7.2: "implementations SHOULD retransmit only the missing records". With certificates cut into many records, a flight that
+/// lost one of them is not sent again: that one is.
+#[test]
+fn what_is_acknowledged_is_not_sent_again() {
+    let c = &*CERTIFICATES;
+    let small = || with(of_13([config(&c.rsa, &c.rsa), config(&c.rsa, &c.rsa)]), |c| c.mtu = 256);
+    let mut seen = Vec::new();
+    let run = |lost: Option<u64>| {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let tap = Arc::clone(&log);
+        let mut pair = pair(small()).lose(lost).tap(move |tapped| {
+            let is_protected = tapped.payload[0] >> 5 == 1;
+            tap.lock().unwrap().push((tapped.direction, is_protected));
+        });
+        assert!(pair.run_until(LIMIT, |pair| pair.a.is_connected() && pair.b.is_connected()));
+        pair.run_for(LIMIT);
+        std::mem::take(&mut *log.lock().unwrap())
+    };
+    let count = |log: &[(Direction, bool)], of: Direction| log.iter().filter(|(direction, _)| *direction == of).count();
+    let lossless = run(None);
+    // What is protected can be acknowledged; the last of it is an ACK itself.
+    for (lost, (direction, is_protected)) in lossless[..lossless.len() - 1].iter().enumerate() {
+        if !is_protected {
+            continue;
+        }
+        let again = count(&run(Some(lost as u64)), *direction) - count(&lossless, *direction);
+        assert!((1..=2).contains(&again), "{direction:?} {lost}: {again} more");
+        seen.push(*direction);
+    }
+    let (a_to_b, b_to_a) = (Direction::AToB, Direction::BToA);
+    let flights = [a_to_b, b_to_a].map(|of| seen.iter().filter(|direction| **direction == of).count());
+    assert!(
+        flights.iter().all(|datagrams| *datagrams >= 5),
+        "{flights:?} are cut enough"
+    );
 }
 
 /// The client is connected as soon as its last flight has left, which a server that has gone never acknowledges.

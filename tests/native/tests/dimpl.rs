@@ -228,24 +228,60 @@ fn the_older_version() {
     }
 }
 
+/// A HelloVerifyRequest, or a HelloRetryRequest, and the hello that answers it are two datagrams more.
 #[test]
 fn cookies() {
     for role in ROLES {
-        let mut plan = Plan::new(role);
-        plan.config.hello_verify_request = true;
-        plan.theirs = plan.theirs.use_server_cookie(true);
-        plan.connect().assert_healthy(0);
+        for version in [ProtocolVersion::DTLS_1_2, ProtocolVersion::DTLS_1_3] {
+            let [without, with] = [false, true].map(|cookie| {
+                let mut plan = Plan::new(role);
+                plan.config.max_version = version;
+                // Hellos that fit a datagram.
+                plan.config.groups = vec![NamedGroup::X25519, NamedGroup::SECP256R1];
+                plan.config.hello_verify_request = cookie;
+                plan.theirs = plan.theirs.use_server_cookie(cookie);
+                let mut session = plan.connect();
+                let sent = session.sent;
+                session.assert_healthy(0);
+                sent
+            });
+            assert_eq!(with, without + 2, "{role:?} {version:?}");
+        }
+    }
+}
+
+/// The server has nothing that the client has sent a share of, and asks for another (HelloRetryRequest), with a cookie and without.
+#[test]
+fn another_group_is_asked_for() {
+    for role in ROLES {
+        for cookie in [false, true] {
+            let mut plan = Plan::new(role);
+            plan.config.hello_verify_request = cookie;
+            plan.theirs = plan.theirs.use_server_cookie(cookie);
+            if role == Role::Client {
+                plan.theirs = plan.theirs.kx_groups(&[Group::Secp384r1]);
+            } else {
+                plan.config.groups = vec![NamedGroup::SECP384R1];
+                plan.theirs = plan.theirs.kx_groups(&[Group::X25519, Group::Secp384r1]);
+            }
+            let mut session = plan.connect();
+            assert_eq!(session.ours.key_exchange_group(), Some(NamedGroup::SECP384R1));
+            session.assert_healthy(0);
+        }
     }
 }
 
 #[test]
 fn every_choice_of_up_to_two_lost_datagrams() {
     for role in ROLES {
-        for first in 0..12 {
-            for second in first..12 {
-                let mut plan = Plan::new(role);
-                plan.lost = vec![first, second];
-                plan.connect().assert_healthy(0);
+        for version in [ProtocolVersion::DTLS_1_2, ProtocolVersion::DTLS_1_3] {
+            for first in 0..12 {
+                for second in first..12 {
+                    let mut plan = Plan::new(role);
+                    plan.config.max_version = version;
+                    plan.lost = vec![first, second];
+                    plan.connect().assert_healthy(0);
+                }
             }
         }
     }

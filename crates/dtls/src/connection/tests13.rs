@@ -217,6 +217,72 @@ fn what_is_wrong_after_the_handshake_is_answered_by_an_alert() {
     }
 }
 
+/// A server may hand out tickets (RFC 8446 §4.6.1), which are acknowledged and thrown away; a client may not.
+#[test]
+fn tickets_are_passed_over() {
+    let ticket = [0, 0, 1, 0, 1, 2, 3, 4, 1, 9, 0, 2, 7, 7, 0, 0];
+    let [mut client, mut server] = connected();
+    exchange(&mut server, &mut client);
+    for _ in 0..3 {
+        let message = handshake_message(HandshakeType::NEW_SESSION_TICKET, server.cx.next_message_seq, &ticket);
+        server.cx.next_message_seq += 1;
+        send(
+            &mut server,
+            &mut client,
+            Epoch::APPLICATION,
+            ContentType::HANDSHAKE,
+            &message,
+        );
+        let mut acknowledgement = Vec::new();
+        assert!(client.poll_transmit(epoch(), &mut acknowledgement).is_some());
+    }
+    assert_eq!(client.poll_event(), None);
+    assert_they_talk(&mut client, &mut server);
+
+    let message = handshake_message(HandshakeType::NEW_SESSION_TICKET, client.cx.next_message_seq, &ticket);
+    send(
+        &mut client,
+        &mut server,
+        Epoch::APPLICATION,
+        ContentType::HANDSHAKE,
+        &message,
+    );
+    let refused = CloseReason::Failed(Fault::UnexpectedMessage);
+    assert_eq!(
+        std::iter::from_fn(|| server.poll_event()).last(),
+        Some(Event::Closed(refused))
+    );
+}
+
+/// RFC 8446 §4.6.3: whoever is asked to update its keys does so before it sends anything else.
+#[test]
+fn keys_are_updated_where_the_peer_asks_for_it() {
+    for by_client in [true, false] {
+        let [mut asks, mut is_asked] = connected();
+        exchange(&mut is_asked, &mut asks);
+        if !by_client {
+            std::mem::swap(&mut asks, &mut is_asked);
+        }
+        let message = handshake_message(HandshakeType::KEY_UPDATE, asks.cx.next_message_seq, &[1]);
+        asks.cx.next_message_seq += 1;
+        send(
+            &mut asks,
+            &mut is_asked,
+            Epoch::APPLICATION,
+            ContentType::HANDSHAKE,
+            &message,
+        );
+        let reads = |side: &Connection| side.cx.records.epochs.as_ref().map(|epochs| epochs.read_epoch());
+        assert_eq!(
+            reads(&is_asked),
+            Some(Epoch::APPLICATION.next()),
+            "it reads by new keys"
+        );
+        exchange(&mut is_asked, &mut asks);
+        assert_eq!(reads(&asks), Some(Epoch::APPLICATION.next()), "and writes by new ones");
+    }
+}
+
 /// RFC 9147 §9: "Endpoints MUST NOT send a RequestConnectionId message when an existing request is still unfulfilled; this implies that
 /// endpoints needing to request multiple CIDs need to request them" at once. Alert 52 says so.
 #[test]

@@ -266,3 +266,68 @@ fn label_parts(label: &[u8], context: &[u8]) -> [[u8; 1]; 2] {
     let byte = |len: usize| [u8::try_from(len).unwrap_or(u8::MAX)];
     [byte(PREFIX.len() + label.len()), byte(context.len())]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recorded::unhex;
+
+    /// The value of this name in the trace of this suite.
+    fn traced(suite: &str, name: &str) -> Vec<u8> {
+        let trace = include_str!("../../tests/vectors/key-schedule-dtls13.txt");
+        let mut lines = trace.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        let line = lines.find(|line| line[..2] == [suite, name]);
+        unhex(line.expect("the trace has it")[2])
+    }
+
+    #[test]
+    fn traces_of_every_suite_can_be_followed() {
+        let provider = rustls::crypto::ring::default_provider();
+        for (name, id) in [
+            ("TLS_AES_128_GCM_SHA256", CipherSuite::AES_128_GCM_SHA256),
+            ("TLS_AES_256_GCM_SHA384", CipherSuite::AES_256_GCM_SHA384),
+            ("TLS_CHACHA20_POLY1305_SHA256", CipherSuite::CHACHA20_POLY1305_SHA256),
+        ] {
+            let suite = Suite::find(&provider, id).expect("the provider has it");
+            let of = |value: &str| traced(name, value);
+            let handshake = HandshakeSecrets::new(suite, &of("shared_secret"), &Output::new(&of("server_hello_hash")));
+            let finished = Output::new(&of("server_finished_hash"));
+            let application = handshake.application(&finished);
+
+            let Traffic { client, server } = &application.traffic;
+            for (stage, secret) in [
+                ("client_handshake", &handshake.traffic.client),
+                ("server_handshake", &handshake.traffic.server),
+                ("client_application", client),
+                ("server_application", server),
+                ("client_updated", &suite.next_secret(client)),
+                ("server_updated", &suite.next_secret(server)),
+            ] {
+                let of = |value: &str| of(&format!("{stage}_{value}"));
+                let keys = suite.keys(secret).expect("it is long enough");
+                let [key, sn_key] = keys.keys.each_ref().map(|key| &key[..suite.bulk.key_len()]);
+                assert_eq!(secret.bytes(), of("secret"), "{name} {stage}");
+                assert_eq!(
+                    [key, &keys.iv, sn_key],
+                    [of("key"), of("iv"), of("sn")],
+                    "{name} {stage}"
+                );
+            }
+            for (base, verify_data) in [
+                (&handshake.traffic.server, of("server_finished")),
+                (&handshake.traffic.client, of("client_finished")),
+            ] {
+                assert_eq!(suite.verify_data(base, &finished).as_ref(), verify_data, "{name}");
+            }
+            assert_eq!(application.exporter.master_secret(), of("exporter_secret"));
+            for (label, context, value) in [
+                (&b"EXTRACTOR-dtls_srtp"[..], None, of("exported")),
+                (b"EXPERIMENTAL label", Some(&b"abc"[..]), of("exported_with_context")),
+            ] {
+                let mut out = vec![0; value.len()];
+                assert_eq!(application.exporter.export(label, context, &mut out), Ok(()));
+                assert_eq!(out, value, "{name}");
+            }
+        }
+    }
+}

@@ -86,12 +86,19 @@ async fn negotiate(browser: Browser, offerer: Side, configuration: Configuration
     let report = session.pc.stats();
     let ours = report.transport().expect("there is one");
     assert_eq!(ours.tls_version.as_deref(), Some(version));
+    // Who offers is asked to be either, and answers the answerer's hello.
+    let (role, their_role) = match offerer {
+        Side::Page => ("client", "server"),
+        Side::Rust => ("server", "client"),
+    };
+    assert_eq!(ours.dtls_role, Some(role));
     let cipher = ours.dtls_cipher.as_deref().expect("it is connected");
     let of_13 = version == "FEFC";
     assert_eq!(cipher.starts_with("TLS_AES_128_GCM"), of_13, "{cipher}");
     let theirs = &session.page.eval("stats()")["transport"];
-    // Firefox says neither.
+    // Firefox says none of it.
     if browser == Browser::Chromium {
+        assert_eq!(theirs["dtlsRole"], their_role, "{theirs}");
         assert_eq!(theirs["tlsVersion"], version, "{theirs}");
         assert_eq!(theirs["dtlsCipher"], cipher, "{theirs}");
     }
