@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use peerline_wire::{Serial16, Serial32};
 
+use super::buffers::Buffers;
 use crate::wire::{Data, FragmentPlace, IData};
 use crate::{Message, Ppid, StreamId};
 
@@ -133,6 +134,7 @@ pub(crate) struct Fragments {
     /// Neighbouring fragments of one message, by the place of the first.
     runs: BTreeMap<Place, Run>,
     allocated: usize,
+    buffers: Buffers,
 }
 
 /// Fragments of one message without a gap between them. Kept in their order, so that a message of many fragments costs
@@ -165,6 +167,11 @@ impl Fragments {
         self.allocated
     }
 
+    /// Gives back the room of messages which have been read.
+    pub(crate) fn shrink_to_fit(&mut self) {
+        self.buffers.clear();
+    }
+
     /// Adds a fragment to the run it continues, or begins a new one, and joins it to the run it completes. Returns the
     /// message if it is whole now.
     pub(crate) fn add(&mut self, piece: Piece, max_message: usize) -> Result<Option<(MessageId, Message)>, Violation> {
@@ -188,7 +195,7 @@ impl Fragments {
             // Fragments with numbers beyond the last belong to nothing.
             self.forget_messages(run.message, run.message);
         }
-        Ok(Some((run.message, run.into_message())))
+        Ok(Some((run.message, run.into_message(&mut self.buffers))))
     }
 
     /// Returns the place under which the fragment's run is kept; `None` if nothing can ever come of the fragment.
@@ -326,14 +333,16 @@ impl Run {
     }
 
     /// One allocation for the message, so that it keeps no datagram alive.
-    fn into_message(self) -> Message {
-        let mut payload = BytesMut::with_capacity(self.bytes);
+    fn into_message(self, buffers: &mut Buffers) -> Message {
+        let mut payload = buffers.take(self.bytes);
         self.fragments
             .iter()
             .for_each(|fragment| payload.extend_from_slice(fragment));
+        let payload = payload.freeze();
+        buffers.keep(&payload);
         Message {
             ppid: self.ppid,
-            payload: payload.freeze(),
+            payload,
         }
     }
 }

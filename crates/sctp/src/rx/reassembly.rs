@@ -350,6 +350,7 @@ impl Reassembly {
 
     /// Gives back the room that messages took which have been read.
     pub(crate) fn shrink_to_fit(&mut self) {
+        self.fragments.shrink_to_fit();
         for stream in self.streams.values_mut() {
             stream.ready.shrink_to_fit();
         }
