@@ -243,6 +243,20 @@ fn an_encoder_is_told_of_its_streams_as_well() {
         assert!((750..1020).contains(&played.target), "{played:?}");
         assert!(played.came + 2 >= played.sent, "{played:?}");
         assert!(played.took < Duration::from_millis(130), "{played:?}");
+        let counts = [0, 1].map(|peer| {
+            let report = film.lab.with_peer(peer, |peer, now| peer.stats(now));
+            let transport = report.transport().expect("it is there");
+            let told = transport.feedback.as_ref().map_or(0, |told| told.packets_received);
+            (
+                transport.ccfb_messages_sent,
+                transport.ccfb_messages_received,
+                told > 500,
+            )
+        });
+        let [(0, received, true), (sent, 0, false)] = counts else {
+            panic!("{counts:?}")
+        };
+        assert!((100..=sent).contains(&received), "{counts:?}");
     }
 }
 

@@ -81,6 +81,12 @@ pub fn srtp_profiles(way: Way, makers: [Maker; 2]) {
         let mut show = Show::new(&mut lab, Codec::Vp8);
         show.play(&mut lab, 30);
         show.assert_all_came(&lab);
+        let now = lab.now();
+        let negotiated = lab.peer(0).srtp_profile(now);
+        assert!(
+            negotiated.is_none_or(|negotiated| negotiated == profile),
+            "{way:?}: {negotiated:?}"
+        );
     }
 }
 

@@ -206,6 +206,20 @@ pub enum SrtpProfile {
     AeadAes256Gcm = 8,
 }
 
+impl SrtpProfile {
+    /// The one of this name, as statistics have it.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        match name {
+            "AES_CM_128_HMAC_SHA1_80" => Some(Self::Aes128CmHmacSha1_80),
+            "AES_CM_128_HMAC_SHA1_32" => Some(Self::Aes128CmHmacSha1_32),
+            "AEAD_AES_128_GCM" => Some(Self::AeadAes128Gcm),
+            "AEAD_AES_256_GCM" => Some(Self::AeadAes256Gcm),
+            _ => None,
+        }
+    }
+}
+
 /// How a peer is to be made for media.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {

@@ -15,7 +15,7 @@ use peerline_connection::{
 use peerline_wire::{Datagram, FiveTuple, Transport};
 
 use crate::lab::Seat;
-use crate::media::{Codec, Counts, Direction, Format, Frame, KEYS, Media, MediaPlan, RED};
+use crate::media::{self, Codec, Counts, Direction, Format, Frame, KEYS, Media, MediaPlan, RED};
 use crate::peer::{Channel, ChannelPlan, Message, News, Peer};
 
 /// What a packet of Ethernet leaves to UDP over IPv6: no datagram may be larger (RFC 8899 finds that the path takes it).
@@ -295,6 +295,13 @@ impl Peer for Ours {
     fn close(&mut self, now: Instant) {
         self.closed = true;
         self.connection.close(now);
+    }
+
+    fn srtp_profile(&mut self, now: Instant) -> Option<media::SrtpProfile> {
+        let report = self.connection.stats(now);
+        let name = report.transport().and_then(|transport| transport.srtp_cipher);
+        let profile = name.and_then(media::SrtpProfile::by_name);
+        Some(profile.expect("it is connected, and has one that is known"))
     }
 }
 

@@ -37,6 +37,11 @@ pub trait Peer: Media {
     /// Closes the connection.
     fn close(&mut self, now: Instant);
 
+    /// The profile of SRTP that was negotiated; `None` from a stack that does not say, never from ours.
+    fn srtp_profile(&mut self, _: Instant) -> Option<SrtpProfile> {
+        None
+    }
+
     /// Where it falls short.
     fn quirks(&self) -> Quirks {
         Quirks::default()

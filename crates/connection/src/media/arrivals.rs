@@ -93,12 +93,8 @@ impl Arrivals {
         let count = count.min(self.times.len());
         self.times.drain(..count);
         self.base += count as u64;
-        // What comes first in a report did arrive.
-        while self.times.front().is_some_and(Option::is_none) {
-            self.times.pop_front();
-            self.base += 1;
-        }
-        self.since = self.times.front().copied().flatten();
+        // What is missing in front of it is told with what came.
+        self.since = self.times.iter().flatten().next().copied();
     }
 }
 
@@ -123,5 +119,37 @@ mod tests {
         arrivals.told(2);
         arrivals.on_packet(at(120), Serial16(2));
         assert_eq!(arrivals.poll_timeout(), None);
+    }
+
+    /// A report that has no room for all of it ends with a packet that came; those lost behind it are in the next.
+    #[test]
+    fn what_is_lost_where_a_report_is_cut_is_told_in_the_next() {
+        let at = crate::media::tests::start();
+        let mut arrivals = Arrivals::default();
+        for number in [0, 1, 5, 6] {
+            arrivals.on_packet(at, Serial16(number));
+        }
+        let due = at + INTERVAL;
+        assert_eq!(
+            arrivals.due(due).map(|(base, times)| (base, times.len())),
+            Some((Serial16(0), 7))
+        );
+        arrivals.told(2);
+        let rest = [None, None, None, Some(at), Some(at)];
+        assert_eq!(arrivals.due(due), Some((Serial16(2), &rest[..])));
+        arrivals.told(5);
+        assert_eq!(arrivals.poll_timeout(), None);
+        // Also where more is missing than one report tells of.
+        for number in [7, 1500] {
+            arrivals.on_packet(due, Serial16(number));
+        }
+        let mut told = 0;
+        while let Some((base, times)) = arrivals.due(due + INTERVAL) {
+            assert_eq!(base, Serial16(7 + told as u16));
+            let count = times.len();
+            told += count;
+            arrivals.told(count);
+        }
+        assert_eq!(told, 1494);
     }
 }

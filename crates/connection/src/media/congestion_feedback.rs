@@ -148,6 +148,7 @@ impl Media {
                 **arrivals = StreamArrivals::default();
                 return;
             }
+            self.counters.ccfb_sent += 1;
             self.send_control(out);
         }
     }

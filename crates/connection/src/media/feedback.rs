@@ -10,7 +10,7 @@ use super::bandwidth::{Bounds, Estimator};
 use super::departures::{self, Arrival};
 use super::history::Again;
 use super::receive_stream::SenderReport as Remembered;
-use super::report::{MAX_REFERENCES, Reference};
+use super::report::{DEFAULT_ROUND_TRIP, MAX_REFERENCES, MAX_ROUND_TRIP, Reference};
 use super::send_stream::SendStream;
 use super::{MAX_QUEUED, Media, Queued, What};
 use crate::capture::Tap;
@@ -75,6 +75,7 @@ impl Media {
                 Packet::ReceiverEstimatedMaxBitrate(remb) => self.remb = Some(remb.bitrate),
                 Packet::Bye(bye) => bye.sources.iter().for_each(|ssrc| self.on_bye(ssrc)),
                 Packet::CongestionFeedback(feedback) => {
+                    self.counters.ccfb_received += 1;
                     statuses -= self.on_congestion_feedback(now, &feedback, statuses);
                 }
                 Packet::SourceDescription(_) | Packet::App(_) | Packet::Unknown(_) => {}
@@ -190,14 +191,20 @@ impl Media {
     }
 
     fn on_fir(&mut self, now: Instant, ssrc: Ssrc, command: u8) {
+        let round_trip = self
+            .round_trip
+            .map_or(DEFAULT_ROUND_TRIP, |time| time.min(MAX_ROUND_TRIP));
         let Some((.., stream)) = self.active_stream(ssrc) else {
             return;
         };
-        // "The sequence number … used to detect and ignore repetitions" (RFC 5104 §4.3.1.1).
-        if stream.fir_command != Some(command) {
-            stream.fir_command = Some(command);
-            self.on_keyframe_request(now, ssrc, |stream| stream.sent.firs += 1);
+        // "If it receives repetitions of the FIR more than 2*RTT after it has sent a decoder refresh point, it shall send a new decoder
+        // refresh point" (RFC 5104 §3.5.1.1). When it was asked for is no later.
+        let is_answered = |asked| now.saturating_duration_since(asked) <= 2 * round_trip;
+        if stream.fir_command == Some(command) && stream.keyframe_asked.is_some_and(is_answered) {
+            return;
         }
+        stream.fir_command = Some(command);
+        self.on_keyframe_request(now, ssrc, |stream| stream.sent.firs += 1);
     }
 
     fn on_keyframe_request(&mut self, now: Instant, ssrc: Ssrc, count: impl FnOnce(&mut SendStream)) {

@@ -154,7 +154,7 @@ struct RoundTrips {
     count: u64,
 }
 
-/// What was dropped, and why.
+/// What was dropped, and why; and what else is counted of no stream.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counters {
     /// Came before there were keys, or after the end.
@@ -163,6 +163,9 @@ pub(crate) struct Counters {
     pub(crate) unprotect_failures: u64,
     /// Authentic, but of no stream that was agreed on.
     pub(crate) unknown_streams: u64,
+    /// Packets of congestion control feedback (RFC 8888).
+    pub(crate) ccfb_sent: u64,
+    pub(crate) ccfb_received: u64,
 }
 
 /// What waits to be sent is no more than this, in bytes of payload.

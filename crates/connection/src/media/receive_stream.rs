@@ -92,7 +92,25 @@ pub(super) struct KeyframeRequest {
     /// The application wants it, though the sender may be silent.
     pub(super) insists: bool,
     /// The number of the latest FIR command (RFC 5104 §4.3.1.1).
-    pub(super) fir_command: u8,
+    fir_command: u8,
+    /// No keyframe has come since that command.
+    fir_is_open: bool,
+}
+
+impl KeyframeRequest {
+    /// A keyframe has come, or none is wanted any more.
+    pub(super) fn settle(&mut self) {
+        (self.wanted, self.fir_is_open) = (false, false);
+    }
+
+    /// The number to demand a keyframe by: "increased by 1 modulo 256 for each new command. A repetition SHALL NOT increase the sequence
+    /// number" (RFC 5104 §4.3.1.1).
+    pub(super) fn take_fir_command(&mut self) -> u8 {
+        if !std::mem::replace(&mut self.fir_is_open, true) {
+            self.fir_command = self.fir_command.wrapping_add(1);
+        }
+        self.fir_command
+    }
 }
 
 /// What has come.
@@ -190,6 +208,7 @@ impl ReceiveStream {
                 sent: Some(now),
                 insists: false,
                 fir_command: 0,
+                fir_is_open: false,
             },
             got: Got::default(),
         }
@@ -291,7 +310,7 @@ impl ReceiveStream {
             }
             if frame.keyframe {
                 self.got.keyframes += 1;
-                self.keyframe_request.wanted = false;
+                self.keyframe_request.settle();
             }
             let is_last = frame.timestamp == packet.timestamp;
             out.push_back(IncomingFrame {
@@ -376,7 +395,7 @@ impl ReceiveStream {
         if let Some(Purpose::Media(format)) = codecs.get(packet.payload_type).map(|codec| codec.purpose)
             && format.is_keyframe(&packet.payload)
         {
-            self.keyframe_request.wanted = false;
+            self.keyframe_request.settle();
         }
     }
 

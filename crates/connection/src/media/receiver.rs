@@ -68,7 +68,7 @@ impl Receiver {
         self.paused = true;
         for stream in &mut self.streams {
             stream.restart();
-            stream.keyframe_request.wanted = false;
+            stream.keyframe_request.settle();
         }
     }
 

@@ -39,10 +39,10 @@ pub(super) struct Reference {
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// What is taken for the round-trip time until one was measured.
-const DEFAULT_ROUND_TRIP: Duration = Duration::from_millis(100);
+pub(super) const DEFAULT_ROUND_TRIP: Duration = Duration::from_millis(100);
 
 /// Nobody waits longer for a packet to come again: what was measured may be nonsense.
-const MAX_ROUND_TRIP: Duration = Duration::from_secs(1);
+pub(super) const MAX_ROUND_TRIP: Duration = Duration::from_secs(1);
 
 /// Blocks in one report, and senders in one datagram: so that both fit.
 const MAX_BLOCKS: usize = 20;
@@ -204,12 +204,10 @@ impl Media {
             let mut out = Vec::new();
             match receiver.codecs.get(stream.payload_type) {
                 Some(codec) if codec.fir && !codec.pli => {
-                    let command = stream.keyframe_request.fir_command.wrapping_add(1);
-                    stream.keyframe_request.fir_command = command;
                     stream.got.firs += 1;
                     let entry = FirEntry {
                         ssrc: media,
-                        sequence_number: command,
+                        sequence_number: stream.keyframe_request.take_fir_command(),
                     };
                     FullIntraRequest::write(&mut out, sender, &[entry]);
                 }

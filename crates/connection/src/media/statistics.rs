@@ -85,7 +85,7 @@ impl Media {
 }
 
 impl Media {
-    /// What was dropped, and why.
+    /// What was dropped, and why, and what else is counted of no stream.
     pub(crate) fn counters(&self) -> Counters {
         self.counters
     }

@@ -170,13 +170,17 @@ pub struct TransportStats {
     pub srtp_packets_discarded: u64,
     /// RTP dropped because it was of no stream that was agreed on.
     pub unknown_stream_packets: u64,
-    /// What the peer's transport-wide feedback has told of the packets sent; none before there was any.
+    /// Congestion control feedback packets sent (RFC 8888).
+    pub ccfb_messages_sent: u64,
+    /// Congestion control feedback packets received.
+    pub ccfb_messages_received: u64,
+    /// What the peer's feedback has told of the packets sent; none before there was any.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub feedback: Option<FeedbackStats>,
 }
 
-/// What transport-wide feedback amounts to: the peer tells of each RTP packet, whatever its stream, whether it has come, and when
-/// (draft-holmer-rmcat-transport-wide-cc-extensions-01). Not in the W3C's dictionaries.
+/// What feedback on packets amounts to: the peer tells of each RTP packet whether it has come, and when, whatever its stream
+/// (draft-holmer-rmcat-transport-wide-cc-extensions-01) or by its stream (RFC 8888). Not in the W3C's dictionaries.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "camelCase"))]
 pub struct FeedbackStats {
@@ -394,7 +398,7 @@ impl Connection {
     fn transport_stats(&self, selected_candidate_pair_id: Option<String>) -> TransportStats {
         let connected = self.upper.dtls.as_ref().filter(|dtls| dtls.is_connected());
         let media = self.upper.media.as_ref();
-        let dropped = media.map(|media| media.counters()).unwrap_or_default();
+        let counted = media.map(|media| media.counters()).unwrap_or_default();
         TransportStats {
             packets_sent: self.counters.packets_sent,
             packets_received: self.counters.packets_received,
@@ -430,9 +434,11 @@ impl Connection {
                 peerline_dtls::Role::Server => "server",
             }),
             selected_candidate_pair_changes: self.counters.selected_pair_changes,
-            packets_discarded: self.counters.dropped + dropped.without_keys,
-            srtp_packets_discarded: dropped.unprotect_failures,
-            unknown_stream_packets: dropped.unknown_streams,
+            packets_discarded: self.counters.dropped + counted.without_keys,
+            srtp_packets_discarded: counted.unprotect_failures,
+            unknown_stream_packets: counted.unknown_streams,
+            ccfb_messages_sent: counted.ccfb_sent,
+            ccfb_messages_received: counted.ccfb_received,
             feedback: media.and_then(|media| media.feedback()),
         }
     }

@@ -252,6 +252,7 @@ impl Peer for Str0m {
         Quirks {
             // It gives SCTP the identifier of an empty message, but no byte, and so no message at all.
             no_empty_messages: true,
+            // AES_CM_128_HMAC_SHA1_32 is proved with `rtc`, which has all four profiles.
             no_short_tags: true,
             closes_channels_silently: true,
             ..Quirks::default()

@@ -69,14 +69,61 @@ fn keyframes_are_demanded_where_they_cannot_be_asked_for() {
     let ssrcs: Vec<_> = demanded.iter().map(|entry| entry.ssrc.0).collect();
     assert_eq!(ssrcs, [100, 100]);
     assert_eq!(demanded[1].sequence_number, demanded[0].sequence_number.wrapping_add(1));
-    // Once more the same is a repetition.
-    let mut repeated = Vec::new();
-    FullIntraRequest::write(&mut repeated, peerline_rtp::Ssrc(200), &demanded[1..]);
-    path.ends[1].send_control(repeated);
+}
+
+/// "A repetition SHALL NOT increase the sequence number" (RFC 5104 §4.3.1.1).
+#[test]
+fn a_demand_that_is_repeated_keeps_its_number() {
+    let mut path = with_feedback(&[RtcpFeedback::CcmFir]);
+    path.play(3);
+    let mut number = None;
+    for _ in 0..2 {
+        path.control[1].clear();
+        path.events.clear();
+        let now = path.now;
+        path.ends[1].request_keyframe(VIDEO, None);
+        path.ends[1].handle_timeout(now);
+        // Pictures come, and none is a keyframe.
+        for picture_number in 1..60 {
+            path.send(1000 + picture_number, picture(picture_number));
+            path.run(Duration::from_millis(33));
+        }
+        let demanded: Vec<_> = path.control[1].iter().flat_map(|datagram| commands(datagram)).collect();
+        assert!(demanded.len() > 2, "{demanded:?}");
+        let numbers: Vec<_> = demanded.iter().map(|entry| entry.sequence_number).collect();
+        assert!(numbers.iter().all(|other| *other == numbers[0]), "{numbers:?}");
+        assert!(number.is_none_or(|before: u8| numbers[0] == before.wrapping_add(1)));
+        number = Some(numbers[0]);
+        // Each comes long after the one before, and is listened to.
+        let asked = |event: &&Event| matches!(event, Event::KeyframeRequest(..));
+        assert_eq!(path.events.iter().filter(asked).count(), demanded.len());
+        // The keyframe ends the demand.
+        path.send(2000, picture(0));
+        path.run(Duration::from_secs(1));
+    }
+}
+
+/// Whoever gets a repetition has answered already, unless it comes so late that the keyframe must have been lost (RFC 5104 §3.5.1.1).
+#[test]
+fn a_repeated_demand_is_answered_again_if_it_comes_late() {
+    let mut path = with_feedback(&[RtcpFeedback::CcmFir]);
+    path.play(3);
     path.events.clear();
-    path.run(Duration::from_millis(100));
-    let asked = |event: &Event| matches!(event, Event::KeyframeRequest(..));
-    assert!(!path.events.iter().any(asked));
+    let mut demand = Vec::new();
+    let entry = FirEntry {
+        ssrc: peerline_rtp::Ssrc(100),
+        sequence_number: 7,
+    };
+    FullIntraRequest::write(&mut demand, peerline_rtp::Ssrc(200), &[entry]);
+    for (pause, expected) in [(0, 1), (10, 1), (1000, 2), (10, 2), (1000, 3)] {
+        path.run(Duration::from_millis(pause));
+        path.ends[1].send_control(demand.clone());
+        path.run(Duration::from_millis(30));
+        let asked = |event: &&Event| matches!(event, Event::KeyframeRequest(..));
+        assert_eq!(path.events.iter().filter(asked).count(), expected, "after {pause} ms");
+        let sent = path.ends[0].section_of(VIDEO).unwrap().1.sender.streams[0].sent;
+        assert_eq!(sent.firs, expected as u64, "after {pause} ms");
+    }
 }
 
 /// "All RTCP packets MUST be sent in a compound packet of at least two individual packets", of which the first is a report, and one

@@ -54,12 +54,16 @@ async fn told(browser: Browser, offerer: Side, configuration: Configuration) {
     // Ours, by the page's word.
     session
         .pump("the page to tell what came", |session| {
-            let told = stats(session, |kind| match kind {
-                StatsKind::Transport(transport) => transport.feedback,
+            let transports = stats(session, |kind| match kind {
+                StatsKind::Transport(transport) => Some(transport),
                 _ => None,
             });
-            told.iter()
-                .any(|told| told.packets_received > 60 && told.bytes_received > 5_000)
+            transports.iter().any(|transport| {
+                let told = transport.feedback.as_ref();
+                told.is_some_and(|told| told.packets_received > 60 && told.bytes_received > 5_000)
+                    && transport.ccfb_messages_received > 10
+                    && transport.ccfb_messages_sent > 10
+            })
         })
         .await;
     let available = stats(&session, |kind| match kind {
