@@ -9,13 +9,14 @@ const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
-static FILES: [(&str, &str, &str); 6] = [
+static FILES: [(&str, &str, &str); 7] = [
     ("/", HTML, include_str!("../page/index.html")),
     ("/style.css", CSS, include_str!("../page/style.css")),
     ("/app.js", JAVASCRIPT, include_str!("../page/app.js")),
     ("/media.js", JAVASCRIPT, include_str!("../page/media.js")),
     ("/plot.js", JAVASCRIPT, include_str!("../page/plot.js")),
     ("/sha256.js", JAVASCRIPT, include_str!("../page/sha256.js")),
+    ("/signalling.js", JAVASCRIPT, include_str!("../page/signalling.js")),
 ];
 
 /// The page's files, and `/about.json`, which says what the peer behind it does.
@@ -29,11 +30,10 @@ pub(super) fn router(role: &'static str, text: &str) -> Router {
 }
 
 const ROOM: &str = include_str!("../page/room.html");
-static ROOM_FILES: [(&str, &str, &str); 4] = [
+static ROOM_FILES: [(&str, &str, &str); 3] = [
     ("/room.css", CSS, include_str!("../page/room.css")),
     ("/room.js", JAVASCRIPT, include_str!("../page/room.js")),
     ("/call.js", JAVASCRIPT, include_str!("../page/call.js")),
-    ("/signalling.js", JAVASCRIPT, include_str!("../page/signalling.js")),
 ];
 
 /// `/r/NAME`, where two browsers meet, and `/r/`, which finds a name.
@@ -61,8 +61,9 @@ pub(super) fn transfer_pages() -> Router {
 
 /// The same, with all that they share with other pages.
 pub(super) fn transfer() -> Router {
-    let shared = FILES.iter().chain(&ROOM_FILES);
-    let needed = shared.filter(|(path, ..)| ["/style.css", "/sha256.js", "/signalling.js"].contains(path));
+    let needed = FILES
+        .iter()
+        .filter(|(path, ..)| ["/style.css", "/sha256.js", "/signalling.js"].contains(path));
     needed.fold(transfer_pages(), |router, (path, content_type, content)| {
         router.route(path, get(move || async move { reply(*content, content_type) }))
     })
@@ -86,4 +87,27 @@ fn reply(content: impl IntoResponse, content_type: &'static str) -> Response {
         content,
     )
         .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A module whose import is not there runs nothing at all: the main page is served without rooms, too.
+    #[test]
+    fn each_page_has_what_it_imports() {
+        let main: Vec<_> = FILES.iter().collect();
+        let with = |more: &'static [(&str, &str, &str)]| FILES.iter().chain(more).collect::<Vec<_>>();
+        for files in [main, with(&ROOM_FILES), with(&TRANSFER_FILES)] {
+            for (path, _, content) in &files {
+                for (_, import) in content.lines().filter_map(|line| line.split_once(" from '.")) {
+                    let import = import.trim_end_matches("';");
+                    assert!(
+                        files.iter().any(|(other, ..)| *other == import),
+                        "{path} imports {import}"
+                    );
+                }
+            }
+        }
+    }
 }

@@ -29,6 +29,20 @@ fn is_pressed(page: &Page, selector: &str) -> bool {
     )) == "true"
 }
 
+/// Gives the page `sounds()`, whether the peer sends back any sound within a second, and `light()`, how bright its picture is, 0 to 255.
+const LISTEN: &str = "() => { \
+    const get = RTCPeerConnection.prototype.getStats; let pc; \
+    RTCPeerConnection.prototype.getStats = function (...all) { pc = this; return get.apply(this, all); }; \
+    const heard = async () => [...(await get.call(pc)).values()].find(({ type, kind }) => type === 'inbound-rtp' && kind === 'audio'); \
+    window.sounds = async () => { if (!pc) return false; const before = await heard(); let after = before; \
+        while (!(after?.packetsReceived >= (before?.packetsReceived ?? 0) + 60)) { \
+            await new Promise((done) => setTimeout(done, 100)); after = await heard(); } \
+        return after.totalAudioEnergy - before.totalAudioEnergy > 1e-5; }; \
+    const canvas = new OffscreenCanvas(16, 16); const context = canvas.getContext('2d', { willReadFrequently: true }); \
+    window.light = () => { context.drawImage(document.querySelector('#remote'), 0, 0, 16, 16); \
+        const { data } = context.getImageData(0, 0, 16, 16); \
+        return data.reduce((sum, part, index) => sum + (index % 4 < 3 ? part : 0), 0) / (16 * 16 * 3); }; }";
+
 fn controls(browser: Browser) {
     let program = Program::start();
     let page = Page::open_url(browser, Setup::OpenAddresses, &program.url);
@@ -41,10 +55,19 @@ fn controls(browser: Browser) {
     );
     let track = |kind: &str| format!("document.querySelector('#local').srcObject.get{kind}Tracks()[0]");
 
-    // A synthetic source in a call that is under way: both pictures are there.
-    choose(&page, "synthetic");
+    // Start in a call that is under way, where there is no camera and no microphone: the page says so, and sends what it draws.
+    page.call(
+        "() => { const devices = navigator.mediaDevices; window.open = devices.getUserMedia.bind(devices); \
+         devices.getUserMedia = async () => { throw new DOMException('Requested device not found', 'NotFoundError'); }; }",
+        &[],
+    );
+    assert_eq!(page.eval("document.querySelector('#source').value"), "camera");
     click(&page, "#start");
     page.wait_for("document.querySelector('#local').videoWidth === 640");
+    page.wait_for("document.querySelector('#source').value === 'synthetic'");
+    let told = text(&page, "#media-status");
+    assert!(told.starts_with("no camera or microphone"), "{told}");
+    page.eval("navigator.mediaDevices.getUserMedia = window.open");
     page.wait_for("document.querySelector('#remote').videoWidth > 0");
     wait_for_pictures(&page, 20);
     assert_eq!(text(&page, "#start"), "Stop");
@@ -63,13 +86,6 @@ fn controls(browser: Browser) {
     assert!(text(&page, "#plot-bitrate span.rust").contains("bit/s"));
     page.wait_for("/×.*VP8/.test(document.querySelector('#remote-info').textContent)");
 
-    for (button, kind) in [("#mute", "Audio"), ("#picture", "Video")] {
-        for pressed in [true, false] {
-            click(&page, button);
-            assert_eq!(is_pressed(&page, button), pressed, "{button}");
-            assert_eq!(page.eval(&format!("{}.enabled", track(kind))), !pressed, "{button}");
-        }
-    }
     click(&page, "#sound");
     assert!(is_pressed(&page, "#sound"));
     assert_eq!(page.eval("document.querySelector('#remote').muted"), false);
@@ -95,6 +111,20 @@ fn controls(browser: Browser) {
     let first = page.eval(&device);
     assert_eq!(text(&page, "#media-status"), "", "there is a camera");
     wait_for_pictures(&page, 10);
+    // Muted, it sends silence and black, as what comes back shows.
+    page.call(LISTEN, &[]);
+    for (button, kind, there, gone) in [
+        ("#mute", "Audio", "await window.sounds()", "!(await window.sounds())"),
+        ("#picture", "Video", "window.light() > 20", "window.light() < 5"),
+    ] {
+        page.wait_for(there);
+        for (pressed, condition) in [(true, gone), (false, there)] {
+            click(&page, button);
+            assert_eq!(is_pressed(&page, button), pressed, "{button}");
+            assert_eq!(page.eval(&format!("{}.enabled", track(kind))), !pressed, "{button}");
+            page.wait_for(condition);
+        }
+    }
     click(&page, "#switch");
     page.wait_for("document.querySelector('#media-status').textContent.includes('there is no other camera')");
     assert_eq!(page.eval(&device), first);

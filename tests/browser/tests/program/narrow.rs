@@ -1,9 +1,9 @@
-//! A path between a page and the program that takes no more than so much towards the page.
+//! A path between a page and the program that takes no more than so much towards the page, and loses some either way.
 
 #![allow(clippy::disallowed_methods, reason = "a real network lives in real time")]
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -24,6 +24,9 @@ struct Path {
     program: Mutex<Option<SocketAddr>>,
     /// In bits a second; zero for no limit.
     rate: AtomicU64,
+    /// How many of 1,000 datagrams are lost.
+    loss: AtomicU32,
+    random: AtomicU32,
     is_over: AtomicBool,
 }
 
@@ -48,6 +51,8 @@ impl Narrow {
             page: Mutex::default(),
             program: Mutex::default(),
             rate: AtomicU64::new(0),
+            loss: AtomicU32::new(0),
+            random: AtomicU32::new(0x9e37_79b9),
             is_over: AtomicBool::new(false),
         });
         let port = path.front.local_addr().expect("it is bound").port();
@@ -68,6 +73,11 @@ impl Narrow {
     pub(crate) fn limit(&self, rate: Option<u64>) {
         self.path.rate.store(rate.unwrap_or(0), Ordering::Relaxed);
     }
+
+    /// From now on loses so many of 1,000 datagrams, either way.
+    pub(crate) fn lose(&self, per_mille: u32) {
+        self.path.loss.store(per_mille, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Narrow {
@@ -81,6 +91,13 @@ impl Path {
         !self.is_over.load(Ordering::Relaxed)
     }
 
+    /// The next of a fixed row of numbers, so that a run is much like the one before.
+    fn is_lost(&self) -> bool {
+        let next = |x: u32| Some(x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
+        let random = self.random.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        (random.unwrap_or_else(|x| x) >> 8) % 1000 < self.loss.load(Ordering::Relaxed)
+    }
+
     fn carry_up(&self) {
         let mut buffer = vec![0; 1 << 16];
         while self.goes_on() {
@@ -88,7 +105,7 @@ impl Path {
                 continue;
             };
             let Some(program) = *lock(&self.program) else { continue };
-            if *lock(&self.page).get_or_insert(from) == from {
+            if *lock(&self.page).get_or_insert(from) == from && !self.is_lost() {
                 let _ = self.back.send_to(&buffer[..length], program);
             }
         }
@@ -105,7 +122,7 @@ impl Path {
             let now = Instant::now();
             free = free.max(now);
             let rate = self.rate.load(Ordering::Relaxed);
-            if rate > 0 && free - now > DEPTH {
+            if self.is_lost() || rate > 0 && free - now > DEPTH {
                 continue;
             }
             if rate > 0 {

@@ -103,7 +103,8 @@ fn layers_are_chosen_per_viewer() {
     watch(&firefox, "two", 10);
 }
 
-/// Who does not choose a layer has the best that its path takes: less when it narrows, and more again when it has widened.
+/// Who does not choose a layer has the best that its path takes: less when it narrows, and more again when it has widened. What is
+/// lost on it comes again, from the program.
 #[test]
 fn layers_follow_a_viewers_path() {
     let program = Program::start();
@@ -147,4 +148,24 @@ fn layers_follow_a_viewers_path() {
     narrow.limit(None);
     viewer.wait_for("streams.get('one').width === 640");
     watch(&viewer, "one", 10);
+
+    // Another viewer, whose path is good, and one in twenty datagrams lost on this one.
+    play(&viewer, "two", &program);
+    let asked = publisher.eval("streams.get('me').asked()");
+    narrow.lose(50);
+    viewer.wait_for("await streams.get('one').seen().then(({ nackCount, again }) => nackCount >= 3 && again >= 3)");
+    let before = seen(&viewer, "one");
+    watch(&viewer, "one", 40);
+    let [decoded, kept] = ["framesDecoded", "keyFramesDecoded"].map(|member| {
+        let after = seen(&viewer, "one");
+        after[member].as_u64().unwrap_or(0) - before[member].as_u64().unwrap_or(0)
+    });
+    eprintln!(
+        "{decoded} pictures at 5 % loss, {kept} of them whole scenes: {}",
+        seen(&viewer, "one")
+    );
+    // Neither is the publisher asked for what a viewer lacks, nor does another viewer get it.
+    watch(&viewer, "two", 10);
+    assert_eq!(seen(&viewer, "two")["again"], 0);
+    assert_eq!(publisher.eval("streams.get('me').asked()"), asked);
 }
