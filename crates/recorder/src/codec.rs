@@ -9,6 +9,8 @@ pub enum Codec {
     Pcmu,
     /// G.711 A-law: a frame is any number of samples.
     Pcma,
+    /// G.722 at 64 kbit/s: a frame is any number of bytes, of two samples each.
+    G722,
     /// VP8.
     Vp8,
     /// VP9: a frame is all of a picture's layers (a superframe, if there are several).
@@ -31,10 +33,11 @@ pub enum Kind {
 }
 
 impl Codec {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Opus,
         Self::Pcmu,
         Self::Pcma,
+        Self::G722,
         Self::Vp8,
         Self::Vp9,
         Self::Av1,
@@ -54,6 +57,7 @@ impl Codec {
             Self::Opus => "opus",
             Self::Pcmu => "PCMU",
             Self::Pcma => "PCMA",
+            Self::G722 => "G722",
             Self::Vp8 => "VP8",
             Self::Vp9 => "VP9",
             Self::Av1 => "AV1",
@@ -65,16 +69,16 @@ impl Codec {
     /// Sound or pictures.
     pub fn kind(self) -> Kind {
         match self {
-            Self::Opus | Self::Pcmu | Self::Pcma => Kind::Audio,
+            Self::Opus | Self::Pcmu | Self::Pcma | Self::G722 => Kind::Audio,
             Self::Vp8 | Self::Vp9 | Self::Av1 | Self::H264 | Self::H265 => Kind::Video,
         }
     }
 
-    /// Units of RTP timestamps in a second.
+    /// Units of RTP timestamps in a second; of G.722, by an old mistake, half of what there are samples (RFC 3551 §4.5.2).
     pub fn clock_rate(self) -> u32 {
         match self {
             Self::Opus => 48_000,
-            Self::Pcmu | Self::Pcma => 8_000,
+            Self::Pcmu | Self::Pcma | Self::G722 => 8_000,
             Self::Vp8 | Self::Vp9 | Self::Av1 | Self::H264 | Self::H265 => 90_000,
         }
     }
@@ -83,7 +87,7 @@ impl Codec {
     pub fn fits_webm(self) -> bool {
         match self {
             Self::Opus | Self::Vp8 | Self::Vp9 | Self::Av1 => true,
-            Self::Pcmu | Self::Pcma | Self::H264 | Self::H265 => false,
+            Self::Pcmu | Self::Pcma | Self::G722 | Self::H264 | Self::H265 => false,
         }
     }
 }

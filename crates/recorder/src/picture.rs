@@ -14,7 +14,7 @@ pub(crate) struct Size {
 /// Whether decoding can begin with `frame`; of sound, always.
 pub(crate) fn is_keyframe(codec: Codec, frame: &[u8]) -> bool {
     match codec {
-        Codec::Opus | Codec::Pcmu | Codec::Pcma => true,
+        Codec::Opus | Codec::Pcmu | Codec::Pcma | Codec::G722 => true,
         // The frame tag's lowest bit (RFC 6386 §9.1).
         Codec::Vp8 => frame.first().is_some_and(|tag| tag & 1 == 0),
         Codec::Vp9 => vp9_size(frame).is_some(),
@@ -30,7 +30,7 @@ pub(crate) fn size(codec: Codec, keyframe: &[u8]) -> Option<Size> {
         Codec::Vp8 => vp8_size(keyframe),
         Codec::Vp9 => vp9_size(keyframe),
         Codec::Av1 => av1::sequence_header(keyframe).map(|header| header.size),
-        Codec::Opus | Codec::Pcmu | Codec::Pcma | Codec::H264 | Codec::H265 => None,
+        Codec::Opus | Codec::Pcmu | Codec::Pcma | Codec::G722 | Codec::H264 | Codec::H265 => None,
     }
 }
 

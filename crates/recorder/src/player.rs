@@ -21,7 +21,7 @@ pub struct PlayerOptions {
     pub frame_rate: Option<FrameRate>,
 }
 
-/// What WebRTC's G.711 has in a packet: 20 ms.
+/// What WebRTC's G.711 and G.722 have in a packet: 20 ms.
 const WAV_SAMPLES: usize = 160;
 const DEFAULT_FRAME_RATE: FrameRate = FrameRate::new(25);
 /// A single picture is shown so long.
@@ -296,16 +296,19 @@ impl Source {
             (wav::Encoding::MULAW, _) => Some(Codec::Pcmu),
             (wav::Encoding::ALAW, _) => Some(Codec::Pcma),
             (wav::Encoding::PCM, 16) => Some(Codec::Pcmu),
+            (wav::Encoding::G722, _) => Some(Codec::G722),
             (wav::Encoding(_), _) => None,
         };
         match codec {
-            Some(codec) if format.sample_rate == 8000 && format.channels == 1 => Ok(Self::Wav {
-                reader,
-                codec,
-                samples: 0,
-            }),
+            Some(codec) if format == wav::Format::G722 || format.sample_rate == 8000 && format.channels == 1 => {
+                Ok(Self::Wav {
+                    reader,
+                    codec,
+                    samples: 0,
+                })
+            }
             _ => Err(PlayError::Unsupported {
-                found: "a WAV file other than A-law, µ-law or PCM of 16 bits, mono at 8 kHz, as G.711 needs it",
+                found: "a WAV file other than G.722, or A-law, µ-law or PCM of 16 bits, mono at 8 kHz, as G.711 needs it",
                 advice: "convert it, for example with ffmpeg -i FILE -ar 8000 -ac 1 sound.wav, or to Opus with -c:a libopus sound.ogg",
             }),
         }
@@ -345,7 +348,7 @@ impl Source {
                     packet.data,
                 )))
             }
-            Self::Wav { reader, samples, .. } => {
+            Self::Wav { reader, codec, samples } => {
                 let Some(data) = reader.read(WAV_SAMPLES)? else {
                     return Ok(None);
                 };
@@ -354,12 +357,7 @@ impl Source {
                 } else {
                     data
                 };
-                Ok(Some(take(
-                    samples,
-                    data.len() as u64,
-                    reader.format().sample_rate,
-                    data,
-                )))
+                Ok(Some(take(samples, data.len() as u64, codec.clock_rate(), data)))
             }
             Self::ByteStream { reader, rate, pictures } => {
                 let Some(unit) = reader.next_access_unit()? else {

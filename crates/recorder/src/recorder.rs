@@ -121,9 +121,9 @@ impl Report {
 
 /// Writes the frames of tracks to files in one folder.
 ///
-/// Opus goes to `.ogg`, PCMU and PCMA to `.wav`, H.264 and H.265 to `.h264` and `.h265` (byte streams, which have no times), VP8,
-/// VP9 and AV1 to `.webm` or `.ivf`. One Opus and one such video track of a stream share a `.webm`, on one time line: that of the
-/// sound, with which the pictures go as the sender's reports say, also where its clocks drift apart.
+/// Opus goes to `.ogg`, PCMU, PCMA and G.722 to `.wav`, H.264 and H.265 to `.h264` and `.h265` (byte streams, which have no times),
+/// VP8, VP9 and AV1 to `.webm` or `.ivf`. One Opus and one such video track of a stream share a `.webm`, on one time line: that of
+/// the sound, with which the pictures go as the sender's reports say, also where its clocks drift apart.
 /// A file begins with the first frame, of video the first keyframe. Gaps in sound are filled: in Ogg with packets that ask
 /// for concealment, in WAV with silence.
 ///

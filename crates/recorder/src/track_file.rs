@@ -36,7 +36,8 @@ enum Writer {
     WebM(webm::Writer<Output>),
     ByteStream(annex_b::Writer<Output>),
     Ogg(ogg_opus::Writer<Output>),
-    Wav(wav::Writer<Output>),
+    /// With the byte that is silence.
+    Wav(wav::Writer<Output>, u8),
 }
 
 impl TrackFile {
@@ -80,12 +81,9 @@ impl TrackFile {
         };
         let end = match writer {
             Writer::Ogg(writer) => write_opus(writer, self.timeline.convert(position, opus::CLOCK_RATE), &frame.data)?,
-            Writer::Wav(writer) => write_samples(
-                writer,
-                self.timeline.convert(position, 8000),
-                self.track.codec,
-                &frame.data,
-            )?,
+            Writer::Wav(writer, silence) => {
+                write_samples(writer, *silence, self.timeline.convert(position, 8000), &frame.data)?
+            }
             Writer::ByteStream(writer) => {
                 write_access_unit(writer, &frame.data)?.then(|| self.pace.end(self.timeline.time(position)))
             }
@@ -131,8 +129,11 @@ impl TrackFile {
                     &ogg_opus::Tags::default(),
                 )?)
             }
-            Codec::Pcmu => Writer::Wav(wav::Writer::new(self.open("wav")?, wav::Format::PCMU)?),
-            Codec::Pcma => Writer::Wav(wav::Writer::new(self.open("wav")?, wav::Format::PCMA)?),
+            // Zero, as G.711 writes it.
+            Codec::Pcmu => Writer::Wav(wav::Writer::new(self.open("wav")?, wav::Format::PCMU)?, 0xff),
+            Codec::Pcma => Writer::Wav(wav::Writer::new(self.open("wav")?, wav::Format::PCMA)?, 0xd5),
+            // Repeated, it is decoded to zero.
+            Codec::G722 => Writer::Wav(wav::Writer::new(self.open("wav")?, wav::Format::G722)?, 0xfc),
             Codec::H264 => Writer::ByteStream(annex_b::Writer::new(self.open("h264")?)),
             Codec::H265 => Writer::ByteStream(annex_b::Writer::new(self.open("h265")?)),
             Codec::Vp8 | Codec::Vp9 | Codec::Av1 => {
@@ -158,7 +159,7 @@ impl TrackFile {
             Codec::Vp8 => ivf::FourCc::VP8,
             Codec::Vp9 => ivf::FourCc::VP9,
             Codec::Av1 => ivf::FourCc::AV1,
-            Codec::Opus | Codec::Pcmu | Codec::Pcma | Codec::H264 | Codec::H265 => return None,
+            Codec::Opus | Codec::Pcmu | Codec::Pcma | Codec::G722 | Codec::H264 | Codec::H265 => return None,
         };
         let size = picture::size(self.track.codec, keyframe)?;
         Some(ivf::Header {
@@ -184,7 +185,7 @@ impl TrackFile {
             Some(Writer::WebM(writer)) => writer.finish_header().map(drop),
             Some(Writer::ByteStream(writer)) => writer.finish().map(drop),
             Some(Writer::Ogg(writer)) => writer.finish().map(drop),
-            Some(Writer::Wav(writer)) => writer.finish_header().map(drop),
+            Some(Writer::Wav(writer, _)) => writer.finish_header().map(drop),
         }
     }
 }
@@ -230,7 +231,7 @@ pub(crate) fn video_track(codec: Codec, keyframe: &[u8]) -> Option<webm::Track> 
                 configuration,
             })
         }
-        Codec::Opus | Codec::Pcmu | Codec::Pcma | Codec::H264 | Codec::H265 => None,
+        Codec::Opus | Codec::Pcmu | Codec::Pcma | Codec::G722 | Codec::H264 | Codec::H265 => None,
     }
 }
 
@@ -243,7 +244,7 @@ pub(crate) fn stored(codec: Codec, container: Container, frame: &Bytes) -> Optio
             av1::write(frame, container, &mut unit)?;
             Some(unit.into())
         }
-        Codec::Opus | Codec::Pcmu | Codec::Pcma | Codec::Vp8 | Codec::Vp9 | Codec::H264 | Codec::H265 => {
+        Codec::Opus | Codec::Pcmu | Codec::Pcma | Codec::G722 | Codec::Vp8 | Codec::Vp9 | Codec::H264 | Codec::H265 => {
             Some(frame.clone())
         }
     }
@@ -269,15 +270,13 @@ fn write_opus(writer: &mut ogg_opus::Writer<Output>, position: u64, packet: &[u8
     Ok(Some(writer.time()))
 }
 
-/// The same for samples of a byte each, with silence in between.
+/// The same for sound of 8,000 bytes a second, with silence in between.
 fn write_samples(
     writer: &mut wav::Writer<Output>,
+    silence: u8,
     position: u64,
-    codec: Codec,
     samples: &[u8],
 ) -> io::Result<Option<Duration>> {
-    // Zero, as G.711 writes it.
-    let silence = if codec == Codec::Pcma { 0xd5 } else { 0xff };
     let written = writer.blocks();
     if samples.is_empty() || position + samples.len() as u64 <= written {
         return Ok(None);

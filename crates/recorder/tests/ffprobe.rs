@@ -172,6 +172,7 @@ fn sound() {
         ("mulaw.wav", "wav", "pcm_mulaw", 0.2),
         ("alaw.wav", "wav", "pcm_alaw", 0.2),
         ("pcm.wav", "wav", "pcm_mulaw", 0.2),
+        ("g722.wav", "wav", "adpcm_g722", 0.2),
     ] {
         let report = record(&folder, name, RecorderOptions::default());
         assert_eq!(report.duration.as_secs_f64(), duration, "{name}");
@@ -190,7 +191,7 @@ fn sound() {
 #[test]
 fn sound_with_holes() {
     let folder = Folder::new("holes");
-    for name in ["opus.ogg", "mulaw.wav"] {
+    for name in ["opus.ogg", "mulaw.wav", "g722.wav"] {
         let (codec, frames) = sample(name);
         let mut recorder = Recorder::new(&folder.0, RecorderOptions::default()).expect("a folder");
         let track = recorder.add("stream", &[Track::new(name, codec)])[0];

@@ -38,6 +38,7 @@ fn every_format_is_known_by_its_content() {
         ("mulaw.wav", Codec::Pcmu, 10, 160),
         ("alaw.wav", Codec::Pcma, 10, 160),
         ("pcm.wav", Codec::Pcmu, 10, 160),
+        ("g722.wav", Codec::G722, 10, 160),
     ] {
         let mut player = open(name, PlayerOptions::default());
         assert_eq!(

@@ -157,6 +157,7 @@ fn recorded_and_played_again() {
         "opus.ogg",
         "alaw.wav",
         "mulaw.wav",
+        "g722.wav",
     ] {
         let read = |path| {
             let mut player = Player::open(path, PlayerOptions::default()).expect(name);

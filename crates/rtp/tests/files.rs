@@ -117,6 +117,7 @@ fn wav_of_ffmpeg() {
         ("alaw.wav", wav::Format::PCMA),
         ("mulaw.wav", wav::Format::PCMU),
         ("pcm.wav", pcm),
+        ("g722.wav", wav::Format::G722),
     ] {
         let bytes = file(name);
         let mut reader = wav::Reader::new(&bytes[..]).expect(name);

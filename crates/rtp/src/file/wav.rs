@@ -1,5 +1,5 @@
 //! WAV: RIFF with the chunks `fmt ` and `data` (Microsoft's "Multimedia Programming Interface and Data Specifications 1.0";
-//! the registered format tags are RFC 2361's). Linear PCM, A-law and µ-law (G.711, so RTP's PCMA and PCMU as they are).
+//! the registered format tags are RFC 2361's). Linear PCM, A-law and µ-law (G.711, so RTP's PCMA and PCMU as they are), and G.722.
 //! All numbers are little-endian.
 
 use super::Error;
@@ -29,6 +29,8 @@ impl Encoding {
     pub const ALAW: Self = Self(6);
     /// µ-law (G.711), RTP's PCMU.
     pub const MULAW: Self = Self(7);
+    /// G.722 at 64 kbit/s, RTP's G722. The number is ffmpeg's, which takes what has one of RFC 2361's for G.726.
+    pub const G722: Self = Self(0x028f);
 }
 
 /// What `fmt ` says.
@@ -40,7 +42,7 @@ pub struct Format {
     pub channels: u16,
     /// Samples a second and channel.
     pub sample_rate: u32,
-    /// 8 for A-law and µ-law; 8, 16, 24 or 32 for PCM.
+    /// 8 for A-law and µ-law; 8, 16, 24 or 32 for PCM; 4 for G.722.
     pub bits_per_sample: u16,
 }
 
@@ -57,15 +59,26 @@ impl Format {
         encoding: Encoding::ALAW,
         ..Self::PCMU
     };
+    /// G.722 as RTP has it: mono at 16 kHz, whatever the clock rate in SDP says (RFC 3551 §4.5.2).
+    pub const G722: Self = Self {
+        encoding: Encoding::G722,
+        channels: 1,
+        sample_rate: 16_000,
+        bits_per_sample: 4,
+    };
 
-    /// The bytes of one sample of every channel.
+    /// The bytes of one sample of every channel; of G.722, one byte, which has two samples.
     pub fn block_len(&self) -> usize {
-        usize::from(self.channels) * usize::from(self.bits_per_sample / 8)
+        usize::from(self.channels) * usize::from(self.bits_per_sample).div_ceil(8)
+    }
+
+    fn samples_a_block(&self) -> u32 {
+        if self.encoding == Encoding::G722 { 2 } else { 1 }
     }
 
     /// How long so many blocks sound.
     pub fn time(&self, blocks: u64) -> Duration {
-        super::time(blocks, 1, self.sample_rate)
+        super::time(blocks, self.samples_a_block(), self.sample_rate)
     }
 
     /// Whether this file can be one of ours: readers and writers ask the same.
@@ -73,6 +86,7 @@ impl Format {
         let bits = match self.encoding {
             Encoding::PCM => matches!(self.bits_per_sample, 8 | 16 | 24 | 32),
             Encoding::ALAW | Encoding::MULAW => self.bits_per_sample == 8,
+            Encoding::G722 => *self == Self::G722,
             Encoding(_) => false,
         };
         bits && (1..=64).contains(&self.channels) && (1..=1_000_000).contains(&self.sample_rate)
@@ -180,7 +194,7 @@ fn read_format<R: Read>(source: &mut Source<R>, size: u32) -> Result<Format, Err
         bits_per_sample: u16_le(&bytes, 14),
     };
     if !format.is_supported() || usize::from(u16_le(&bytes, 12)) != format.block_len() {
-        let expected = "PCM of 8, 16, 24 or 32 bits, A-law or µ-law, with 1 to 64 channels";
+        let expected = "PCM of 8, 16, 24 or 32 bits, A-law or µ-law, with 1 to 64 channels, or G.722 in mono at 16 kHz";
         return Err(Error::Invalid { offset, expected });
     }
     Ok(format)
@@ -258,10 +272,12 @@ impl<W: Write + Seek> Writer<W> {
         self.pad()?;
         self.inner.seek(SeekFrom::Start(0))?;
         let data_len = u32::try_from(self.data_len).unwrap_or(UNKNOWN);
-        let blocks = u32::try_from(self.blocks()).unwrap_or(UNKNOWN);
+        let samples = self.blocks() * u64::from(self.format.samples_a_block());
+        let samples = u32::try_from(samples).unwrap_or(UNKNOWN);
         let open = header(self.format, UNKNOWN, UNKNOWN, UNKNOWN).len() as u64;
         let riff_len = u32::try_from(open - 8 + self.data_len + self.data_len % 2).unwrap_or(UNKNOWN);
-        self.inner.write_all(&header(self.format, riff_len, blocks, data_len))?;
+        self.inner
+            .write_all(&header(self.format, riff_len, samples, data_len))?;
         self.inner.seek(SeekFrom::End(0))?;
         self.inner.flush()?;
         Ok(self.inner)
@@ -269,7 +285,7 @@ impl<W: Write + Seek> Writer<W> {
 }
 
 /// Everything before the samples; as long for any sizes.
-fn header(format: Format, riff_len: u32, blocks: u32, data_len: u32) -> Vec<u8> {
+fn header(format: Format, riff_len: u32, samples: u32, data_len: u32) -> Vec<u8> {
     let block_len = format.block_len();
     let mut bytes = Vec::with_capacity(58);
     bytes.extend(b"RIFF");
@@ -281,7 +297,7 @@ fn header(format: Format, riff_len: u32, blocks: u32, data_len: u32) -> Vec<u8> 
     bytes.extend(format.channels.to_le_bytes());
     bytes.extend(format.sample_rate.to_le_bytes());
     // At most 1,000,000 × 64 × 4, and 64 × 4: see `is_supported`.
-    bytes.extend((format.sample_rate * block_len as u32).to_le_bytes());
+    bytes.extend((format.sample_rate / format.samples_a_block() * block_len as u32).to_le_bytes());
     bytes.extend((block_len as u16).to_le_bytes());
     bytes.extend(format.bits_per_sample.to_le_bytes());
     if !pcm {
@@ -289,7 +305,7 @@ fn header(format: Format, riff_len: u32, blocks: u32, data_len: u32) -> Vec<u8> 
         bytes.extend(0_u16.to_le_bytes());
         bytes.extend(b"fact");
         bytes.extend(4_u32.to_le_bytes());
-        bytes.extend(blocks.to_le_bytes());
+        bytes.extend(samples.to_le_bytes());
     }
     bytes.extend(b"data");
     bytes.extend(data_len.to_le_bytes());

@@ -1,6 +1,5 @@
 //! Films and sounds of the folder `clips` (and of the tests of `peerline-rtp`), played into tracks.
 
-use bytes::Bytes;
 use peerline::{MediaClock, MediaFrame, MediaKind, RtpCodec, RtpTransceiver, SourceEvent, TrackSource};
 use peerline_recorder::{PlayedFrame, Player, PlayerOptions};
 use std::path::Path;
@@ -27,7 +26,7 @@ impl Clip {
     pub(crate) const RED: Self = Self::new("../../crates/rtp/tests/files/opus.ogg", "audio/red");
     pub(crate) const PCMU: Self = Self::new("../../crates/rtp/tests/files/mulaw.wav", "audio/PCMU");
     pub(crate) const PCMA: Self = Self::new("../../crates/rtp/tests/files/alaw.wav", "audio/PCMA");
-    pub(crate) const G722: Self = Self::new("clips/g722.g722", "audio/G722");
+    pub(crate) const G722: Self = Self::new("clips/g722.wav", "audio/G722");
 
     const fn new(file: &'static str, mime_type: &'static str) -> Self {
         Self { file, mime_type }
@@ -47,26 +46,9 @@ impl Clip {
 
     fn frames(self) -> Vec<PlayedFrame> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(self.file);
-        if self.codec() == "G722" {
-            return g722(&path);
-        }
         let mut player = Player::open(path, PlayerOptions::default()).expect("the clip is there");
         std::iter::from_fn(|| player.next_frame().expect("the clip is whole")).collect()
     }
-}
-
-/// A byte stream of G.722 in frames of 20 ms: there is no player for it.
-fn g722(path: &Path) -> Vec<PlayedFrame> {
-    let bytes = Bytes::from(std::fs::read(path).expect("the clip is there"));
-    let duration = Duration::from_millis(20);
-    let frame = |at: usize| PlayedFrame {
-        data: bytes.slice(160 * at..160 * (at + 1)),
-        time: duration * at as u32,
-        duration,
-        timestamp: 160 * at as u32,
-        keyframe: true,
-    };
-    (0..bytes.len() / 160).map(frame).collect()
 }
 
 /// A clip that is played into a track again and again; at each request for a keyframe it goes on from the next one.

@@ -61,14 +61,6 @@ impl Drop for Folder {
 /// Records the frames of one track into a file in `folder`.
 pub(crate) fn record(folder: &Folder, mime_type: &str, frames: &[IncomingFrame]) -> PathBuf {
     let name = mime_type.split_once('/').expect("a MIME type").1;
-    if name == "G722" {
-        // A byte stream of it is a file, too.
-        let payloads: Vec<u8> = frames.iter().flat_map(|frame| frame.payload.clone()).collect();
-        let path = folder.0.join("page.g722");
-        std::fs::create_dir_all(&folder.0).expect("a folder");
-        std::fs::write(&path, payloads).expect("a file");
-        return path;
-    }
     let codec = Codec::from_encoding_name(name).expect("there is a file for it");
     let options = RecorderOptions {
         video: VideoFile::Ivf,
