@@ -5,7 +5,7 @@ use peerline::{
     AddressFilter, Configuration, ConnectionState, DataChannel, DataChannelInit, DtmfTone, IceCandidate,
     PeerConnection, PeerEvent, SessionDescription, TrackEvent,
 };
-use peerline_browser_tests::{Browser, Page, Setup};
+use peerline_browser_tests::{Browser, Page, Setup, url_of};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
@@ -126,6 +126,18 @@ impl Session {
         };
         let page = Page::open(browser, Setup::AsShipped, name);
         Self::open_on(page, Trickle::Yes, configuration).await
+    }
+
+    /// Another session on the same page, which is loaded anew.
+    pub(crate) async fn again(self, name: &str) -> Self {
+        let Self { page, pc, trickle, .. } = self;
+        pc.close();
+        page.navigate(&url_of(name));
+        let configuration = Configuration {
+            loopback: true,
+            ..Configuration::default()
+        };
+        Self::open_on(page, trickle, configuration).await
     }
 
     async fn open_on(page: Page, trickle: Trickle, configuration: Configuration) -> Self {

@@ -27,6 +27,13 @@ pub(crate) async fn open(browser: Browser) -> Session {
     session
 }
 
+/// A new session on the same page.
+pub(crate) async fn again(session: Session) -> Session {
+    let session = session.again("media.html").await;
+    session.page.eval("media.start()");
+    session
+}
+
 /// The page adds a transceiver for the codec of `clip` that goes this way, as the page sees it.
 pub(crate) fn page_adds(session: &Session, clip: Clip, direction: &str) {
     let arguments = [json!(clip.kind()), json!(direction), json!([clip.codec()])];

@@ -1,7 +1,7 @@
 //! Sound each way, in each codec that both sides have.
 
 use super::film::{Clip, Film};
-use super::{open, page_adds, rust_adds, rust_receives, stats, track_of, tracks, watch};
+use super::{again, open, page_adds, rust_adds, rust_receives, stats, track_of, tracks, watch};
 use crate::relay::Relay;
 use crate::session::{Session, Side, within};
 use peerline::{ExtensionKind, MediaKind, ReceiveMode, RtpTransceiver, StatsKind, TransceiverDirection};
@@ -70,8 +70,8 @@ async fn assert_whole(session: &mut Session) {
 }
 
 async fn each_codec_to_a_page_that_offers(browser: Browser) {
+    let mut session = open(browser).await;
     for clip in CODECS {
-        let mut session = open(browser).await;
         page_adds(&session, clip, "recvonly");
         let film = Film::play(clip);
         let add_track = |session: &Session| {
@@ -80,17 +80,19 @@ async fn each_codec_to_a_page_that_offers(browser: Browser) {
         session.connect_with(Side::Page, "", add_track).await;
         let inbound = assert_heard(&mut session).await;
         assert_eq!(inbound["codec"], clip.mime_type, "{inbound}");
+        session = again(session).await;
     }
 }
 
 async fn each_codec_to_a_page_that_answers(browser: Browser) {
+    let mut session = open(browser).await;
     for clip in CODECS {
-        let mut session = open(browser).await;
         let film = Film::play(clip);
         rust_adds(&session, &film, TransceiverDirection::SendOnly);
         session.connect(Side::Rust).await;
         let inbound = assert_heard(&mut session).await;
         assert_eq!(inbound["codec"], clip.mime_type, "{inbound}");
+        session = again(session).await;
     }
 }
 

@@ -6,7 +6,7 @@ use crate::relay::Relay;
 use crate::session::{Session, Side, to_json};
 use peerline::{DataChannelInit, InboundRtpStats, MediaKind, OutboundRtpStats, RemoteInboundRtpStats, StatsKind};
 use peerline_browser_tests::Browser;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -136,6 +136,12 @@ fn reports(session: &Session) -> BTreeMap<u32, u64> {
     stats(session, report).into_iter().collect()
 }
 
+/// Of how many of its streams the page has told what it sent.
+fn told(session: &Session) -> usize {
+    let of_page = |kind| matches!(kind, StatsKind::RemoteOutboundRtp(_)).then_some(());
+    stats(session, of_page).len()
+}
+
 /// What is under way when one side counts is counted by the other.
 fn assert_close(one: i64, other: i64, what: &str) {
     assert!((one - other).abs() <= 3, "{what}: {one}, {other}");
@@ -164,12 +170,15 @@ async fn statistics_have_the_names_of_browsers(browser: Browser) {
     shown(&mut session, 1, 30, 16).await;
     // Chromium reports of sound each five seconds.
     session
-        .pump("reports of both streams", |session| reports(session).len() == 2)
+        .pump("reports of all streams", |session| {
+            reports(session).len() == 2 && told(session) == 2
+        })
         .await;
     let theirs = session
         .page
         .eval("lab.pc.getStats().then(report => [...report.values()])");
     let ours = to_json(session.pc.stats());
+    assert_sane(&session, ours.as_array().expect("as getStats gives it"), &theirs);
     let theirs = names(theirs.as_array().expect("it is one"));
     let ours = names(ours.as_array().expect("as getStats gives it"));
     let (mut lacking, mut invented) = (Vec::new(), Vec::new());
@@ -192,6 +201,159 @@ async fn statistics_have_the_names_of_browsers(browser: Browser) {
         browser == Browser::Firefox || invented.is_empty(),
         "Rust has more: {invented:?}"
     );
+}
+
+/// Each of the W3C's kinds is there as often as there is something to count, and tells what is so, as the page does.
+fn assert_sane(session: &Session, ours: &[Value], theirs: &Value) {
+    let of = |kind: &str| ours.iter().filter(|object| object["type"] == kind).collect::<Vec<_>>();
+    for (kind, count) in [
+        ("peer-connection", 1),
+        ("transport", 1),
+        ("certificate", 2),
+        ("data-channel", 1),
+        // Of each direction, as browsers have them.
+        ("codec", 4),
+        ("media-source", 2),
+        ("inbound-rtp", 2),
+        ("outbound-rtp", 2),
+        ("remote-inbound-rtp", 2),
+        ("remote-outbound-rtp", 2),
+    ] {
+        assert_eq!(of(kind).len(), count, "{kind}: {ours:?}");
+    }
+    let theirs = theirs.as_array().expect("it is one");
+    let page = |kind: &str, ssrc: &Value| {
+        let found = theirs
+            .iter()
+            .find(|object| object["type"] == kind && object["ssrc"] == *ssrc);
+        found.unwrap_or_else(|| panic!("no {kind} of {ssrc}"))
+    };
+    for object in ours {
+        assert_references(object, ours);
+        let age =
+            (object["timestamp"].as_f64().expect("a time") - theirs[0]["timestamp"].as_f64().expect("a time")).abs();
+        assert!(age < 60_000.0, "{object}");
+    }
+    let more_than_nothing = |object: &Value, members: &[&str]| {
+        for member in members {
+            assert!(object[member].as_f64() > Some(0.0), "{member}: {object}");
+        }
+    };
+    let below_a_second = |value: &Value| value.as_f64().is_some_and(|seconds| (0.0..1.0).contains(&seconds));
+
+    let transport = of("transport")[0];
+    more_than_nothing(
+        transport,
+        &["packetsSent", "packetsReceived", "bytesSent", "bytesReceived"],
+    );
+    assert_eq!(transport["dtlsState"], "connected");
+    assert!(
+        ["connected", "completed"]
+            .iter()
+            .any(|state| transport["iceState"] == *state),
+        "{transport}"
+    );
+    assert_eq!(transport["iceRole"], "controlled", "the page offered");
+    assert!(
+        ["FEFC", "FEFD"]
+            .iter()
+            .any(|version| transport["tlsVersion"] == *version),
+        "{transport}"
+    );
+    let pair = object(ours, &transport["selectedCandidatePairId"]);
+    assert_eq!(
+        (&pair["state"], &pair["nominated"]),
+        (&json!("succeeded"), &json!(true))
+    );
+    more_than_nothing(
+        pair,
+        &["packetsSent", "bytesReceived", "requestsReceived", "responsesReceived"],
+    );
+    assert!(below_a_second(&pair["currentRoundTripTime"]), "{pair}");
+    let theirs_too = session.page.eval("lab.pc.localDescription.sdp");
+    let fingerprint = object(ours, &transport["remoteCertificateId"])["fingerprint"]
+        .as_str()
+        .expect("it has one");
+    assert!(theirs_too.as_str().expect("SDP").contains(fingerprint), "{fingerprint}");
+    let channel = of("data-channel")[0];
+    assert_eq!(
+        (&channel["label"], &channel["state"]),
+        (&json!("beside"), &json!("open"))
+    );
+    assert_eq!(of("peer-connection")[0]["dataChannelsOpened"], 1);
+
+    let clock_rate = |codec: &Value| match codec["mimeType"].as_str() {
+        Some("audio/opus") => 48_000,
+        Some("video/VP8") => 90_000,
+        _ => panic!("{codec}"),
+    };
+    assert!(
+        of("codec").iter().all(|codec| codec["clockRate"] == clock_rate(codec)),
+        "{ours:?}"
+    );
+    for stream in of("inbound-rtp") {
+        more_than_nothing(
+            stream,
+            &[
+                "packetsReceived",
+                "bytesReceived",
+                "headerBytesReceived",
+                "lastPacketReceivedTimestamp",
+            ],
+        );
+        assert!(below_a_second(&stream["jitter"]), "{stream}");
+        let sent = page("outbound-rtp", &stream["ssrc"]);
+        assert_eq!((&stream["kind"], &stream["mid"]), (&sent["kind"], &sent["mid"]));
+        let codec = theirs
+            .iter()
+            .find(|object| object["id"] == sent["codecId"])
+            .expect("it is there");
+        assert_eq!(object(ours, &stream["codecId"])["mimeType"], codec["mimeType"]);
+        if stream["kind"] == "video" {
+            more_than_nothing(stream, &["framesReceived", "keyFramesReceived", "framesPerSecond"]);
+        }
+        let told = object(ours, &stream["remoteId"]);
+        more_than_nothing(told, &["packetsSent", "bytesSent", "reportsSent"]);
+        assert_eq!(told["type"], "remote-outbound-rtp");
+        let age = told["remoteTimestamp"].as_f64().expect("a time") - told["timestamp"].as_f64().expect("a time");
+        assert!(age.abs() < 60_000.0, "{told}");
+    }
+    for stream in of("outbound-rtp") {
+        more_than_nothing(stream, &["packetsSent", "bytesSent", "headerBytesSent"]);
+        assert_eq!(stream["active"], true);
+        assert_eq!(page("inbound-rtp", &stream["ssrc"])["kind"], stream["kind"]);
+        if stream["kind"] == "video" {
+            more_than_nothing(stream, &["framesSent", "keyFramesSent", "framesPerSecond"]);
+        }
+        assert_eq!(object(ours, &stream["mediaSourceId"])["kind"], stream["kind"]);
+        let told = object(ours, &stream["remoteId"]);
+        assert!(
+            told["type"] == "remote-inbound-rtp" && told["localId"] == stream["id"],
+            "{told}"
+        );
+        assert!(
+            below_a_second(&told["jitter"]) && told["fractionLost"].as_f64() < Some(0.5),
+            "{told}"
+        );
+        assert!(told.get("roundTripTime").is_none_or(below_a_second), "{told}");
+    }
+}
+
+/// Each id that an object names is that of another.
+fn assert_references(one: &Value, all: &[Value]) {
+    for (name, value) in one.as_object().expect("it is one") {
+        if name.ends_with("Id") {
+            object(all, value);
+        }
+    }
+}
+
+fn object<'a>(all: &'a [Value], id: &Value) -> &'a Value {
+    let mut found = all.iter().filter(|object| object["id"] == *id);
+    match (found.next(), found.next()) {
+        (Some(found), None) => found,
+        _ => panic!("not one object of {id}: {all:?}"),
+    }
 }
 
 /// What only those know who film, encode, decode and play.
