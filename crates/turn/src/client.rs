@@ -59,6 +59,8 @@ pub struct Client {
     todo: VecDeque<Attempt>,
     /// DONT-FRAGMENT is understood, as far as we know.
     dont_fragment: bool,
+    /// What is asked for, as far as the server has it.
+    families: Families,
 }
 
 #[derive(Debug)]
@@ -100,6 +102,7 @@ impl Client {
             transactions: Vec::new(),
             todo: VecDeque::from([Attempt::first(Job::Allocate)]),
             dont_fragment: config.dont_fragment,
+            families: config.families,
             config,
         }
     }

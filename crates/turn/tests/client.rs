@@ -4,9 +4,9 @@ mod common;
 
 use common::*;
 use peerline_stun::attribute::{
-    AlternateServer, ConnectionId, Data, DontFragment, ErrorCode, Icmp, Lifetime, Nonce, PasswordAlgorithm,
-    PasswordAlgorithms, Realm, RequestedTransport, SecurityFeatures, UnknownAttributes, UserHash, Username,
-    XorMappedAddress, XorPeerAddress, XorRelayedAddress,
+    AdditionalAddressFamily, AddressFamily, AlternateServer, ConnectionId, Data, DontFragment, ErrorCode, Icmp,
+    Lifetime, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, RequestedAddressFamily, RequestedTransport,
+    SecurityFeatures, UnknownAttributes, UserHash, Username, XorMappedAddress, XorPeerAddress, XorRelayedAddress,
 };
 use peerline_stun::{
     Attribute, AttributeType, ChannelNumber, Integrity, Key, Message, MessageBuilder, Method, TransactionId,
@@ -221,6 +221,77 @@ fn a_server_may_name_another() {
         puppet.events(),
         [Event::Closed(CloseReason::TryAlternate { server, domain: None })]
     );
+}
+
+/// What an Allocate request asks for.
+fn asked_families(request: &[u8]) -> Families {
+    let message = Message::parse(request).unwrap();
+    let requested = message.get::<RequestedAddressFamily>().unwrap();
+    let additional = message.get::<AdditionalAddressFamily>().unwrap();
+    match (requested, additional) {
+        (None, None) => Families::Ipv4,
+        (Some(RequestedAddressFamily(AddressFamily::IPV6)), None) => Families::Ipv6,
+        (None, Some(AdditionalAddressFamily(AddressFamily::IPV6))) => Families::Both,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Such a server MUST answer 440, whatever else was asked for besides (RFC 8656 §7.2).
+#[test]
+fn a_server_that_refuses_both_families_is_asked_for_each() {
+    for (families, granted, expected) in [
+        (
+            Families::Both,
+            Some(Families::Ipv6),
+            &[Families::Both, Families::Ipv6][..],
+        ),
+        (
+            Families::Both,
+            Some(Families::Ipv4),
+            &[Families::Both, Families::Ipv6, Families::Ipv4],
+        ),
+        (Families::Both, None, &[Families::Both, Families::Ipv6, Families::Ipv4]),
+        (Families::Ipv6, Some(Families::Ipv4), &[Families::Ipv6]),
+        (Families::Ipv4, Some(Families::Ipv6), &[Families::Ipv4]),
+    ] {
+        let mut puppet = Puppet::new(Config { families, ..config() });
+        let first = puppet.request();
+        assert_eq!(asked_families(&first), families);
+        puppet.challenge(&first, ErrorCode::UNAUTHENTICATED, "nonce");
+        let mut asked = Vec::new();
+        while let Some(request) = puppet.sent().pop() {
+            let message = Message::parse(&request).unwrap();
+            assert_eq!(message.verify(&puppet.key), Ok(Integrity::Sha1), "no second challenge");
+            asked.push(asked_families(&request));
+            let relayed = match asked.last().filter(|asked| granted == Some(**asked)) {
+                Some(Families::Ipv6) => addr("[2001:db8::5]:50000"),
+                Some(_) => addr(RELAYED),
+                None => {
+                    puppet.fail(&request, ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED);
+                    continue;
+                }
+            };
+            puppet.succeed(&request, |response| {
+                response
+                    .attribute(XorRelayedAddress(relayed))
+                    .attribute(XorMappedAddress(addr(MAPPED)))
+                    .attribute(Lifetime(600));
+            });
+        }
+        assert_eq!(asked, expected, "{families:?}");
+        match (&puppet.events()[..], granted.filter(|granted| asked.contains(granted))) {
+            ([Event::Allocated(allocated)], Some(granted)) => {
+                assert_eq!(allocated.relayed.len(), 1);
+                assert_eq!(allocated.relayed[0].is_ipv4(), granted == Families::Ipv4);
+                let missing = (families == Families::Both).then_some(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED);
+                assert_eq!(allocated.missing_family, missing);
+            }
+            ([Event::Closed(CloseReason::Refused { code, .. })], None) => {
+                assert_eq!(*code, ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[test]

@@ -61,7 +61,8 @@ pub enum Families {
     Ipv4,
     /// IPv6: REQUESTED-ADDRESS-FAMILY.
     Ipv6,
-    /// Both, or the one that the server has: ADDITIONAL-ADDRESS-FAMILY.
+    /// Both, or the one that the server has: ADDITIONAL-ADDRESS-FAMILY. A server that refuses the pair, since it has no IPv4, is asked
+    /// for each alone.
     Both,
 }
 

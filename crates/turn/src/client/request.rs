@@ -166,7 +166,7 @@ impl Client {
                 return;
             }
         }
-        match self.config.families {
+        match self.families {
             Families::Ipv4 => {}
             Families::Ipv6 => {
                 request.attribute(RequestedAddressFamily(AddressFamily::IPV6));

@@ -59,6 +59,11 @@ impl Client {
                 self.dont_fragment = false;
                 self.try_again(now, transaction.attempt);
             }
+            Some(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED)
+                if transaction.attempt.job == Job::Allocate && self.asks_for_one_family() =>
+            {
+                self.todo.push_front(Attempt::first(Job::Allocate));
+            }
             Some(ErrorCode::TRY_ALTERNATE) if transaction.attempt.job == Job::Allocate => self.on_alternate(message),
             Some(code) => {
                 let reason = message.error().map_or("", |error| error.reason);
@@ -157,6 +162,19 @@ impl Client {
             && unknown.iter().any(|kind| kind == DontFragment::TYPE)
     }
 
+    /// "If the REQUESTED-ADDRESS-FAMILY attribute is absent and the server does not support the IPv4 address family, the server MUST
+    /// include [...] 440" (RFC 8656 §7.2): also where both were asked for, so IPv6 alone is next. A server that means IPv6 by it has
+    /// IPv4. "[...] the client MUST NOT retry the request" (§7.4): none of these is the same as one before.
+    fn asks_for_one_family(&mut self) -> bool {
+        let next = match (self.config.families, self.families) {
+            (Families::Both, Families::Both) => Families::Ipv6,
+            (Families::Both, Families::Ipv6) => Families::Ipv4,
+            (Families::Both, Families::Ipv4) | (Families::Ipv4 | Families::Ipv6, _) => return false,
+        };
+        self.families = next;
+        true
+    }
+
     fn try_again(&mut self, now: Instant, attempt: Attempt) {
         let again = Attempt {
             challenges: attempt.challenges + 1,
@@ -240,7 +258,7 @@ impl Client {
         // "[...] it MUST check that the mapped address and the relayed transport address or addresses are part of an address
         // family or families that the client [...] is prepared to handle. If [...] not [...] the client MUST delete the
         // allocation".
-        let is_wanted = match (self.config.families, self.config.port) {
+        let is_wanted = match (self.families, self.config.port) {
             (Families::Both, _) | (_, Port::Reserved(_)) => ipv4.is_some() || ipv6.is_some(),
             (Families::Ipv4, _) => ipv4.is_some() && ipv6.is_none(),
             (Families::Ipv6, _) => ipv6.is_some() && ipv4.is_none(),
@@ -250,6 +268,7 @@ impl Client {
             return self.delete(CloseReason::BadResponse);
         }
         let missing = message.get::<AddressErrorCode<'_>>().ok().flatten();
+        let refused = (self.families != self.config.families).then_some(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED);
         let token = message.get::<ReservationToken>().ok().flatten();
         self.state = State::Allocated(Allocation {
             ipv4,
@@ -263,7 +282,7 @@ impl Client {
             mapped,
             lifetime,
             reservation_token: token.map(|ReservationToken(token)| token),
-            missing_family: missing.map(|missing| missing.code),
+            missing_family: missing.map(|missing| missing.code).or(refused),
             dont_fragment: self.dont_fragment,
         }));
     }
