@@ -1,5 +1,6 @@
 //! What a [`Connection`](crate::Connection) tells its driver.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use peerline_dtls::CloseReason;
@@ -46,6 +47,18 @@ pub enum Event {
     /// [`finish_gathering`](crate::Connection::finish_gathering). Sockets serve later ICE restarts, too: it is
     /// sent again only after [`ice_servers_changed`](crate::Connection::ice_servers_changed), for the servers alone.
     Gather,
+    /// A TURN server that is spoken with over a stream names another one in its place (RFC 8489 §10): close the connection on `path`,
+    /// connect to that one by the same transport, unless it has been asked in the last five minutes, and call
+    /// [`add_ice_stream`](crate::Connection::add_ice_stream) with the same URL, or
+    /// [`ice_server_failed`](crate::Connection::ice_server_failed).
+    IceServerRedirect {
+        /// The connection to the server that does not serve.
+        path: FiveTuple,
+        /// Where the other one is.
+        server: SocketAddr,
+        /// The name that its certificate has to have, if that is another than this one's.
+        domain: Option<Box<str>>,
+    },
     /// A remote candidate has this `.local` name: resolve it by multicast DNS (RFC 6762) and pass the answer to
     /// [`handle_resolved`](crate::Connection::handle_resolved).
     ResolveName(String),

@@ -33,6 +33,18 @@ pub enum Event {
     TcpConnect(FiveTuple),
     /// A connection is of no use any more, or not wanted at all: close it, or stop opening it. The agent has forgotten it.
     TcpClose(FiveTuple),
+    /// A TURN server that is spoken with over a stream names another one in its place (RFC 8489 §10): close the connection on `path`,
+    /// connect to that one by the same transport, unless it has been asked in the last five minutes, and tell it with
+    /// [`Agent::add_stream`](crate::Agent::add_stream) under the same URL; or else tell
+    /// [`Agent::server_failed`](crate::Agent::server_failed). Gathering goes on until then.
+    ServerRedirect {
+        /// The connection to the server that does not serve.
+        path: FiveTuple,
+        /// Where the other one is.
+        server: SocketAddr,
+        /// The name that its certificate has to have, if that is another than this one's.
+        domain: Option<Box<str>>,
+    },
     /// A role conflict, or a lite peer, has changed the role (RFC 8445 §7.3.1.1, §6.1.1).
     RoleChange(Role),
 }

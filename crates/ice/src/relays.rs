@@ -4,14 +4,15 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use peerline_turn::client::{CloseReason, Config, Event as News, Families, Retry};
+use peerline_turn::client::{CloseReason, Config, Event as News, Families};
 use peerline_turn::{Client, Credentials};
 use peerline_wire::{Datagram, FiveTuple, Transmit, Transport};
 use rand::RngExt;
 
 use crate::CandidateError;
-use crate::candidate::{is_sendable, plain};
+use crate::candidate::{Reach, is_sendable, plain, reach};
 use crate::context::Context;
+use crate::session::path_between;
 
 /// Every allocation, asked for or made.
 #[derive(Debug, Default)]
@@ -27,12 +28,10 @@ struct Relay {
     client: Client,
     /// From the base to the server.
     path: FiveTuple,
-    /// The server that was asked first, if that has sent us to another.
-    first: SocketAddr,
+    /// The servers that were asked: the first, and those that one has sent us to.
+    asked: Vec<SocketAddr>,
     url: String,
     credentials: Credentials,
-    /// How often a server has sent us to another.
-    redirections: u32,
     /// How often one has lost what it gave.
     losses: u32,
     progress: Progress,
@@ -42,13 +41,21 @@ struct Relay {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Progress {
+    /// To be asked if those before it, of the same URL, do not answer soon.
+    Reserve,
     /// To be asked when the pace allows it.
     Waiting,
     /// Given up then.
     Asked {
         until: Instant,
+        /// When another address of the same server is asked as well, if it has one.
+        patient_until: Option<Instant>,
     },
     Allocated,
+    /// The server has named another one, which is to be connected to; not waited for any longer then.
+    Redirected {
+        until: Instant,
+    },
     /// It was refused, or is over.
     Over,
 }
@@ -66,8 +73,23 @@ pub(crate) enum Gain {
     Mapped { path: FiveTuple, mapped: SocketAddr },
     /// None was given.
     Error(CandidateError),
+    /// A connection to another server is wanted.
+    Redirected {
+        path: FiveTuple,
+        server: SocketAddr,
+        domain: Option<Box<str>>,
+    },
     /// What was given is no more.
     Lost { path: FiveTuple },
+}
+
+/// How an allocation has ended, or what there is instead of one.
+#[derive(Debug)]
+struct End {
+    /// What is told of it, if nothing was given, and no other address of the server gives anything.
+    told: Option<CandidateError>,
+    /// Another address of the server will not do better.
+    is_final: bool,
 }
 
 /// What a connection to a server has ended.
@@ -82,10 +104,13 @@ pub(crate) enum Disconnected {
 }
 
 /// A server may send us to another, and that one to a third: no further.
-const MAX_REDIRECTIONS: u32 = 2;
+const MAX_ASKED: usize = 3;
 
 /// A server that has been started anew is asked anew; one that does nothing else, not for ever.
 const MAX_LOSSES: u32 = 8;
+
+/// How many times the first time-out of a request a server may be silent until another of its addresses is asked: 1.5 s.
+const SLOW: u32 = 3;
 
 /// How many checks wait for permissions at a time.
 const MAX_HELD: usize = 32;
@@ -121,22 +146,35 @@ impl Relays {
         credentials: &Credentials,
     ) {
         let is_same = |relay: &&mut Relay| {
-            relay.path.local == path.local && relay.first == path.remote && relay.path.transport == path.transport
+            let first = relay.asked.first() == Some(&path.remote);
+            first && relay.path.local == path.local && relay.path.transport == path.transport
         };
+        if path.transport == Transport::Tcp {
+            self.settle_redirection(url);
+        }
         if let Some(known) = self.relays.iter_mut().find(is_same) {
             return known.rotate(ctx, now, credentials);
         }
+        let progress = match self.kin(&path, url).any(|kin| kin.may_help()) {
+            true => Progress::Reserve,
+            false => Progress::Waiting,
+        };
         self.relays.push(Relay {
             client: Relay::client(ctx, path, credentials),
             path,
-            first: path.remote,
+            asked: vec![path.remote],
             url: url.to_owned(),
             credentials: credentials.clone(),
-            redirections: 0,
             losses: 0,
-            progress: Progress::Waiting,
+            progress,
             held: VecDeque::new(),
         });
+    }
+
+    /// The connection to a server that another one has named is there, or will not be.
+    pub(crate) fn settle_redirection(&mut self, url: &str) {
+        let settled = |relay: &Relay| matches!(relay.progress, Progress::Redirected { .. }) && relay.url == url;
+        self.relays.retain(|relay| !settled(relay));
     }
 
     /// Whether a datagram on this path is a server's.
@@ -146,8 +184,35 @@ impl Relays {
 
     /// True while an answer may bring a candidate.
     pub(crate) fn is_pending(&self) -> bool {
-        let pending = |relay: &Relay| matches!(relay.progress, Progress::Waiting | Progress::Asked { .. });
-        self.relays.iter().any(pending)
+        let pending = |relay: &&Relay| match relay.progress {
+            Progress::Waiting | Progress::Asked { .. } | Progress::Redirected { .. } => true,
+            Progress::Reserve | Progress::Allocated | Progress::Over => false,
+        };
+        // Of a server's addresses one is enough.
+        let mut pending = self.relays.iter().filter(pending);
+        pending.any(|relay| {
+            let mut kin = self.kin(&relay.path, &relay.url);
+            !kin.any(|kin| kin.progress == Progress::Allocated)
+        })
+    }
+
+    /// Addresses of the same server, asked from the same socket. Over a stream there are none.
+    fn kin<'a>(&'a self, path: &'a FiveTuple, url: &'a str) -> impl Iterator<Item = &'a Relay> {
+        self.relays.iter().filter(move |relay| relay.is_kin(path, url))
+    }
+
+    /// This one has failed, or takes long: the next address of the same server is asked as well. True if there is one that has
+    /// answered, or may yet.
+    fn relieve(&mut self, index: usize) -> bool {
+        let Some(slow) = self.relays.get(index) else {
+            return false;
+        };
+        let (path, url) = (slow.path, slow.url.clone());
+        let mut kin = self.relays.iter_mut().filter(|relay| relay.is_kin(&path, &url));
+        if let Some(next) = kin.find(|relay| relay.progress == Progress::Reserve) {
+            next.progress = Progress::Waiting;
+        }
+        self.kin(&path, &url).any(Relay::may_help)
     }
 
     /// True while a server is to be asked that has not been.
@@ -164,6 +229,7 @@ impl Relays {
         let relay = waiting.next()?;
         relay.progress = Progress::Asked {
             until: now + ctx.timings().server_patience,
+            patient_until: Some(now + ctx.timings().rto * SLOW),
         };
         relay.client.poll_transmit(now, out)
     }
@@ -180,15 +246,16 @@ impl Relays {
         let mut begun = self
             .relays
             .iter_mut()
-            .filter(|relay| relay.progress != Progress::Waiting);
+            .filter(|relay| !matches!(relay.progress, Progress::Reserve | Progress::Waiting));
         begun.find_map(|relay| relay.client.poll_transmit(now, out).or_else(|| relay.release(out)))
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let due = |relay: &Relay| {
             let patience = match relay.progress {
-                Progress::Waiting => return None,
-                Progress::Asked { until } => Some(until),
+                Progress::Reserve | Progress::Waiting => return None,
+                Progress::Asked { until, patient_until } => Some(patient_until.unwrap_or(until)),
+                Progress::Redirected { until } => Some(until),
                 Progress::Allocated | Progress::Over => None,
             };
             relay.client.poll_timeout().into_iter().chain(patience).min()
@@ -197,11 +264,25 @@ impl Relays {
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        for relay in &mut self.relays {
+        let mut slow = Vec::new();
+        for (index, relay) in self.relays.iter_mut().enumerate() {
             relay.client.handle_timeout(now);
-            if matches!(relay.progress, Progress::Asked { until } if until <= now) {
-                relay.client.close(now);
+            match &mut relay.progress {
+                Progress::Asked { until, .. } if *until <= now => relay.client.close(now),
+                Progress::Asked { patient_until, .. } => {
+                    let is_slow = patient_until.take_if(|patient_until| *patient_until <= now).is_some();
+                    slow.extend(is_slow.then_some(index));
+                }
+                Progress::Redirected { until } if *until <= now => relay.progress = Progress::Over,
+                Progress::Reserve
+                | Progress::Waiting
+                | Progress::Allocated
+                | Progress::Redirected { .. }
+                | Progress::Over => {}
             }
+        }
+        for index in slow {
+            self.relieve(index);
         }
     }
 
@@ -247,9 +328,15 @@ impl Relays {
     /// What allocations have brought since the last call.
     pub(crate) fn poll_gains(&mut self, ctx: &mut Context) -> Vec<Gain> {
         let mut gains = Vec::new();
-        for relay in &mut self.relays {
+        let mut over = Vec::new();
+        for (index, relay) in self.relays.iter_mut().enumerate() {
             while let Some(news) = relay.client.poll_event() {
-                relay.take_news(ctx, news, &mut gains);
+                over.extend(relay.take_news(ctx, news, &mut gains).map(|error| (index, error)));
+            }
+        }
+        for (index, error) in over {
+            if error.is_final || !self.relieve(index) {
+                gains.extend(error.told.map(Gain::Error));
             }
         }
         gains
@@ -274,11 +361,15 @@ impl Relays {
     /// The connection to a server is gone, and with it all that was asked for over it. `None` if it is not known.
     pub(crate) fn disconnect(&mut self, path: &FiveTuple) -> Option<Disconnected> {
         let index = self.relays.iter().position(|relay| relay.path == *path)?;
+        // Until there is one with the server that it has named.
+        if matches!(self.relays.get(index)?.progress, Progress::Redirected { .. }) {
+            return Some(Disconnected::Over);
+        }
         let relay = self.relays.swap_remove(index);
         Some(match relay.progress {
             Progress::Allocated => Disconnected::Lost,
-            Progress::Over => Disconnected::Over,
-            Progress::Waiting | Progress::Asked { .. } => {
+            Progress::Redirected { .. } | Progress::Over => Disconnected::Over,
+            Progress::Reserve | Progress::Waiting | Progress::Asked { .. } => {
                 Disconnected::Pending(relay.error(CandidateError::UNREACHABLE, "the connection to the server was lost"))
             }
         })
@@ -324,7 +415,19 @@ impl Relay {
         })
     }
 
-    fn take_news(&mut self, ctx: &mut Context, news: News, gains: &mut Vec<Gain>) {
+    /// An address of the server of this URL, asked by the same way.
+    fn is_kin(&self, path: &FiveTuple, url: &str) -> bool {
+        let ours = (self.path.local, self.path.transport);
+        ours == (path.local, Transport::Udp) && path.transport == Transport::Udp && self.url == url
+    }
+
+    /// It has given something, or may yet.
+    fn may_help(&self) -> bool {
+        self.progress != Progress::Over
+    }
+
+    /// Says why it is over, if it is.
+    fn take_news(&mut self, ctx: &mut Context, news: News, gains: &mut Vec<Gain>) -> Option<End> {
         let path = self.path;
         match news {
             News::Allocated(allocated) => {
@@ -338,29 +441,45 @@ impl Relay {
             }
             News::Closed(reason) => {
                 let was_pending = self.progress != Progress::Allocated;
+                let until = match self.progress {
+                    Progress::Asked { until, .. } => Some(until),
+                    Progress::Reserve
+                    | Progress::Waiting
+                    | Progress::Allocated
+                    | Progress::Redirected { .. }
+                    | Progress::Over => None,
+                };
                 if !was_pending {
                     gains.push(Gain::Lost { path });
                 }
                 self.progress = Progress::Over;
                 self.held.clear();
-                if !was_pending {
-                    self.begin_anew(ctx, &reason);
-                } else if !self.follow(ctx, &reason) {
-                    gains.push(Gain::Error(self.explain(&reason)));
+                let goes_on = match was_pending {
+                    true => self.follow(ctx, &reason, until, gains),
+                    false => self.begin_anew(ctx, &reason),
+                };
+                if !goes_on {
+                    return Some(End {
+                        told: was_pending.then(|| self.explain(&reason)),
+                        is_final: is_final(&reason),
+                    });
                 }
             }
             News::PermissionRefused { peer, .. } => self.held.retain(|(held, _)| held.ip() != peer),
             // What is permitted is sent, at whatever cost; what is not arrives nowhere, as checks and consent will notice.
             _ => {}
         }
+        None
     }
 
     /// The server knows nothing of the allocation any more, or of none at all: another one is asked for.
-    fn begin_anew(&mut self, ctx: &mut Context, reason: &CloseReason) {
-        if *reason == CloseReason::Lost && self.losses < MAX_LOSSES {
+    fn begin_anew(&mut self, ctx: &mut Context, reason: &CloseReason) -> bool {
+        let is_due = *reason == CloseReason::Lost && self.losses < MAX_LOSSES;
+        if is_due {
             self.losses += 1;
             self.ask_anew(ctx);
         }
+        is_due
     }
 
     fn ask_anew(&mut self, ctx: &mut Context) {
@@ -377,23 +496,53 @@ impl Relay {
         match self.progress {
             Progress::Allocated => self.client.set_credentials(now, credentials.clone()),
             Progress::Waiting | Progress::Asked { .. } | Progress::Over => self.ask_anew(ctx),
+            Progress::Reserve => self.client = Self::client(ctx, self.path, &self.credentials),
+            // It is told to the other one.
+            Progress::Redirected { .. } => {}
         }
     }
 
-    /// Turns to the server that this one has named (RFC 8489 §10).
-    fn follow(&mut self, ctx: &mut Context, reason: &CloseReason) -> bool {
-        let Retry::At(server) = reason.retry() else {
+    /// Turns to the server that this one has named (RFC 8489 §10). Over a stream somebody else has to, since that is another one:
+    /// he knows, too, which were asked before.
+    fn follow(
+        &mut self,
+        ctx: &mut Context,
+        reason: &CloseReason,
+        until: Option<Instant>,
+        gains: &mut Vec<Gain>,
+    ) -> bool {
+        let CloseReason::TryAlternate { server, domain } = reason else {
             return false;
         };
-        let alike = server.is_ipv4() == self.path.remote.is_ipv4() && server != self.path.remote;
-        let is_stream = self.path.transport == Transport::Tcp;
-        if !alike || is_stream || self.redirections >= MAX_REDIRECTIONS || !is_sendable(server) {
+        let server = plain(*server);
+        // Nobody out there is to have us knock at the doors of this machine.
+        let is_inward = reach(server.ip()) == Reach::Machine && reach(self.path.remote.ip()) != Reach::Machine;
+        if !is_sendable(server) || is_inward {
             return false;
         }
-        self.redirections += 1;
-        self.path.remote = server;
-        self.ask_anew(ctx);
-        true
+        let path = self.path;
+        match (path.transport, until) {
+            (Transport::Tcp, Some(until)) => {
+                let domain = domain.clone();
+                self.progress = Progress::Redirected { until };
+                gains.push(Gain::Redirected { path, server, domain });
+                true
+            }
+            (Transport::Tcp, None) => false,
+            // "If the client has been redirected to a server to which it has already sent this request within the last five
+            // minutes, it MUST ignore the redirection".
+            (Transport::Udp, _) => {
+                let server = path_between(Transport::Udp, path.local, server).remote;
+                let alike = server.is_ipv4() == path.remote.is_ipv4();
+                if !alike || self.asked.contains(&server) || self.asked.len() >= MAX_ASKED {
+                    return false;
+                }
+                self.asked.push(server);
+                self.path.remote = server;
+                self.ask_anew(ctx);
+                true
+            }
+        }
     }
 
     fn explain(&self, reason: &CloseReason) -> CandidateError {
@@ -414,5 +563,15 @@ impl Relay {
             code,
             text: text.to_owned(),
         }
+    }
+}
+
+/// Whether other addresses of the same server are no better: what is wrong with a request (4xx) is so everywhere, what is wrong with
+/// the server (5xx) is not.
+fn is_final(reason: &CloseReason) -> bool {
+    match reason {
+        CloseReason::Closed | CloseReason::TryAlternate { .. } | CloseReason::TimedOut => false,
+        CloseReason::BadResponse | CloseReason::Lost => false,
+        CloseReason::Refused { code, .. } => code.number() < 500,
     }
 }

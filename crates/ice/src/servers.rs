@@ -18,7 +18,7 @@ use crate::{CandidateError, Timings};
 pub struct Server {
     /// As the user named it (`stun:stun.example.org`), for reports.
     pub url: String,
-    /// One of its addresses.
+    /// One of its addresses. Those of the same family with the same URL are asked one after the other, until one answers.
     pub address: SocketAddr,
     /// `None` for a STUN server, which tells what address it sees us at. A TURN server relays for those who have these.
     pub credentials: Option<Credentials>,
@@ -64,6 +64,8 @@ struct Query {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
+    /// To be asked if those before it, of the same URL, do not answer soon.
+    Reserve,
     /// To be asked when the pace allows it.
     Waiting,
     Asked(Request),
@@ -161,10 +163,12 @@ impl Servers {
                 if is_relay {
                     relays.push((path, server));
                 } else if !self.queries.iter().any(|query| query.path == path) {
+                    let kin = |query: &Query| is_kin(&self.known, query, base, &server.url);
+                    let is_reserve = self.queries.iter().any(|query| kin(query) && query.may_help());
                     self.queries.push(Query {
                         path,
                         server: index,
-                        state: State::Waiting,
+                        state: if is_reserve { State::Reserve } else { State::Waiting },
                     });
                 }
             }
@@ -179,12 +183,45 @@ impl Servers {
 
     /// True while an answer may bring a candidate.
     pub(crate) fn is_pending(&self) -> bool {
-        let pending = |query: &Query| match query.state {
+        let pending = |query: &&Query| match query.state {
             State::Waiting => true,
             State::Asked(request) => !request.is_repeated,
-            State::Answered { .. } | State::Failed => false,
+            State::Reserve | State::Answered { .. } | State::Failed => false,
         };
-        self.queries.iter().any(pending)
+        let answered = |query: &Query| match query.state {
+            State::Answered { .. } => true,
+            State::Asked(request) => request.is_repeated,
+            State::Reserve | State::Waiting | State::Failed => false,
+        };
+        // Of a server's addresses one is enough.
+        let mut pending = self.queries.iter().filter(pending);
+        pending.any(|query| !self.kin(query).any(answered))
+    }
+
+    /// True if another address of the server at the end of this path has answered the same socket, or may yet.
+    pub(crate) fn has_others(&self, path: &FiveTuple) -> bool {
+        let query = self.queries.iter().find(|query| query.path == *path);
+        query.is_some_and(|query| self.kin(query).any(Query::may_help))
+    }
+
+    /// Other addresses of the same server, asked from the same socket.
+    fn kin<'a>(&'a self, of: &'a Query) -> impl Iterator<Item = &'a Query> {
+        let url = self.known.get(of.server).map_or("", |server| &server.url);
+        let kin = move |query: &&Query| query.path != of.path && is_kin(&self.known, query, of.path.local, url);
+        self.queries.iter().filter(kin)
+    }
+
+    /// This one has failed, or takes long: the next address of the same server is asked as well.
+    fn relieve(&mut self, path: &FiveTuple) {
+        let Self { known, queries } = self;
+        let Some(slow) = queries.iter().find(|query| query.path == *path) else {
+            return;
+        };
+        let url = known.get(slow.server).map(|server| &*server.url).unwrap_or_default();
+        let mut kin = queries.iter_mut().filter(|query| is_kin(known, query, path.local, url));
+        if let Some(next) = kin.find(|query| matches!(query.state, State::Reserve)) {
+            next.state = State::Waiting;
+        }
     }
 
     /// True while a server is to be asked that has not been.
@@ -209,23 +246,29 @@ impl Servers {
         keep_alive: bool,
         out: &mut Vec<u8>,
     ) -> Option<Transmit> {
-        self.queries.iter_mut().find_map(|query| match &mut query.state {
+        /// As long takes another server than one that is there, whatever is lost: 1.5 s.
+        const SLOW: u32 = 3;
+        let mut slow = None;
+        let transmit = self.queries.iter_mut().find_map(|query| match &mut query.state {
             State::Asked(request) if request.resend_at <= now => {
                 request.transmissions += 1;
                 request.resend_at = now + request.wait(ctx.timings());
                 let id = request.id;
+                slow = (request.transmissions == SLOW && !request.is_repeated).then_some(query.path);
                 Some(query.write(id, out))
             }
             &mut State::Answered { again_at } if keep_alive && again_at <= now => Some(query.ask(ctx, now, true, out)),
-            State::Waiting | State::Asked(_) | State::Answered { .. } | State::Failed => None,
-        })
+            State::Reserve | State::Waiting | State::Asked(_) | State::Answered { .. } | State::Failed => None,
+        });
+        slow.iter().for_each(|path| self.relieve(path));
+        transmit
     }
 
     pub(crate) fn poll_timeout(&self, keep_alive: bool) -> Option<Instant> {
         let due = |query: &Query| match query.state {
             State::Asked(request) => Some(request.resend_at.min(request.give_up_at)),
             State::Answered { again_at } => Some(again_at).filter(|_| keep_alive),
-            State::Waiting | State::Failed => None,
+            State::Reserve | State::Waiting | State::Failed => None,
         };
         self.queries.iter().filter_map(due).min()
     }
@@ -250,7 +293,9 @@ impl Servers {
                 code: CandidateError::UNREACHABLE,
                 text: "the server did not answer".to_owned(),
             };
-            return Some((query.path, error));
+            let path = query.path;
+            self.relieve(&path);
+            return Some((path, error));
         }
         None
     }
@@ -288,11 +333,13 @@ impl Servers {
             };
         }
         query.state = State::Failed;
+        let server = query.server;
+        self.relieve(path);
         let error = response.error();
         let (code, text) = error.map_or((ErrorCode::BAD_REQUEST, "not an answer"), |error| {
             (error.code, error.reason)
         });
-        let url = self.known.get(query.server).map(|server| server.url.clone());
+        let url = self.known.get(server).map(|server| server.url.clone());
         Answer::Error(CandidateError {
             address: Some(path.local),
             url: url.unwrap_or_default(),
@@ -302,7 +349,17 @@ impl Servers {
     }
 }
 
+/// Whether a query asks the server of this URL from this socket.
+fn is_kin(known: &[Server], query: &Query, base: SocketAddr, url: &str) -> bool {
+    query.path.local == base && known.get(query.server).is_some_and(|server| server.url == url)
+}
+
 impl Query {
+    /// It has been answered, or may yet be.
+    fn may_help(&self) -> bool {
+        !matches!(self.state, State::Failed)
+    }
+
     fn ask(&mut self, ctx: &mut Context, now: Instant, is_repeated: bool, out: &mut Vec<u8>) -> Transmit {
         let id = ctx.transaction_id();
         let mut request = Request {

@@ -502,8 +502,8 @@ impl Driver {
     fn gather(&mut self) {
         let now = now();
         // There may be others by now.
-        if let Some(servers) = self.shared.lock().ice_servers.take() {
-            (self.network.ice_servers, self.network.turn_tls) = (servers.named, servers.tls);
+        if let Some(servers) = &self.shared.lock().ice_servers {
+            (self.network.ice_servers, self.network.turn_tls) = (servers.named.clone(), servers.tls.clone());
         }
         let refresh = match mem::replace(&mut self.gathered, true) {
             false => self.link.gather(&self.network, now),

@@ -1,49 +1,40 @@
 //! ICE servers: their names are looked up, and TURN servers connected to by TCP and TLS. What is said to them is ICE's.
 
-use std::collections::HashMap;
-use std::io;
+mod dial;
+mod follow;
+mod streams;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use peerline_connection::{
-    CandidateError, IceServer, IceServerError, IceServerUrl, ResolvedServer, ServerTransport, TurnCredentials,
-};
+use peerline_connection::{IceServer, IceServerError, IceServerUrl, ResolvedServer, ServerTransport, TurnCredentials};
 use peerline_turn::framing;
 use peerline_wire::{Datagram, FiveTuple, Transport};
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::sync::{Notify, watch};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
-use crate::bindings::Answer;
 use crate::driver;
 use crate::endpoint::Hub;
 use crate::shared::Shared;
-
-/// How long a name, a connection and a TLS handshake may take, each.
-const PATIENCE: Duration = Duration::from_millis(9500);
-
-/// How long after an address the next one is tried beside it: the Connection Attempt Delay (RFC 8305 §5).
-const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-
-/// How many addresses of a name are tried.
-const MAX_ADDRESSES: usize = 6;
-
-/// How many bytes wait for a stream at most. More are lost, as they would be on a path of datagrams.
-const MAX_WAITING: usize = 1 << 20;
+use dial::{Line, PATIENCE, Tls, interleave};
+use follow::Heard;
+pub(crate) use streams::{Alternate, Streams};
 
 /// How long the first pause is before a server is connected to again. It doubles with each failure.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 /// How many failures in a row are one too many: those before have taken two minutes.
 const MAX_FAILURES: u32 = 8;
+
+/// A server may send us to another, and that one to a third: no further.
+const MAX_ASKED: usize = 3;
 
 /// A connection that has lasted as long is no failure.
 const LASTING: Duration = Duration::from_secs(30);
@@ -114,60 +105,56 @@ impl Named {
         Ok(interleave(&found))
     }
 
-    /// Connects to the first address that answers (RFC 8305 §5).
-    async fn connect(&self) -> Result<TcpStream, String> {
-        let mut attempts = JoinSet::new();
-        let mut last = "its name has no address".to_owned();
-        for address in self.addresses().await? {
-            attempts.spawn(timeout(PATIENCE, TcpStream::connect(address)));
-            while let Ok(Some(result)) = timeout(ATTEMPT_DELAY, attempts.join_next()).await {
-                match connected(result) {
-                    Ok(stream) => return Ok(stream),
-                    Err(error) => last = error,
-                }
-            }
-        }
-        while let Some(result) = attempts.join_next().await {
-            match connected(result) {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+    /// Connects to it, or to the one that it has named in its place.
+    async fn dial(&self, tls: Option<&Arc<ClientConfig>>, alternate: Option<&Alternate>) -> Result<Line, String> {
+        let addresses = match alternate {
+            Some(alternate) => vec![alternate.server],
+            None => self.addresses().await?,
+        };
+        let domain = alternate.and_then(|alternate| alternate.domain.as_deref());
+        let tls = match self.url.transport {
+            ServerTransport::Tls => Some(Tls {
+                name: self.certificate_name(domain)?,
+                config: tls.cloned().unwrap_or_else(dial::public_roots),
+            }),
+            ServerTransport::Tcp | ServerTransport::Udp | ServerTransport::Dtls => None,
+        };
+        dial::dial(addresses, tls).await
     }
-}
 
-type Attempt = Result<Result<io::Result<TcpStream>, tokio::time::error::Elapsed>, tokio::task::JoinError>;
-
-fn connected(attempt: Attempt) -> Result<TcpStream, String> {
-    match attempt {
-        Ok(Ok(Ok(stream))) => Ok(stream),
-        Ok(Ok(Err(error))) => Err(format!("no connection to it: {error}")),
-        Ok(Err(_)) | Err(_) => Err("no connection to it in time".to_owned()),
-    }
-}
-
-fn interleave(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
-    let family = |is_ipv6: bool| {
-        addresses
-            .iter()
-            .copied()
-            .filter(move |address| address.is_ipv6() == is_ipv6)
-    };
-    let (mut v6, mut v4) = (family(true), family(false));
-    let mut all = Vec::new();
-    loop {
-        let (one, other) = (v6.next(), v4.next());
-        if one.is_none() && other.is_none() {
-            all.truncate(MAX_ADDRESSES);
-            return all;
+    /// "If the attribute is found, the domain MUST be used to validate the certificate [...]. The certificate MUST contain an
+    /// identifier of type DNS-ID [...]. If the attribute is not found, the same domain that was used for the original request MUST be
+    /// used" (RFC 8489 §10).
+    fn certificate_name(&self, alternate: Option<&str>) -> Result<ServerName<'static>, String> {
+        let Some(domain) = alternate else {
+            return ServerName::try_from(self.url.host.clone()).map_err(|_| "its name fits no certificate".to_owned());
+        };
+        match ServerName::try_from(domain.to_owned()) {
+            Ok(name @ ServerName::DnsName(_)) => Ok(name),
+            Ok(_) | Err(_) => Err("it names another server, whose name fits no certificate".to_owned()),
         }
-        all.extend(one.into_iter().chain(other));
     }
 }
 
 /// The tasks that look for servers and speak with them: dropped with the driver.
-pub(crate) type Tasks = JoinSet<()>;
+#[derive(Default)]
+pub(crate) struct Tasks {
+    tasks: JoinSet<()>,
+    /// The one that follows what servers say to the sockets of an endpoint.
+    follower: Option<mpsc::UnboundedSender<Heard>>,
+}
+
+impl Tasks {
+    fn follower(&mut self, shared: &Arc<Shared>) -> mpsc::UnboundedSender<Heard> {
+        let Self { tasks, follower } = self;
+        let start = || {
+            let (follower, heard) = mpsc::unbounded_channel();
+            tasks.spawn(follow::follow_all(Arc::clone(shared), heard));
+            follower
+        };
+        follower.get_or_insert_with(start).clone()
+    }
+}
 
 /// Says that gathering may end, once everybody who has this has dropped it.
 pub(crate) struct Search {
@@ -214,20 +201,15 @@ pub(crate) fn seek(
     let search = Search::new(shared);
     let current = Arc::downgrade(&search);
     // Those that are done.
-    while tasks.try_join_next().is_some() {}
+    while tasks.tasks.try_join_next().is_some() {}
     for server in servers {
         let (search, tls) = (Arc::clone(&search), tls.cloned());
         let endpoint = endpoint.filter(|_| !server.url.is_turn).cloned();
-        tasks.spawn(async move {
+        let endpoint = endpoint.map(|endpoint| (endpoint, tasks.follower(shared)));
+        tasks.tasks.spawn(async move {
             let shared = Arc::clone(&search.shared);
             let result = match server.url.transport {
-                ServerTransport::Udp => match introduce(&shared, &server, endpoint).await {
-                    Ok(heard) => {
-                        drop(search);
-                        return follow_all(&shared, heard).await;
-                    }
-                    Err(text) => Err(text),
-                },
+                ServerTransport::Udp => introduce(&shared, &server, endpoint).await,
                 ServerTransport::Dtls => Err("DTLS to servers is not spoken: use ?transport=tcp".to_owned()),
                 ServerTransport::Tcp | ServerTransport::Tls if !server.url.is_turn => {
                     Err("over a stream, a STUN server tells nothing of use: use stun:".to_owned())
@@ -243,101 +225,27 @@ pub(crate) fn seek(
     current
 }
 
-/// What a server has said to a socket of an endpoint, and may say otherwise.
-struct Heard {
-    base: SocketAddr,
-    server: SocketAddr,
-    answer: watch::Receiver<Answer>,
-}
-
-/// Has ICE ask a server from each socket, or the endpoint for it, and tells what that has heard.
+/// Has ICE ask a server from each socket, or the endpoint for it.
 async fn introduce(
     shared: &Arc<Shared>,
     server: &Named,
-    endpoint: Option<EndpointSockets>,
-) -> Result<Vec<Heard>, String> {
-    let mut addresses = server.addresses().await?;
+    endpoint: Option<(EndpointSockets, mpsc::UnboundedSender<Heard>)>,
+) -> Result<(), String> {
+    let addresses = server.addresses().await?;
     if addresses.is_empty() {
         return Err("its name has no address".to_owned());
     }
-    // Of each family the first: others lead to the same server.
-    let mut families = Vec::new();
-    addresses.retain(|address| {
-        let is_first = !families.contains(&address.is_ipv4());
-        families.push(address.is_ipv4());
-        is_first
-    });
-    let Some((hub, bases)) = endpoint else {
+    if let Some((sockets, follower)) = endpoint {
+        follow::ask(shared, server, sockets, &addresses, &follower).await;
+        return Ok(());
+    }
+    // Of each family one after the other, until one answers.
+    shared.update(|state, now| {
         for address in addresses {
-            shared.update(|state, now| state.connection.add_ice_server(now, server.at(address)));
+            state.connection.add_ice_server(now, server.at(address));
         }
-        return Ok(Vec::new());
-    };
-    let mut answers = JoinSet::new();
-    for (&base, &address) in bases
-        .iter()
-        .flat_map(|base| addresses.iter().map(move |address| (base, address)))
-    {
-        if let Some(answer) = hub.bindings.ask(driver::now(), base, server.at(address)) {
-            answers.spawn(take_answer(
-                Arc::clone(shared),
-                server.text.clone(),
-                base,
-                address,
-                answer,
-            ));
-        }
-    }
-    let mut heard = Vec::new();
-    while let Some(answered) = answers.join_next().await {
-        heard.extend(answered.ok().flatten());
-    }
-    Ok(heard)
-}
-
-/// The endpoint asks on, so that translators keep what they have: where one does not, since it was started anew, for one, the
-/// connection has another candidate.
-async fn follow_all(shared: &Arc<Shared>, heard: Vec<Heard>) {
-    let mut following = JoinSet::new();
-    for Heard { base, server, answer } in heard {
-        let shared = Arc::clone(shared);
-        following.spawn(follow(answer, move |mapped| {
-            shared.update(|state, now| state.connection.add_reflexive_address(now, base, server, mapped));
-        }));
-    }
-    while following.join_next().await.is_some() {}
-}
-
-/// Tells each address that is heard from now on, until there will be none.
-async fn follow(mut answer: watch::Receiver<Answer>, tell: impl Fn(SocketAddr)) {
-    while answer.changed().await.is_ok() {
-        let answer = answer.borrow_and_update().clone();
-        if let Some(Ok(mapped)) = answer {
-            tell(mapped);
-        }
-    }
-}
-
-/// Waits for what a server says to a socket of an endpoint. `None` if it says nothing of use.
-async fn take_answer(
-    shared: Arc<Shared>,
-    url: String,
-    base: SocketAddr,
-    server: SocketAddr,
-    mut answer: watch::Receiver<Answer>,
-) -> Option<Heard> {
-    let said = answer.wait_for(Option::is_some).await;
-    let said = said.ok().and_then(|said| said.clone());
-    let heard = matches!(said, Some(Ok(_))).then_some(Heard { base, server, answer });
-    shared.update(|state, now| match said {
-        Some(Ok(mapped)) => state.connection.add_reflexive_address(now, base, server, mapped),
-        // Another connection may have another name for it.
-        Some(Err(error)) => state.connection.candidate_failed(now, CandidateError { url, ..error }),
-        None => state
-            .connection
-            .ice_server_failed(now, &url, "the endpoint's socket is gone"),
     });
-    heard
+    Ok(())
 }
 
 /// True if there is a connection with this server. What it gave goes on with the credentials that are known now.
@@ -353,16 +261,27 @@ fn is_spoken_with(shared: &Shared, server: &Named) -> bool {
     })
 }
 
+/// How a connection with a server has ended.
+enum Ended {
+    /// Nothing was lost with it.
+    Over,
+    /// A relayed address was.
+    Lost,
+    /// The server has named another one.
+    Elsewhere(Alternate),
+}
+
 /// Speaks with a server, over one connection after another when what it gave is lost with one.
 async fn accompany(server: &Named, tls: Option<&Arc<ClientConfig>>, search: Arc<Search>) -> Result<(), String> {
     let shared = Arc::clone(&search.shared);
+    let mut server = server.clone();
     let mut current = Some(search);
     let mut failures = 0;
     loop {
         // A new candidate is gathered with each.
         let search = current.take().unwrap_or_else(|| Search::new(&shared));
         let begun = driver::now();
-        match converse_once(server, tls, search).await {
+        match converse_once(&shared, &server, tls, search).await {
             Ok(false) => return Ok(()),
             Ok(true) if begun.elapsed() >= LASTING => failures = 1,
             Err(text) if failures == 0 || failures >= MAX_FAILURES => return Err(text),
@@ -372,70 +291,74 @@ async fn accompany(server: &Named, tls: Option<&Arc<ClientConfig>>, search: Arc<
             return Err("its connections do not last".to_owned());
         }
         tokio::time::sleep(FIRST_PAUSE * (1 << (failures - 1))).await;
+        // The configuration may be another one by now, which has it no more, or has other credentials for it.
+        let Some(configured) = still_configured(&shared, server) else {
+            return Ok(());
+        };
+        server = configured;
         // Interfaces may have changed meanwhile: whoever follows them has been quicker.
-        if is_spoken_with(&shared, server) {
+        if is_spoken_with(&shared, &server) {
             return Ok(());
         }
     }
 }
 
-/// Over one connection; true if a relayed address is lost with it.
-async fn converse_once(server: &Named, tls: Option<&Arc<ClientConfig>>, search: Arc<Search>) -> Result<bool, String> {
-    let stream = server.connect().await?;
-    let (local, remote) = ends(&stream)?;
-    if server.url.transport == ServerTransport::Tcp {
-        return Ok(converse(stream, local, server.at(remote), search).await);
-    }
-    let name = ServerName::try_from(server.url.host.clone()).map_err(|_| "its name fits no certificate".to_owned())?;
-    let connector = TlsConnector::from(tls.cloned().unwrap_or_else(public_roots));
-    let handshake = timeout(PATIENCE, connector.connect(name, stream)).await;
-    let handshake = handshake.map_err(|_| "no TLS handshake with it in time".to_owned())?;
-    let stream = handshake.map_err(|error| format!("no TLS handshake with it: {error}"))?;
-    Ok(converse(stream, local, server.at(remote), search).await)
+/// The server as the configuration has it now.
+fn still_configured(shared: &Shared, server: Named) -> Option<Named> {
+    let state = shared.lock();
+    let Some(servers) = &state.ice_servers else {
+        return Some(server);
+    };
+    let mut named = servers.named.iter();
+    named.find(|known| known.text == server.text).cloned()
 }
 
-fn ends(stream: &TcpStream) -> Result<(SocketAddr, SocketAddr), String> {
-    let ends = stream.local_addr().and_then(|local| Ok((local, stream.peer_addr()?)));
-    // Checks are small, and nothing is to wait for more.
-    let ends = ends.and_then(|ends| stream.set_nodelay(true).map(|()| ends));
-    ends.map_err(|error| format!("no connection to it: {error}"))
-}
-
-/// Trusts whom browsers trust.
-fn public_roots() -> Arc<ClientConfig> {
-    static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
-    let config = CONFIG.get_or_init(|| {
-        let roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        let provider = peerline_dtls::default_provider();
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("the provider speaks TLS");
-        Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
-    });
-    Arc::clone(config)
-}
-
-/// Carries messages between ICE and a server until one of them ends it; true if a relayed address is lost with that.
-async fn converse(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    local: SocketAddr,
-    server: ResolvedServer,
+/// Over one connection, or several if servers name others in their place; true if a relayed address is lost with it.
+async fn converse_once(
+    shared: &Shared,
+    server: &Named,
+    tls: Option<&Arc<ClientConfig>>,
     search: Arc<Search>,
-) -> bool {
-    let shared = Arc::clone(&search.shared);
+) -> Result<bool, String> {
+    let mut search = Some(search);
+    let mut asked = Vec::new();
+    let mut alternate: Option<Alternate> = None;
+    loop {
+        let line = server.dial(tls, alternate.as_ref()).await?;
+        // Interfaces may have changed meanwhile, as above. ICE waits for the answer of another server by itself.
+        if search.is_none() && is_spoken_with(shared, server) {
+            return Ok(false);
+        }
+        asked.push(line.remote);
+        let resolved = server.at(line.remote);
+        let next = match converse(shared, line, resolved, search.take()).await {
+            Ended::Over => return Ok(false),
+            Ended::Lost => return Ok(true),
+            Ended::Elsewhere(next) => next,
+        };
+        // "If the client has been redirected to a server to which it has already sent this request within the last five minutes, it
+        // MUST ignore the redirection and consider the transaction to have failed" (RFC 8489 §10).
+        if asked.contains(&next.server) || asked.len() >= MAX_ASKED {
+            return Err("servers send us from one to the other".to_owned());
+        }
+        let domain = next.domain.or_else(|| alternate?.domain);
+        alternate = Some(Alternate { domain, ..next });
+    }
+}
+
+/// Carries messages between ICE and a server until one of them ends it.
+async fn converse(shared: &Shared, line: Line, server: ResolvedServer, search: Option<Arc<Search>>) -> Ended {
+    let Line { mut stream, local, .. } = line;
     let five_tuple = FiveTuple {
         local,
         remote: server.address,
         transport: Transport::Tcp,
     };
-    let outlet = Arc::new(Outlet::default());
-    shared.update(|state, now| {
-        state
-            .streams
-            .get_or_insert_default()
-            .0
-            .insert(five_tuple, (server.url.clone(), Arc::clone(&outlet)));
+    let outlet = shared.update(|state, now| {
+        let streams = state.streams.get_or_insert_default();
+        let outlet = streams.insert(five_tuple, server.url.clone());
         state.connection.add_ice_stream(now, local, &server);
+        outlet
     });
     // From here on ICE knows that a candidate may come of it.
     drop(search);
@@ -448,13 +371,13 @@ async fn converse(
             }
             continue;
         }
-        if outlet.closed.load(Ordering::Relaxed) {
+        if outlet.is_closed() {
             break;
         }
         buffer.reserve(16 * 1024);
         tokio::select! {
             read = stream.read_buf(&mut buffer) => {
-                if !matches!(read, Ok(1..)) || !deliver(&shared, five_tuple, &mut buffer) {
+                if !matches!(read, Ok(1..)) || !deliver(shared, five_tuple, &mut buffer) {
                     break;
                 }
             }
@@ -463,10 +386,15 @@ async fn converse(
     }
     shared.update(|state, now| {
         if let Some(streams) = &mut state.streams {
-            streams.0.remove(&five_tuple);
+            streams.remove(&five_tuple);
         }
-        // Where the interface is gone, whoever follows interfaces connects from another.
-        state.connection.ice_stream_closed(now, local, server.address) && !outlet.closed.load(Ordering::Relaxed)
+        let is_loss = state.connection.ice_stream_closed(now, local, server.address);
+        match outlet.take_alternate() {
+            Some(alternate) => Ended::Elsewhere(alternate),
+            // Where the interface is gone, whoever follows interfaces connects from another.
+            None if is_loss && !outlet.is_closed() => Ended::Lost,
+            None => Ended::Over,
+        }
     })
 }
 
@@ -488,106 +416,4 @@ fn deliver(shared: &Shared, five_tuple: FiveTuple, buffer: &mut BytesMut) -> boo
             }
         }
     })
-}
-
-/// What is to be written to servers.
-#[derive(Debug, Default)]
-pub(crate) struct Streams(HashMap<FiveTuple, (String, Arc<Outlet>)>);
-
-impl Streams {
-    /// Takes one message for a server. Lost, if too much waits there.
-    pub(crate) fn write(&self, five_tuple: &FiveTuple, message: &[u8]) {
-        if let Some((_, outlet)) = self.0.get(five_tuple) {
-            outlet.put(message);
-        }
-    }
-
-    /// The connection with a server, by its name in the configuration.
-    fn path_to(&self, url: &str) -> Option<FiveTuple> {
-        let mut streams = self.0.iter().filter(|(_, (known, _))| known == url);
-        streams.next().map(|(path, _)| *path)
-    }
-
-    /// Closes the connections from addresses that are gone: nobody tells them. Says with which servers there are others, by the
-    /// names that the configuration has for them.
-    pub(crate) fn keep(&self, gone: impl Fn(IpAddr) -> bool) -> Vec<String> {
-        let mut kept = Vec::new();
-        for (five_tuple, (url, outlet)) in &self.0 {
-            if gone(five_tuple.local.ip()) {
-                outlet.closed.store(true, Ordering::Relaxed);
-                outlet.filled.notify_one();
-            } else {
-                kept.push(url.clone());
-            }
-        }
-        kept
-    }
-}
-
-/// What is to be written to one server.
-#[derive(Debug, Default)]
-struct Outlet {
-    waiting: Mutex<Vec<u8>>,
-    /// There is something, or nothing will be any more.
-    filled: Notify,
-    closed: AtomicBool,
-}
-
-impl Outlet {
-    fn put(&self, message: &[u8]) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() + message.len() <= MAX_WAITING {
-            waiting.extend_from_slice(message);
-            self.filled.notify_one();
-        }
-    }
-
-    fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn another_mapping_is_told_and_no_answer_is_not() {
-        let (sender, receiver) = watch::channel(Some(Ok("203.0.113.7:1".parse().unwrap())));
-        let told = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let tell = {
-            let told = Arc::clone(&told);
-            move |mapped: SocketAddr| told.lock().unwrap().push(mapped.port())
-        };
-        let following = tokio::spawn(follow(receiver, tell));
-        for (answer, count) in [(Some(2), 1), (None, 1), (Some(3), 2)] {
-            tokio::task::yield_now().await;
-            sender.send_replace(answer.map(|port| Ok(SocketAddr::from(([203, 0, 113, 7], port)))));
-            while told.lock().unwrap().len() < count {
-                tokio::task::yield_now().await;
-            }
-        }
-        drop(sender);
-        following.await.unwrap();
-        assert_eq!(*told.lock().unwrap(), [2, 3]);
-    }
-
-    #[test]
-    fn families_take_turns() {
-        let addresses =
-            ["192.0.2.1:1", "192.0.2.2:1", "[2001:db8::1]:1", "192.0.2.3:1"].map(|text| text.parse().unwrap());
-        let texts: Vec<String> = interleave(&addresses).iter().map(ToString::to_string).collect();
-        assert_eq!(texts, ["[2001:db8::1]:1", "192.0.2.1:1", "192.0.2.2:1", "192.0.2.3:1"]);
-    }
-
-    #[test]
-    fn a_stream_that_takes_nothing_holds_little() {
-        let outlet = Outlet::default();
-        for _ in 0..3000 {
-            outlet.put(&[0; 1000]);
-        }
-        assert!(outlet.take().len() <= MAX_WAITING);
-        outlet.put(b"more");
-        assert_eq!(outlet.take(), b"more");
-    }
 }

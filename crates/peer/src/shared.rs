@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 
 use crate::alarms::Alarm;
 use crate::driver::{self, Armed};
-use crate::ice_servers::{IceServers, Streams};
+use crate::ice_servers::{Alternate, IceServers, Streams};
 use crate::ice_tcp::Connections;
 use crate::inlet::Inlet;
 use crate::media::slots::{MediaSignals, Slots};
@@ -60,7 +60,7 @@ pub(crate) struct State {
     pub(crate) gather: bool,
     /// Addresses to connect from over TCP are of use.
     pub(crate) gather_tcp: bool,
-    /// Other ICE servers than before.
+    /// The ICE servers, if they are others than those that the connection was made with.
     pub(crate) ice_servers: Option<Box<IceServers>>,
     /// Interfaces of this host have come or gone.
     pub(crate) network_changed: bool,
@@ -360,6 +360,18 @@ impl State {
                 Event::IceCandidateError(error) => self.tell(News::IceCandidateError(Box::new(error)), wakes),
                 Event::Gather => self.gather = true,
                 Event::TcpAddressesWanted => self.gather_tcp = true,
+                Event::IceServerRedirect { path, server, domain } => {
+                    let streams = self.streams.as_deref();
+                    streams.iter().for_each(|streams| {
+                        streams.redirect(
+                            &path,
+                            Alternate {
+                                server,
+                                domain: domain.clone(),
+                            },
+                        )
+                    });
+                }
                 Event::ResolveName(name) => self.names.push(name),
                 Event::TcpConnect(path) => self.tcp.get_or_insert_default().connect(path),
                 Event::TcpClose(path) => self.tcp.iter_mut().for_each(|tcp| tcp.close(&path)),

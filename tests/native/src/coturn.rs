@@ -46,7 +46,7 @@ impl Turnserver {
 
     /// One that knows [`USER`] and [`PASSWORD`], and speaks TLS at this port of the same address, with a certificate and its key
     /// in PEM.
-    pub fn with_tls(port: u16, certificate: &str, key: &str) -> Self {
+    pub fn with_tls(port: u16, certificate: &str, key: &str, arguments: &[&str]) -> Self {
         let folder = Folder::new();
         let [certificate, key] = [("certificate.pem", certificate), ("key.pem", key)].map(|(name, pem)| {
             let file = folder.file(name);
@@ -55,7 +55,10 @@ impl Turnserver {
         });
         let (user, port) = (format!("{USER}:{PASSWORD}"), port.to_string());
         let tls = ["--tls-listening-port", &port, "--cert", &certificate, "--pkey", &key];
-        Self::start_in(folder, &[&["--lt-cred-mech", "--user", &user], &tls[..]].concat())
+        Self::start_in(
+            folder,
+            &[&["--lt-cred-mech", "--user", &user], &tls[..], arguments].concat(),
+        )
     }
 
     fn start(arguments: &[&str]) -> Self {

@@ -296,6 +296,11 @@ fn two_of_coturns_clients_meet_at_our_server() {
     serve_uclient(&["-y", "-c", "-n", "40", "-m", "2", "-z", "5"]);
 }
 
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
 /// A certificate for `localhost` and its key, in PEM, and whom to trust for it.
 fn certificate() -> (String, String, Arc<TlsConfig>) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
@@ -366,10 +371,8 @@ async fn meet_through(url: &str, tls: &Arc<TlsConfig>) {
 #[tokio::test]
 async fn peers_meet_through_coturn_by_udp_tcp_and_tls() {
     let (certificate, key, tls) = certificate();
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let tls_port = listener.local_addr().expect("an address").port();
-    drop(listener);
-    let server = Turnserver::with_tls(tls_port, &certificate, &key);
+    let tls_port = free_port();
+    let server = Turnserver::with_tls(tls_port, &certificate, &key, &[]);
     let address = server.address;
     for url in [
         format!("turn:{address}"),
@@ -378,6 +381,24 @@ async fn peers_meet_through_coturn_by_udp_tcp_and_tls() {
     ] {
         let met = tokio::time::timeout(Duration::from_secs(30), meet_through(&url, &tls)).await;
         assert!(met.is_ok(), "{url}: too long\n{}", server.output());
+    }
+}
+
+#[tokio::test]
+async fn peers_go_where_coturn_sends_them_by_udp_tcp_and_tls() {
+    let (certificate, key, tls) = certificate();
+    let [first_port, second_port] = [(); 2].map(|()| free_port());
+    let second = Turnserver::with_tls(second_port, &certificate, &key, &[]);
+    let (plain, secured) = (second.address.to_string(), format!("127.0.0.1:{second_port}"));
+    let elsewhere = ["--alternate-server", &plain, "--tls-alternate-server", &secured];
+    let first = Turnserver::with_tls(first_port, &certificate, &key, &elsewhere);
+    for url in [
+        format!("turn:{}", first.address),
+        format!("turn:{}?transport=tcp", first.address),
+        format!("turns:localhost:{first_port}"),
+    ] {
+        let met = tokio::time::timeout(Duration::from_secs(30), meet_through(&url, &tls)).await;
+        assert!(met.is_ok(), "{url}: too long\n{}\n{}", first.output(), second.output());
     }
 }
 
@@ -430,10 +451,8 @@ async fn outlive(server: &mut Turnserver, url: &str, tls: &Arc<TlsConfig>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn peers_outlive_a_coturn_that_is_started_anew() {
     let (certificate, key, tls) = certificate();
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let tls_port = listener.local_addr().expect("an address").port();
-    drop(listener);
-    let mut server = Turnserver::with_tls(tls_port, &certificate, &key);
+    let tls_port = free_port();
+    let mut server = Turnserver::with_tls(tls_port, &certificate, &key, &[]);
     let by_tcp = format!("turn:{}?transport=tcp", server.address);
     for url in [by_tcp, format!("turns:localhost:{tls_port}")] {
         let outlived = tokio::time::timeout(Duration::from_secs(60), outlive(&mut server, &url, &tls)).await;

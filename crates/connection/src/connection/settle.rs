@@ -177,6 +177,9 @@ impl Connection {
                 }
             }
             ice::Event::CandidateError(error) => self.events.push_back(Event::IceCandidateError(error)),
+            ice::Event::ServerRedirect { path, server, domain } => {
+                self.events.push_back(Event::IceServerRedirect { path, server, domain });
+            }
             ice::Event::ResolveName(name) => self.events.push_back(Event::ResolveName(name)),
             ice::Event::TcpAddressesWanted => self.events.push_back(Event::TcpAddressesWanted),
             ice::Event::TcpConnect(path) => self.events.push_back(Event::TcpConnect(path)),

@@ -167,6 +167,9 @@ impl Agent {
     /// A server could not be asked at all, because its name has no address or no connection to it could be made: reported
     /// like one that does not answer.
     pub fn server_failed(&mut self, now: Instant, url: &str, text: &str) {
+        if let Some(relays) = &mut self.relays {
+            relays.settle_redirection(url);
+        }
         let error = CandidateError {
             address: None,
             url: url.to_owned(),
@@ -180,6 +183,7 @@ impl Agent {
     pub fn candidate_failed(&mut self, now: Instant, error: CandidateError) {
         self.clock(now);
         self.report(error);
+        self.settle_now();
     }
 
     /// Begins to gather: the state is `Gathering`, and the candidates known so far are announced. Nothing happens if it
@@ -264,6 +268,9 @@ impl Agent {
                 }
                 Gain::Mapped { .. } => {}
                 Gain::Error(error) => self.report(error),
+                Gain::Redirected { path, server, domain } => {
+                    self.ctx.push(Event::ServerRedirect { path, server, domain });
+                }
                 Gain::Lost { path } => {
                     let gone = self.gatherer.remove_relayed(&path);
                     if let Some(now) = self.latest {
@@ -347,9 +354,11 @@ impl Agent {
 
     pub(super) fn expire_servers(&mut self, now: Instant) {
         while let Some(servers) = &mut self.servers
-            && let Some((_, error)) = servers.expire(self.ctx.timings(), now)
+            && let Some((path, error)) = servers.expire(self.ctx.timings(), now)
         {
-            self.report(error);
+            if !servers.has_others(&path) {
+                self.report(error);
+            }
         }
         if let Some(relays) = &mut self.relays {
             relays.handle_timeout(now);
@@ -383,7 +392,9 @@ impl Agent {
                 true
             }
             Answer::Error(error) => {
-                self.report(error);
+                if !servers.has_others(&path) {
+                    self.report(error);
+                }
                 true
             }
             Answer::Nothing => false,
