@@ -125,9 +125,12 @@ impl Connection {
     }
 
     /// The driver has other ICE servers than before: the next ICE restart has it asked for them by [`Event::Gather`], if it was
-    /// before.
+    /// before. Once candidates have been told, the next offer restarts ICE for that.
     pub fn ice_servers_changed(&mut self) {
         self.gathering.outdated = self.gathering.asked;
+        // "If an ICE gathering phase has already started or completed, the 'needs-ice-restart' bit [...] will be set. This will cause the
+        // next call to createOffer to generate new ICE credentials" (RFC 8829 §4.1.18).
+        self.gathering.needs_restart |= self.gathering.described;
     }
 
     /// A local description with the agent's newest credentials is set: its candidates may be told.

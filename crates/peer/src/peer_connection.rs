@@ -138,9 +138,10 @@ impl PeerConnection {
     /// Changes the ICE servers, with `turn_tls`, the transport policy, and the size of the candidate pool (`setConfiguration`).
     /// Everything else of a connection is what it was made with, whatever this configuration says.
     ///
-    /// Servers that are new are asked when candidates are gathered: with the first description or, after that, with an ICE restart.
-    /// Those in use serve on. Another transport policy counts from then on as well; once there was a description, the next offer
-    /// restarts ICE for it.
+    /// Servers that are new are asked when candidates are gathered: with the first description or, after that, with an ICE restart, which
+    /// the next offer brings if anything about the servers has changed. Those in use serve on, but those that are named no longer are
+    /// not connected to again. Another transport policy counts from then on as well; once there was a description, the next offer
+    /// restarts ICE for it, too.
     ///
     /// # Errors
     /// [`Error::IceServer`] for servers that cannot be used; `InvalidModificationError` for another size of the pool after a local
@@ -152,6 +153,11 @@ impl PeerConnection {
             tls: configuration.turn_tls.clone(),
         };
         let mut kept = self.0.configuration();
+        let is_same_tls = match (&kept.turn_tls, &configuration.turn_tls) {
+            (Some(before), Some(after)) => Arc::ptr_eq(before, after),
+            (before, after) => before.is_none() && after.is_none(),
+        };
+        let are_others = kept.ice_servers != configuration.ice_servers || !is_same_tls;
         self.shared().update(|state, now| {
             let other = |certificate: &Arc<_>| !state.connection.has_certificate(certificate);
             if !state.connection.is_closed() && configuration.certificate.as_ref().is_some_and(other) {
@@ -164,7 +170,9 @@ impl PeerConnection {
                 state.ice_servers = before;
                 return Err(error.into());
             }
-            state.connection.ice_servers_changed();
+            if are_others {
+                state.connection.ice_servers_changed();
+            }
             let policy = configuration.ice_transport_policy;
             Ok::<_, Error>(state.connection.set_ice_transport_policy(now, policy)?)
         })?;

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use common::{configuration, soon};
 use peerline::{
     Certificate, Configuration, DataChannelInit, Error, IceCandidateError, IceGatheringState, IceServer, IceTcp,
-    IceTransportPolicy, OfferOptions, PeerConnection, PeerEvent, default_provider,
+    IceTransportPolicy, PeerConnection, PeerEvent, default_provider,
 };
 use peerline_stun::attribute::XorMappedAddress;
 use peerline_stun::{Message, MessageBuilder};
@@ -135,7 +135,7 @@ async fn a_pool_is_gathered_ahead_and_used_by_the_first_description() {
 }
 
 #[tokio::test]
-async fn servers_that_are_named_later_are_asked_with_an_ice_restart() {
+async fn servers_that_are_named_later_are_asked_with_an_ice_restart_that_the_next_offer_brings() {
     let server = stun_server("203.0.113.7:4321".parse().expect("an address")).await;
     let pc = PeerConnection::new(local(Vec::new())).await.expect("a connection");
     pc.create_data_channel("", DataChannelInit::default())
@@ -158,8 +158,7 @@ async fn servers_that_are_named_later_are_asked_with_an_ice_restart() {
         .set_configuration(&local(vec![IceServer::stun("nonsense")]))
         .expect_err("bad servers");
     assert_eq!(error.name(), "SyntaxError");
-    let restart = OfferOptions { ice_restart: true };
-    pc.set_local_description(pc.create_offer_with(restart).expect("an offer"))
+    pc.set_local_description(pc.create_offer().expect("an offer"))
         .expect("it is set");
     soon("another candidate", async {
         while candidates(&pc).len() < 2 {
@@ -174,6 +173,45 @@ async fn servers_that_are_named_later_are_asked_with_an_ice_restart() {
     pc.close();
     let error = pc.set_configuration(&local(Vec::new())).expect_err("it is closed");
     assert_eq!(error.name(), "InvalidStateError");
+}
+
+/// "Any changes to the STUN/TURN servers [...] will cause the next call to createOffer to generate new ICE credentials" (RFC 8829
+/// §4.1.18), and what is no change does not.
+#[tokio::test]
+async fn other_servers_restart_ice_with_the_next_offer_and_the_same_do_not() {
+    let server = stun_server("203.0.113.7:4321".parse().expect("an address")).await;
+    let with = |urls: &[String]| local(urls.iter().map(IceServer::stun).collect());
+    let one = format!("stun:{server}");
+    let pc = PeerConnection::new(with(&[])).await.expect("a connection");
+    let answerer = PeerConnection::new(local(Vec::new())).await.expect("a connection");
+    pc.create_data_channel("", DataChannelInit::default())
+        .expect("a channel");
+    // Before the first description, gathering has not begun.
+    pc.set_configuration(&with(std::slice::from_ref(&one)))
+        .expect("good servers");
+    let mut ufrags: Vec<String> = Vec::new();
+    for (urls, restarts) in [
+        (None, true),
+        (Some(vec![one.clone()]), false),
+        (Some(Vec::new()), true),
+        (None, false),
+        (Some(vec![one.clone()]), true),
+    ] {
+        if let Some(urls) = &urls {
+            pc.set_configuration(&with(urls)).expect("good servers");
+        }
+        pc.set_local_description(None).expect("an offer");
+        soon("candidates", pc.gathering_complete()).await;
+        let offer = pc.local_description().expect("an offer");
+        let ufrag = offer.sdp.lines().find(|line| line.starts_with("a=ice-ufrag"));
+        let ufrag = ufrag.expect("there is one").to_owned();
+        assert_eq!(ufrags.last() != Some(&ufrag), restarts, "{urls:?} after {ufrags:?}");
+        ufrags.push(ufrag);
+        answerer.set_remote_description(offer).expect("it is set");
+        answerer.set_local_description(None).expect("an answer");
+        pc.set_remote_description(answerer.local_description().expect("an answer"))
+            .expect("it is set");
+    }
 }
 
 /// There is no server, so that nothing is left but what was told before.

@@ -17,7 +17,8 @@ use peerline_stun::{Attribute, MessageBuilder, Method};
 use peerline_turn::server::{Redirect, StaticUsers};
 use peerline_turn::{Credentials, PeerFilter};
 use peerline_turn_server::{Config, TurnServer};
-use tokio::net::UdpSocket;
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::watch;
 
 const LOCALHOST: &str = "127.0.0.1:0";
 
@@ -193,6 +194,72 @@ async fn servers_that_name_each_other_are_left() {
         let texts: Vec<&str> = errors.iter().map(|error| &*error.text).collect();
         assert!(texts.len() == 1 && texts[0].contains(text), "{transport}: {texts:?}");
     }
+}
+
+/// A way to a server that can be cut: where it begins, and how often it was taken.
+struct Way {
+    place: SocketAddr,
+    taken: watch::Receiver<usize>,
+    cut: watch::Sender<()>,
+}
+
+async fn way_to(server: SocketAddr) -> Way {
+    let listener = TcpListener::bind(LOCALHOST).await.expect("a socket");
+    let place = listener.local_addr().expect("an address");
+    let (count, taken) = watch::channel(0);
+    let (cut, cuts) = watch::channel(());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            count.send_modify(|count| *count += 1);
+            let mut cuts = cuts.clone();
+            cuts.mark_unchanged();
+            tokio::spawn(async move {
+                let mut there = TcpStream::connect(server).await.expect("a server");
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut stream, &mut there) => {}
+                    _ = cuts.changed() => {}
+                }
+            });
+        }
+    });
+    Way { place, taken, cut }
+}
+
+#[tokio::test]
+async fn a_server_that_is_no_longer_configured_is_not_connected_to_again() {
+    let server = server(&certified("localhost"), None);
+    let [mut removed, mut kept] = [way_to(server.addresses()[0]).await, way_to(server.addresses()[0]).await];
+    let with = |ways: &[&Way]| Configuration {
+        ice_servers: (ways.iter())
+            .map(|way| IceServer::turn(format!("turn:{}?transport=tcp", way.place), "alice", "wonderland"))
+            .collect(),
+        ..configuration()
+    };
+    let pc = PeerConnection::new(with(&[&removed, &kept]))
+        .await
+        .expect("a connection");
+    pc.create_data_channel("", DataChannelInit::default())
+        .expect("a channel");
+    pc.set_local_description(None).expect("it is set");
+    soon("candidates", pc.gathering_complete()).await;
+    assert_eq!(made(&server).await, 2);
+    pc.set_configuration(&with(&[&kept])).expect("good servers");
+    // Whoever is connected to again is so after half a second, and after a second: the one that is cut first would be the first.
+    removed.cut.send_replace(());
+    for times in 2..=3 {
+        kept.cut.send_replace(());
+        soon("another connection", kept.taken.wait_for(|taken| *taken == times))
+            .await
+            .expect("it listens");
+        soon("another relay", async {
+            while made(&server).await < times as u64 + 1 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+    assert_eq!(*removed.taken.borrow_and_update(), 1);
+    pc.close();
 }
 
 #[tokio::test]

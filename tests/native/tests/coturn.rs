@@ -400,6 +400,9 @@ async fn peers_go_where_coturn_sends_them_by_udp_tcp_and_tls() {
         let met = tokio::time::timeout(Duration::from_secs(30), meet_through(&url, &tls)).await;
         assert!(met.is_ok(), "{url}: too long\n{}\n{}", first.output(), second.output());
     }
+    let allocated = "ALLOCATE processed, success";
+    let count = |server: &Turnserver| server.output().matches(allocated).count();
+    assert_eq!((count(&first), count(&second)), (0, 6), "{}", first.output());
 }
 
 /// What these peers send goes through in spite of a server that is started anew: each connects to it again, asks for another relayed
