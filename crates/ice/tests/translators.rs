@@ -200,18 +200,10 @@ impl World {
     fn with_policy(seed: u64, places: [Place; 2], transport_policy: TransportPolicy) -> Self {
         let mut net = Network::new(seed, Link::delay(Duration::from_millis(20)));
         let server = net.add(Node::Server(Box::new(Helper::new(seed, false))), [address(STUN).ip()]);
-        let roles = [Role::Controlling, Role::Controlled];
         let mut number = 0;
         let hosts = places.map(|place| {
-            let role = roles[number];
+            let agent = Self::new_agent(seed, number, transport_policy);
             number += 1;
-            let rng_seed = seed_bytes(seed, number as u64);
-            let agent = Node::Agent(Box::new(Agent::new(Config {
-                role,
-                rng_seed,
-                transport_policy,
-                ..Config::default()
-            })));
             let external: IpAddr = format!("203.0.113.{number}").parse().expect("an address");
             // Both homes use the same addresses.
             let inside: IpAddr = "192.168.0.2".parse().expect("an address");
@@ -228,6 +220,68 @@ impl World {
             server,
             hosts,
             events: [Vec::new(), Vec::new()],
+        }
+    }
+
+    fn new_agent(seed: u64, who: usize, transport_policy: TransportPolicy) -> Node {
+        Node::Agent(Box::new(Agent::new(Config {
+            role: [Role::Controlling, Role::Controlled][who],
+            rng_seed: seed_bytes(seed, who as u64 + 1),
+            transport_policy,
+            ..Config::default()
+        })))
+    }
+
+    /// Two in one network, behind one translator.
+    fn housemates(seed: u64, gateway: Gateway) -> Self {
+        let mut net = Network::new(seed, Link::delay(Duration::from_millis(20)));
+        let server = net.add(Node::Server(Box::new(Helper::new(seed, false))), [address(STUN).ip()]);
+        let gateway = net.add_gateway(gateway, [address(CARRIER).ip()]);
+        let hosts = [0, 1].map(|who| {
+            let agent = Self::new_agent(seed, who, TransportPolicy::All);
+            net.add_behind(gateway, agent, [address(HOUSEMATES[who]).ip()])
+        });
+        Self {
+            net,
+            server,
+            hosts,
+            events: [Vec::new(), Vec::new()],
+        }
+    }
+
+    /// One is at home behind a provider's translator. So is the other, behind the same one; or it is elsewhere.
+    fn behind_a_carrier(seed: u64, carrier: Gateway, homes: [Gateway; 2], both: bool) -> Self {
+        let mut net = Network::new(seed, Link::delay(Duration::from_millis(20)));
+        let server = net.add(Node::Server(Box::new(Helper::new(seed, false))), [address(STUN).ip()]);
+        let carrier = net.add_gateway(carrier, [address(CARRIER).ip()]);
+        let mut who = 0;
+        let hosts = homes.map(|home| {
+            let agent = Self::new_agent(seed, who, TransportPolicy::All);
+            who += 1;
+            let home = match both || who == 1 {
+                // Addresses shared by those behind a carrier (RFC 6598).
+                true => net.add_gateway_behind(carrier, home, [format!("100.64.0.{who}").parse().expect("an address")]),
+                false => net.add_gateway(home, ["203.0.113.2".parse().expect("an address")]),
+            };
+            net.add_behind(home, agent, ["192.168.0.2".parse().expect("an address")])
+        });
+        Self {
+            net,
+            server,
+            hosts,
+            events: [Vec::new(), Vec::new()],
+        }
+    }
+
+    /// How they meet: at their own addresses, at others, through a relay.
+    fn way(&mut self) -> char {
+        assert!(self.run_until(60 * SECOND, Self::is_connected));
+        let (local, remote) = self.settled_kinds();
+        self.exchange_data();
+        match [local, remote] {
+            kinds if kinds.contains(&CandidateKind::Relayed) => 'r',
+            [CandidateKind::Host, CandidateKind::Host] => 'h',
+            _ => 'd',
         }
     }
 
@@ -406,6 +460,9 @@ fn address(text: &str) -> SocketAddr {
     text.parse().expect("an address")
 }
 
+/// The address of the carrier's translator, as everybody else sees it.
+const CARRIER: &str = "203.0.113.1:0";
+const HOUSEMATES: [&str; 2] = ["192.168.0.2:1000", "192.168.0.3:1000"];
 const HOME: [&str; 2] = ["192.168.0.2:1000", "192.168.0.2:2000"];
 
 /// Every translator, the most liberal first, and what stands for it in the table.
@@ -505,6 +562,108 @@ fn every_pair_connects_through_a_relay_where_it_must() {
                     \x20d d r r r r r r r r\n\
                     \x20r r r r r r r r r r\n";
     assert_eq!(table, expected, "\n{table}");
+}
+
+/// Whether it keeps ports changes nothing for who is there; that a port is taken, which two at one address want, does neither.
+#[test]
+fn ports_that_are_kept_change_no_way() {
+    let keeps = |gateway: &Gateway| Gateway {
+        port_preservation: true,
+        ..gateway.clone()
+    };
+    let translators = translators();
+    for (row, one) in &translators {
+        for (column, other) in &translators {
+            let mut ways = [false, true].map(|is_kept| {
+                let [one, other] = match is_kept {
+                    true => [keeps(one), keeps(other)],
+                    false => [one.clone(), other.clone()],
+                };
+                let mut world = World::new(17, [Place::Behind(one), Place::Behind(other)]);
+                world.start_with_relays(HOME);
+                world
+            });
+            let [new, kept] = ways.each_mut().map(World::way);
+            assert_eq!(new, kept, "{row} {column}");
+        }
+    }
+}
+
+/// In one network each is reached at its own address, whatever the translator does.
+#[test]
+fn housemates_meet_at_home_behind_every_translator() {
+    for (name, gateway) in translators() {
+        for (hairpinning, port_preservation) in [(false, false), (false, true), (true, false), (true, true)] {
+            let gateway = Gateway {
+                hairpinning,
+                port_preservation,
+                ..gateway.clone()
+            };
+            // They have the same port, so that one of them cannot keep it.
+            let mut world = World::housemates(18, gateway);
+            world.start_with_relays(HOUSEMATES);
+            assert_eq!(world.way(), 'h', "{name}");
+        }
+    }
+}
+
+/// Two homes with the same addresses inside, behind one provider's translator: each sees the other outside, by hairpinning, or not at all.
+#[test]
+fn neighbours_behind_one_carrier_meet_directly_where_it_turns_them_around() {
+    let mut table = String::new();
+    for hairpinning in [false, true] {
+        for port_preservation in [false, true] {
+            for (_, carrier) in translators() {
+                let carrier = Gateway {
+                    hairpinning,
+                    port_preservation,
+                    ..carrier
+                };
+                let home = Gateway::nat(Dependence::EndpointIndependent, Dependence::AddressAndPortDependent);
+                let mut world = World::behind_a_carrier(19, carrier, [home.clone(), home], true);
+                world.start_with_relays(["192.168.0.2:1000"; 2]);
+                write!(table, " {}", world.way()).expect("a string");
+            }
+            table.push('\n');
+        }
+    }
+    // Columns: the carrier's mapping and filtering, as above. Rows: without hairpinning and with it, each with other ports and with the
+    // same ones. Where the mapping depends on the destination, a home's filter keeps out what comes from there.
+    let expected = " r r r r r r r r r\n\
+                    \x20r r r r r r r r r\n\
+                    \x20d d d r r r r r r\n\
+                    \x20d d d r r r r r r\n";
+    assert_eq!(table, expected, "\n{table}");
+}
+
+/// Two translators in a row do together what the stricter of each does: whoever is behind both is reached as behind that one.
+#[test]
+fn two_translators_in_a_row_are_as_strict_as_the_stricter() {
+    let translators = translators();
+    let others = ["EP", "AA", "PP"].map(|name| {
+        translators
+            .iter()
+            .find(|(known, _)| known == name)
+            .expect("one")
+            .1
+            .clone()
+    });
+    for (outer, carrier) in &translators {
+        for (inner, home) in &translators {
+            for other in &others {
+                let mut world = World::behind_a_carrier(20, carrier.clone(), [home.clone(), other.clone()], false);
+                world.start_with_relays(["192.168.0.2:1000", "192.168.0.2:2000"]);
+                let together = Gateway {
+                    mapping: carrier.mapping.max(home.mapping),
+                    filtering: carrier.filtering.max(home.filtering),
+                    ..carrier.clone()
+                };
+                let mut alike = World::new(20, [Place::Behind(together), Place::Behind(other.clone())]);
+                alike.start_with_relays(HOME);
+                assert_eq!(world.way(), alike.way(), "{outer} {inner}: {other:?}");
+            }
+        }
+    }
 }
 
 #[test]

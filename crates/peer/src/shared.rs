@@ -361,16 +361,9 @@ impl State {
                 Event::Gather => self.gather = true,
                 Event::TcpAddressesWanted => self.gather_tcp = true,
                 Event::IceServerRedirect { path, server, domain } => {
-                    let streams = self.streams.as_deref();
-                    streams.iter().for_each(|streams| {
-                        streams.redirect(
-                            &path,
-                            Alternate {
-                                server,
-                                domain: domain.clone(),
-                            },
-                        )
-                    });
+                    if let Some(streams) = &self.streams {
+                        streams.redirect(&path, Alternate { server, domain });
+                    }
                 }
                 Event::ResolveName(name) => self.names.push(name),
                 Event::TcpConnect(path) => self.tcp.get_or_insert_default().connect(path),

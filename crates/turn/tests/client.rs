@@ -273,6 +273,8 @@ fn a_server_that_refuses_both_families_is_asked_for_each() {
             };
             puppet.succeed(&request, |response| {
                 response
+                    // So does coturn.
+                    .attribute(XorRelayedAddress(addr("0.0.0.0:0")))
                     .attribute(XorRelayedAddress(relayed))
                     .attribute(XorMappedAddress(addr(MAPPED)))
                     .attribute(Lifetime(600));

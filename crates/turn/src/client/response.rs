@@ -246,6 +246,8 @@ impl Client {
             .get_all::<XorRelayedAddress>()
             .flatten()
             .map(|XorRelayedAddress(address)| address)
+            // coturn tells as much of a family that it has refused before on the same path.
+            .filter(|address| !address.ip().is_unspecified() || address.port() != 0)
             .take(3)
             .collect();
         let mapped = message.get::<XorMappedAddress>().ok().flatten();
