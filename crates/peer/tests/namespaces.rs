@@ -8,10 +8,8 @@
 
 mod common;
 
-use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::{ChildStdin, Stdio};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -22,155 +20,34 @@ use peerline::{
     Configuration, DataChannel, DataChannelInit, Endpoint, IceCandidate, IceServer, IceTcp, IceTransportPolicy,
     PeerConnection, PeerEvent, SessionDescription,
 };
+use peerline_sim::lab::{HUB, Lab, Running};
 use rustls::pki_types::CertificateDer;
 
-/// What everybody else is behind: where the servers are.
-const HUB: &str = "203.0.113.1";
 /// How long a connection may take: far longer than any does.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 // --- the networks
 
-/// Namespaces and what joins them, gone when dropped: `hub` with a bridge, and on it who is public.
-struct Lab {
-    name: String,
-    /// Those that there are.
-    namespaces: Vec<String>,
-    links: u32,
+/// A public network. In a process that was begun as a [`Peer`], it is that and ends with it.
+///
+/// # Panics
+/// Where none can be made: a test that does not run has not passed.
+fn lab() -> Lab {
+    if let Ok(role) = std::env::var("PEERLINE_ROLE") {
+        a_peer(&role);
+        std::process::exit(0);
+    }
+    Lab::new(&["turnserver", "dig"])
 }
 
-/// Runs commands, one a line, as they would be typed.
-fn run(script: &str) -> Result<(), String> {
-    let output = Command::new("sh").args(["-ec", script]).env("PATH", path()).output();
-    let output = output.map_err(|error| error.to_string())?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(format!("{script}\n{}", String::from_utf8_lossy(&output.stderr)))
+/// What there is in it of ours.
+trait Place {
+    fn coturn(&self, tls: &Tls) -> Running;
+    fn coturn_at(&self, address: &str, tls: &Tls) -> Running;
+    fn peer(&self, short: &str, role: &str, plan: &Plan) -> Peer;
 }
 
-fn path() -> String {
-    std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin"
-}
-
-impl Lab {
-    /// A public network. In a process that was begun as a [`Peer`], it is that and ends with it.
-    ///
-    /// # Panics
-    /// Where none can be made: a test that does not run has not passed.
-    fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        if let Ok(role) = std::env::var("PEERLINE_ROLE") {
-            a_peer(&role);
-            std::process::exit(0);
-        }
-        let name = format!("pl{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let mut lab = Self {
-            name,
-            namespaces: Vec::new(),
-            links: 0,
-        };
-        let possible = run("command -v turnserver && command -v dig")
-            .and_then(|()| lab.add_namespace("hub"))
-            .and_then(|()| lab.within("hub", "nft add table ip t && nft delete table ip t"));
-        if let Err(error) = possible {
-            panic!(
-                "this takes root, iproute2, nftables, coturn and dig; without them, leave it out as `cargo xtask test` does: \
-                 --filterset 'not binary(=namespaces)'\n{error}"
-            );
-        }
-        // What has no home is lost beyond the hub, as on the Internet: without a route, coturn ends a session that sends there.
-        lab.must(
-            "hub",
-            &format!(
-                "ip link add br0 type bridge && ip link set br0 up && ip address add {HUB}/24 dev br0
-                ip link add beyond arp off type veth peer name lost && ip link set lost up && ip link set beyond up
-                ip route add default dev beyond"
-            ),
-        );
-        lab
-    }
-
-    fn add_namespace(&mut self, short: &str) -> Result<(), String> {
-        let full = self.full(short);
-        run(&format!("ip netns add {full}"))?;
-        self.namespaces.push(full);
-        self.within(short, "ip link set lo up")
-    }
-
-    fn full(&self, short: &str) -> String {
-        format!("{}-{short}", self.name)
-    }
-
-    fn within(&self, short: &str, script: &str) -> Result<(), String> {
-        let full = self.full(short);
-        run(&format!("ip netns exec {full} sh -ec '{script}'"))
-    }
-
-    fn must(&self, short: &str, script: &str) {
-        self.within(short, script).expect("the network is made");
-    }
-
-    /// A cable between an interface of `short` and one of `other`, or the hub's bridge. Both get an address, if they want one.
-    fn cable(&mut self, (short, interface, address): (&str, &str, &str), other: (&str, &str, Option<&str>)) {
-        self.links += 1;
-        let (here, there) = (self.full(short), self.full(other.0));
-        let (a, b) = (format!("{}a", self.name), format!("{}b", self.name));
-        let mut script = format!(
-            "ip link add {a} type veth peer name {b}
-            ip link set {a} netns {here} name {interface}
-            ip link set {b} netns {there} name {}
-            ip -n {here} address add {address} dev {interface}
-            ip -n {here} link set {interface} up
-            ip -n {there} link set {} up",
-            other.1, other.1
-        );
-        match other.2 {
-            Some(address) => write!(script, "\nip -n {there} address add {address} dev {}", other.1),
-            None => write!(script, "\nip -n {there} link set {} master br0", other.1),
-        }
-        .expect("it is text");
-        run(&script).expect("a cable");
-    }
-
-    /// A host with an address in the public network.
-    fn public(&mut self, short: &str, address: &str) {
-        self.public_at(short, &format!("{address}/24"));
-    }
-
-    /// The same, with the length of the network's prefix.
-    fn public_at(&mut self, short: &str, address: &str) {
-        self.add_namespace(short).expect("a namespace");
-        let port = format!("p{}", self.links);
-        self.cable((short, "eth0", address), ("hub", &port, None));
-    }
-
-    /// A host at home, behind a translator with this public address. `masquerade` is how nftables translates there, and
-    /// `firewall` what it lets out.
-    fn at_home(&mut self, short: &str, public: &str, masquerade: &str, firewall: &str) {
-        let gateway = format!("{short}gw");
-        self.public(&gateway, public);
-        self.add_namespace(short).expect("a namespace");
-        self.cable(
-            (short, "eth0", "192.168.7.2/24"),
-            (&gateway, "lan", Some("192.168.7.1/24")),
-        );
-        self.must(short, "ip route add default via 192.168.7.1");
-        self.must(
-            &gateway,
-            &format!(
-                "echo 1 > /proc/sys/net/ipv4/ip_forward
-                nft add table ip t
-                nft add chain ip t out \"{{ type nat hook postrouting priority 100; }}\"
-                nft add rule ip t out oifname eth0 {masquerade}
-                nft add chain ip t in \"{{ type filter hook input priority 0; policy drop; }}\"
-                nft add chain ip t through \"{{ type filter hook forward priority 0; policy drop; }}\"
-                nft add rule ip t through ct state established,related accept
-                nft add rule ip t through iifname lan {firewall} accept"
-            ),
-        );
-    }
-
+impl Place for Lab {
     /// coturn in the hub, with TLS.
     fn coturn(&self, tls: &Tls) -> Running {
         self.coturn_at(HUB, tls)
@@ -178,15 +55,10 @@ impl Lab {
 
     /// The same at another address of the hub.
     fn coturn_at(&self, address: &str, tls: &Tls) -> Running {
-        let folder = std::env::temp_dir().join(&self.name);
-        std::fs::create_dir_all(&folder).expect("a folder");
-        let file = |name: &str| folder.join(name).into_os_string().into_string().expect("a path");
+        let file = |name: &str| self.folder().join(name).into_os_string().into_string().expect("a path");
         std::fs::write(file("certificate.pem"), &tls.certificate_pem).expect("a file");
         std::fs::write(file("key.pem"), &tls.key_pem).expect("a file");
-        let mut command = Command::new("ip");
-        command
-            .args(["netns", "exec", &self.full("hub"), "turnserver"])
-            .env("PATH", path());
+        let mut command = self.command("hub", "turnserver");
         command.args([
             "-n",
             "--no-cli",
@@ -204,10 +76,8 @@ impl Lab {
             "--log-file",
             "stdout",
         ]);
-        // It relays from addresses of IPv4 in any case: without, it refuses whoever asks for both families.
-        let relays = [HUB, address];
-        let relays = if address == HUB { &relays[..1] } else { &relays };
-        command.args(relays.iter().flat_map(|relay| ["--relay-ip", relay]));
+        // Without addresses of IPv4 it refuses whoever asks for both families.
+        command.args(["--relay-ip", address]);
         command.args(["--listening-ip", address, "--listening-port", "3478"]);
         command.args([
             "--tls-listening-port",
@@ -234,9 +104,7 @@ impl Lab {
 
     /// A peer in a namespace: this very program, at any of its tests.
     fn peer(&self, short: &str, role: &str, plan: &Plan) -> Peer {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.full(short)]).env("PATH", path());
-        command.arg(std::env::current_exe().expect("this program"));
+        let mut command = self.command(short, std::env::current_exe().expect("this program"));
         command.args(["public_hosts_meet_directly", "--exact", "--nocapture"]);
         command
             .env("PEERLINE_ROLE", role)
@@ -270,25 +138,6 @@ impl Lab {
             path: String::new(),
             said: Vec::new(),
         }
-    }
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        for namespace in &self.namespaces {
-            let _ = run(&format!("ip netns del {namespace}"));
-        }
-        let _ = std::fs::remove_dir_all(std::env::temp_dir().join(&self.name));
-    }
-}
-
-/// A process of ours, killed when dropped.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 
@@ -570,7 +419,7 @@ const STUN: &str = "stun:203.0.113.1:3478";
 
 #[test]
 fn public_hosts_meet_directly() {
-    let mut lab = Lab::new();
+    let mut lab = lab();
     lab.public("a", "203.0.113.21");
     lab.public("b", "203.0.113.22");
     assert_eq!(
@@ -581,7 +430,7 @@ fn public_hosts_meet_directly() {
 
 #[test]
 fn hosts_with_ipv6_alone_meet_directly_and_by_a_relay() {
-    let mut lab = Lab::new();
+    let mut lab = lab();
     // None of these addresses is anybody else's: nobody need wait until that is found out.
     for (host, address) in [("a", "2001:db8::21/64 nodad"), ("b", "2001:db8::22/64 nodad")] {
         lab.public_at(host, address);
@@ -604,7 +453,7 @@ fn hosts_with_ipv6_alone_meet_directly_and_by_a_relay() {
 
 #[test]
 fn hosts_behind_translators_meet_at_what_a_server_sees() {
-    let mut lab = Lab::new();
+    let mut lab = lab();
     let _coturn = lab.coturn(&Tls::new());
     lab.at_home("a", "203.0.113.11", "masquerade", "");
     lab.at_home("b", "203.0.113.12", "masquerade", "");
@@ -622,7 +471,7 @@ fn hosts_behind_translators_meet_at_what_a_server_sees() {
 /// A machine in a cloud: its public address is mapped to a private one, port by port. No server tells it so, and it may be lite.
 #[test]
 fn who_is_told_its_external_address_is_reached_there() {
-    let mut lab = Lab::new();
+    let mut lab = lab();
     lab.at_home("a", "203.0.113.11", "snat to 203.0.113.11", "");
     lab.must(
         "agw",
@@ -651,7 +500,7 @@ fn who_is_told_its_external_address_is_reached_there() {
 /// No datagram leaves the house, and no server helps.
 #[test]
 fn a_connection_reaches_who_listens() {
-    let mut lab = Lab::new();
+    let mut lab = lab();
     lab.at_home("home", "203.0.113.11", "masquerade fully-random", "meta l4proto tcp");
     lab.public("office", "203.0.113.12");
     let plan = Plan {
@@ -668,7 +517,7 @@ fn a_connection_reaches_who_listens() {
 /// Two firewalls let nobody in and no UDP out: what one side's first segment opens, the other's passes.
 #[test]
 fn both_open_a_connection_that_neither_may_take() {
-    let mut lab = Lab::new();
+    let mut lab = lab();
     for (host, address) in [("a", "203.0.113.21"), ("b", "203.0.113.22")] {
         lab.public(host, address);
         lab.must(
@@ -690,7 +539,7 @@ fn both_open_a_connection_that_neither_may_take() {
 /// Nobody tells an address, and both find each other by multicast DNS; a client of DNS that asks them directly is answered as well.
 #[test]
 fn hidden_hosts_meet_by_their_names() {
-    let mut lab = Lab::new();
+    let mut lab = lab();
     lab.public("a", "203.0.113.21");
     lab.public("b", "203.0.113.22");
     for words in [vec!["hidden"], vec!["hidden", "endpoint"]] {
@@ -728,9 +577,32 @@ fn hidden_hosts_meet_by_their_names() {
     lab.must("hub", &format!("{dig} {name} AAAA | grep -qx \"{name}. A\""));
 }
 
+/// A lite agent checks nothing, and needs no name: it is asked, and answers (RFC 8445 §2.5).
+#[test]
+fn a_lite_host_is_reached_by_one_that_hides() {
+    let mut lab = lab();
+    lab.public("a", "203.0.113.21");
+    lab.public("b", "203.0.113.22");
+    let [lite, hidden] = [vec!["endpoint", "lite"], vec!["hidden"]].map(|servers| Plan {
+        servers,
+        ..Plan::default()
+    });
+    for (plans, hides, expected) in [
+        ([&lite, &hidden], 1, ["host prflx", "host host"]),
+        ([&hidden, &lite], 0, ["host host", "host prflx"]),
+    ] {
+        let [one, other] = plans;
+        let mut call = Call([lab.peer("a", "offer", one), lab.peer("b", "answer", other)]);
+        assert_eq!(call.connect(), expected);
+        for line in &call.0[hides].said {
+            assert!(!line.contains("203.0.113.2"), "{line}");
+        }
+    }
+}
+
 #[test]
 fn relays_serve_where_nothing_else_does() {
-    let mut lab = Lab::new();
+    let mut lab = lab();
     let tls = Tls::new();
     let _coturn = lab.coturn(&tls);
     // Each destination sees another port.
@@ -755,7 +627,7 @@ fn relays_serve_where_nothing_else_does() {
 
 #[test]
 fn the_other_interface_takes_over_in_mid_transfer() {
-    let mut lab = Lab::new();
+    let mut lab = lab();
     lab.public("a", "203.0.113.21");
     lab.public("b", "203.0.113.22");
     // A second network for both.
@@ -767,24 +639,26 @@ fn the_other_interface_takes_over_in_mid_transfer() {
     call.connect();
     // Whichever they use, each goes once, at one end and at the other.
     for (host, interface) in [("a", "eth0"), ("b", "eth1")] {
-        lab.must(host, &format!("ip link set {interface} down"));
-        let took = call.go_on();
-        assert!(took < Duration::from_secs(5), "{host} {interface}: {took:?}");
-        lab.must(host, &format!("ip link set {interface} up"));
-        std::thread::sleep(Duration::from_millis(300));
-        call.go_on();
+        within_a_second(|_| {
+            lab.must(host, &format!("ip link set {interface} down"));
+            let took = call.go_on();
+            lab.must(host, &format!("ip link set {interface} up"));
+            std::thread::sleep(Duration::from_millis(300));
+            call.go_on();
+            took
+        });
     }
 }
 
 #[test]
 fn a_host_that_moves_to_another_network_takes_its_call_along() {
-    let lab = Lab::new();
+    let lab = lab();
     from_home_to_the_street(lab, &Plan::default());
 }
 
 #[test]
 fn an_endpoint_that_moves_takes_its_calls_along() {
-    let lab = Lab::new();
+    let lab = lab();
     let plan = Plan {
         servers: vec!["endpoint"],
         ..Plan::default()
@@ -794,7 +668,7 @@ fn an_endpoint_that_moves_takes_its_calls_along() {
 
 #[test]
 fn a_host_that_moves_connects_to_its_relay_anew() {
-    let lab = Lab::new();
+    let lab = lab();
     let _coturn = lab.coturn(&Tls::new());
     let plan = Plan {
         servers: vec!["relay", "turn:203.0.113.1:3478?transport=tcp"],
@@ -806,7 +680,7 @@ fn a_host_that_moves_connects_to_its_relay_anew() {
 
 #[test]
 fn an_endpoint_that_moves_asks_its_relay_from_new_sockets() {
-    let lab = Lab::new();
+    let lab = lab();
     let _coturn = lab.coturn(&Tls::new());
     let plan = Plan {
         servers: vec!["endpoint", "relay", "turn:203.0.113.1:3478"],
@@ -822,10 +696,38 @@ fn from_home_to_the_street(mut lab: Lab, plan: &Plan) -> [String; 2] {
     lab.public("b", "203.0.113.22");
     let mut call = Call::new(&lab, ["a", "b"], plan);
     let paths = call.connect();
-    lab.must("a", "ip link set eth0 down");
-    std::thread::sleep(Duration::from_millis(1500));
-    lab.cable(("a", "eth1", "203.0.113.23/24"), ("hub", "street", None));
-    let took = call.go_on();
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    within_a_second(|attempt| {
+        // Out, and home again, and out.
+        let (old, new) = if attempt % 2 == 0 {
+            ("eth0", "eth1")
+        } else {
+            ("eth1", "eth0")
+        };
+        lab.must("a", &format!("ip link set {old} down"));
+        std::thread::sleep(Duration::from_millis(1500));
+        match attempt {
+            0 => lab.cable(("a", "eth1", "203.0.113.23/24"), ("hub", "street", None)),
+            1 => lab.must("a", "ip link set eth0 up && ip route add default via 192.168.7.1"),
+            _ => lab.must("a", &format!("ip link set {new} up")),
+        }
+        // From here on the new path is usable.
+        call.go_on()
+    });
     paths
+}
+
+/// It goes on within a second of the new path's being usable. On a busy machine a process may not run for as long, so that one of
+/// three attempts is enough here, and none may take much longer: what takes a second by itself, such as a time-out or a period of
+/// looking, takes it each time. In virtual time it is so each time (`tests/roaming.rs` of ICE and of the connection).
+fn within_a_second(mut attempt: impl FnMut(u32) -> Duration) {
+    let mut all = Vec::new();
+    while all.len() < 3 {
+        let took = attempt(all.len() as u32);
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        all.push(took);
+        if took < Duration::from_secs(1) {
+            return;
+        }
+    }
+    panic!("{all:?}");
 }

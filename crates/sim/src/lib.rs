@@ -10,7 +10,7 @@
 //! - [`replay`] runs the body of a fuzz target over its corpus,
 //! - [`every_loss`] lists each choice of lost datagrams, [`for_each_seed`] repeats a test and names the seed that failed.
 //!
-//! Nothing sleeps and nothing is random but the seed: a run of an hour takes milliseconds and happens the same way again.
+//! `lab` is the exception: networks of Linux, for what only real sockets show. Else nothing sleeps and nothing is random but the seed: a run of an hour takes milliseconds and happens the same way again.
 //!
 //! ```
 //! use std::time::{Duration, Instant};
@@ -65,6 +65,8 @@ mod pair;
 mod tcp;
 mod time;
 
+#[cfg(target_os = "linux")]
+pub mod lab;
 pub mod laws;
 
 pub use corpus::{replay, replay_folder};
