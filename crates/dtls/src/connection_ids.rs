@@ -34,6 +34,16 @@ impl ConnectionIds {
             .chain(checks.then(Extension::return_routability_check))
     }
 
+    /// Those of a session whose secrets are known from a key log: the reader's own, which the records have.
+    #[cfg(test)]
+    pub(crate) fn from_key_log(own: &[u8]) -> Self {
+        Self {
+            own: ConnectionId::new(own).into_iter().collect(),
+            peer: ConnectionId::new(&[]).expect("short"),
+            spare: VecDeque::new(),
+        }
+    }
+
     /// What the peer's hello says to that: it has offered the same, or answered.
     pub(crate) fn negotiate(extensions: &[Extension], cx: &mut Context) -> Result<(), Fault> {
         let peer = Extension::find(extensions, ExtensionType::CONNECTION_ID);

@@ -7,10 +7,13 @@ use bytes::BytesMut;
 use peerline_wire::{Reader, Writer};
 
 use crate::config::Role;
+use crate::connection_ids::ConnectionIds;
 use crate::dtls12::key_schedule::{KeySchedule, Randoms, Sender, Suite};
 use crate::error::ExportError;
 use crate::record_layer::{Discard, RecordLayer};
 use crate::spki::PublicKey;
+use crate::wire::connection_id::ConnectionId;
+use crate::wire::extension::ExtensionType;
 use crate::wire::handshake::{
     Certificate, CertificateVerify, ClientHello, Fragment, HandshakeType, ServerHello, ServerKeyExchange,
 };
@@ -33,13 +36,26 @@ pub(crate) fn unhex(hex: &str) -> Vec<u8> {
 
 type Messages = BTreeMap<u16, (HandshakeType, Vec<u8>)>;
 
+/// One session of several in a text.
+pub(crate) fn session<'a>(text: &'a str, name: &str) -> &'a str {
+    let mut sessions = text.split("session ").skip(1);
+    sessions
+        .find_map(|session| session.strip_prefix(name))
+        .expect("it is in there")
+}
+
 /// One side's plaintext handshake messages by `message_seq`, and its protected records.
 fn read(datagrams: Vec<Vec<u8>>) -> (Messages, Vec<Record>) {
+    read_identified(datagrams, 0)
+}
+
+/// The same with connection IDs of that length.
+fn read_identified(datagrams: Vec<Vec<u8>>, connection_id_len: usize) -> (Messages, Vec<Record>) {
     let (mut messages, mut protected) = (BTreeMap::new(), Vec::new());
     for datagram in datagrams {
         let mut datagram = BytesMut::from(&datagram[..]);
         while !datagram.is_empty() {
-            let record = Record::split_off(&mut datagram).unwrap();
+            let record = Record::split_off_with(&mut datagram, connection_id_len).unwrap();
             match (record.header.epoch, record.header.content_type) {
                 (0, ContentType::HANDSHAKE) => {
                     let mut r = Reader::new(&record.payload);
@@ -190,6 +206,105 @@ fn a_session_between_two_browsers_can_be_followed() {
             // An SCTP packet. The log was taken before the checksum was put in.
             expected[8..12].copy_from_slice(&plaintext[8..12]);
             assert_eq!(plaintext, expected);
+        }
+    }
+}
+
+#[test]
+fn sessions_with_connection_ids_of_another_stack_can_be_followed() {
+    let text = include_str!("../tests/vectors/wolfssl-connection-ids.txt");
+    let provider = rustls::crypto::ring::default_provider();
+    for (name, client_id, server_id, said) in [
+        (
+            "dtls12 wolfssl-server",
+            "ourid",
+            "wolfcid",
+            ["hello from peerline\n", "I hear you fa shizzle!"],
+        ),
+        (
+            "dtls12 wolfssl-client",
+            "wolfcid",
+            "ourid",
+            ["hello wolfssl!", "hello wolfssl!"],
+        ),
+    ] {
+        let session = session(text, name);
+        // Each side writes the ID that the other has asked for.
+        let (mut client, client_records) = read_identified(vector(session, "client"), server_id.len());
+        let (mut server, server_records) = read_identified(vector(session, "server"), client_id.len());
+        // RFC 6347 §4.2.1: neither the HelloVerifyRequest nor what it answers is part of the transcript.
+        if server[&0].0 == HandshakeType::HELLO_VERIFY_REQUEST {
+            server.pop_first();
+            client.pop_first();
+        }
+        let client_hello = ClientHello::decode(&client.first_key_value().unwrap().1.1).unwrap();
+        let server_hello = ServerHello::decode(&server.first_key_value().unwrap().1.1).unwrap();
+        for (extension, id) in [
+            (client_hello.extension(ExtensionType::CONNECTION_ID), client_id),
+            (server_hello.extension(ExtensionType::CONNECTION_ID), server_id),
+        ] {
+            assert_eq!(
+                ConnectionId::decode(extension.unwrap()).unwrap().as_bytes(),
+                id.as_bytes()
+            );
+        }
+        let order = client.iter().take(1).chain(&server).chain(client.iter().skip(1));
+        let mut transcript: Vec<_> = order.flat_map(|(seq, (kind, body))| whole(*kind, *seq, body)).collect();
+
+        let suite = Suite::find(&provider, server_hello.cipher_suite).unwrap();
+        let randoms = Randoms {
+            client: client_hello.random,
+            server: server_hello.random,
+        };
+        let secret = vector(session, "master_secret")[0].as_slice().try_into().unwrap();
+        let keys = KeySchedule::from_key_log(suite, randoms, secret);
+        for (reader, sender, id, messages, records, said) in [
+            (
+                Role::Server,
+                Sender::Client,
+                server_id,
+                &client,
+                client_records,
+                said[0],
+            ),
+            (
+                Role::Client,
+                Sender::Server,
+                client_id,
+                &server,
+                server_records,
+                said[1],
+            ),
+        ] {
+            let mut layer = RecordLayer::default();
+            let (write, read) = keys.ciphers(reader).unwrap();
+            layer.set_keys(write, read);
+            assert_eq!(
+                layer.open(records[0].clone()),
+                Err(Discard::Misaddressed),
+                "none was negotiated"
+            );
+            layer.connection_ids = Some(Box::new(ConnectionIds::from_key_log(id.as_bytes())));
+            let opened: Vec<_> = records.into_iter().map(|record| layer.open(record).unwrap()).collect();
+
+            let finished_seq = messages.last_key_value().unwrap().0 + 1;
+            let finished = whole(
+                HandshakeType::FINISHED,
+                finished_seq,
+                &keys.verify_data(sender, &transcript),
+            );
+            assert_eq!((opened[0].0, &opened[0].1[..]), (ContentType::HANDSHAKE, &finished[..]));
+            transcript.extend(finished);
+            assert_eq!(
+                (opened[1].0, &opened[1].1[..]),
+                (ContentType::APPLICATION_DATA, said.as_bytes())
+            );
+            let rest = &opened[2..];
+            assert!(
+                rest.iter()
+                    .all(|(kind, alert)| *kind == ContentType::ALERT && alert[1] == 0),
+                "close_notify"
+            );
         }
     }
 }

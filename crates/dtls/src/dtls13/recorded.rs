@@ -11,9 +11,10 @@ use super::epochs::Epochs;
 use super::key_schedule::{Exporter, HandshakeSecrets, Secret, Suite};
 use crate::config::Role;
 use crate::record_layer::{Discard, Epoch, Opened};
-use crate::recorded::unhex;
+use crate::recorded::{session, unhex};
 use crate::wire::CipherSuite;
 use crate::wire::ack::{Ack, RecordNumber};
+use crate::wire::connection_id::ConnectionId;
 use crate::wire::extension::{self, Extension, ExtensionType};
 use crate::wire::handshake::{
     CertificateVerify, ClientHello, Fragment, HandshakeType, ServerHello,
@@ -57,11 +58,18 @@ impl<'a> Vectors<'a> {
 
 /// The records of a datagram, decrypted by the keys of those who can read what its sender writes.
 fn open(datagram: &[u8], keys: &mut Epochs) -> Vec<Opened> {
+    open_identified(datagram, keys, &[])
+}
+
+/// The same with a connection ID.
+fn open_identified(datagram: &[u8], keys: &mut Epochs, connection_id: &[u8]) -> Vec<Opened> {
     let mut datagram = BytesMut::from(datagram);
     let mut records = Vec::new();
     while !datagram.is_empty() {
         if UnifiedHeader::begins_with(datagram[0]) {
-            let record = Ciphertext::split_off(&mut datagram).unwrap();
+            let record = Ciphertext::split_off_with(&mut datagram, connection_id.len()).unwrap();
+            let written = record.connection_id.clone().map_or(&[][..], |at| &record.bytes[at]);
+            assert_eq!(written, connection_id);
             records.push(keys.open(record.clone()).unwrap());
             assert_eq!(keys.open(record), Err(Discard::Replayed));
         } else {
@@ -249,6 +257,68 @@ fn sessions_between_two_browsers_can_be_followed() {
     ];
     for (text, records) in sessions {
         read_session(&Vectors::read(text), records);
+    }
+}
+
+#[test]
+fn sessions_with_connection_ids_of_another_stack_can_be_followed() {
+    let text = include_str!("../../tests/vectors/wolfssl-connection-ids.txt");
+    let provider = rustls::crypto::ring::default_provider();
+    for (name, client_id, server_id, said) in [
+        (
+            "dtls13 wolfssl-server",
+            "ourid",
+            "wolfcid",
+            ["hello from peerline\n", "I hear you fa shizzle!"],
+        ),
+        (
+            "dtls13 wolfssl-client",
+            "wolfcid",
+            "ourid",
+            ["hello wolfssl!", "hello wolfssl!"],
+        ),
+    ] {
+        let session = session(text, name);
+        let vectors = Vectors::read(session.split_once('\n').unwrap().1);
+        let hello = |from: Role| {
+            let all = vectors.datagrams().filter(|(role, _)| *role == from);
+            // The last of each, behind a HelloRetryRequest.
+            let plain = all.filter(|(_, datagram)| !UnifiedHeader::begins_with(datagram[0]));
+            let record = Record::split_off(&mut plain.last().unwrap().1.into()).unwrap();
+            let fragment = Fragment::decode(&mut Reader::new(&record.payload)).unwrap();
+            fragment.body.to_vec()
+        };
+        let client_hello = ClientHello::decode(&hello(Role::Client)).unwrap();
+        let server_hello = ServerHello::decode(&hello(Role::Server)).unwrap();
+        for (extension, id) in [
+            (client_hello.extension(ExtensionType::CONNECTION_ID), client_id),
+            (server_hello.extension(ExtensionType::CONNECTION_ID), server_id),
+        ] {
+            assert_eq!(
+                ConnectionId::decode(extension.unwrap()).unwrap().as_bytes(),
+                id.as_bytes()
+            );
+        }
+        let suite = Suite::find(&provider, server_hello.cipher_suite).unwrap();
+        for (from, id, said) in [(Role::Client, server_id, said[0]), (Role::Server, client_id, said[1])] {
+            let side = ["client", "server"][from as usize];
+            let handshake = vectors.secret(&format!("{side}_handshake_traffic_secret"));
+            let application = vectors.secret(&format!("{side}_traffic_secret_0"));
+            let mut keys = reader(suite, &handshake, &application);
+            let all = vectors.datagrams().filter(|(role, _)| *role == from);
+            let records: Vec<_> = all
+                .flat_map(|(_, datagram)| open_identified(datagram, &mut keys, id.as_bytes()))
+                .filter(|record| record.number.epoch > 0)
+                .collect();
+            let of = |content_type| records.iter().filter(move |record| record.content_type == content_type);
+            let data: Vec<_> = of(ContentType::APPLICATION_DATA)
+                .map(|record| &record.payload[..])
+                .collect();
+            assert_eq!(data, [said.as_bytes()]);
+            // The handshake's, and what acknowledges it.
+            assert!(of(ContentType::HANDSHAKE).count() >= 2);
+            assert!(of(ContentType::ACK).all(|ack| Ack::decode(&ack.payload).is_ok()));
+        }
     }
 }
 
