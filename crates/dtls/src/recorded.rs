@@ -210,6 +210,15 @@ fn a_session_between_two_browsers_can_be_followed() {
     }
 }
 
+/// The connection IDs that the client and the server want to be known by.
+pub(crate) fn asked_for(client_hello: &ClientHello, server_hello: &ServerHello) -> [Vec<u8>; 2] {
+    let extensions = [
+        client_hello.extension(ExtensionType::CONNECTION_ID),
+        server_hello.extension(ExtensionType::CONNECTION_ID),
+    ];
+    extensions.map(|extension| ConnectionId::decode(extension.unwrap()).unwrap().as_bytes().to_vec())
+}
+
 #[test]
 fn sessions_with_connection_ids_of_another_stack_can_be_followed() {
     let text = include_str!("../tests/vectors/wolfssl-connection-ids.txt");
@@ -239,15 +248,10 @@ fn sessions_with_connection_ids_of_another_stack_can_be_followed() {
         }
         let client_hello = ClientHello::decode(&client.first_key_value().unwrap().1.1).unwrap();
         let server_hello = ServerHello::decode(&server.first_key_value().unwrap().1.1).unwrap();
-        for (extension, id) in [
-            (client_hello.extension(ExtensionType::CONNECTION_ID), client_id),
-            (server_hello.extension(ExtensionType::CONNECTION_ID), server_id),
-        ] {
-            assert_eq!(
-                ConnectionId::decode(extension.unwrap()).unwrap().as_bytes(),
-                id.as_bytes()
-            );
-        }
+        assert_eq!(
+            asked_for(&client_hello, &server_hello),
+            [client_id, server_id].map(Into::into)
+        );
         let order = client.iter().take(1).chain(&server).chain(client.iter().skip(1));
         let mut transcript: Vec<_> = order.flat_map(|(seq, (kind, body))| whole(*kind, *seq, body)).collect();
 
