@@ -250,7 +250,7 @@ fn sessions_with_connection_ids_of_another_stack_can_be_followed() {
         let server_hello = ServerHello::decode(&server.first_key_value().unwrap().1.1).unwrap();
         assert_eq!(
             asked_for(&client_hello, &server_hello),
-            [client_id, server_id].map(Into::into)
+            [client_id, server_id].map(str::as_bytes)
         );
         let order = client.iter().take(1).chain(&server).chain(client.iter().skip(1));
         let mut transcript: Vec<_> = order.flat_map(|(seq, (kind, body))| whole(*kind, *seq, body)).collect();

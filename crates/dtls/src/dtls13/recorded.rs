@@ -291,7 +291,7 @@ fn sessions_with_connection_ids_of_another_stack_can_be_followed() {
         let server_hello = ServerHello::decode(&hello(Role::Server)).unwrap();
         assert_eq!(
             asked_for(&client_hello, &server_hello),
-            [client_id, server_id].map(Into::into)
+            [client_id, server_id].map(str::as_bytes)
         );
         let suite = Suite::find(&provider, server_hello.cipher_suite).unwrap();
         for (from, id, said) in [(Role::Client, server_id, said[0]), (Role::Server, client_id, said[1])] {
