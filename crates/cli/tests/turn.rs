@@ -1,11 +1,16 @@
 //! `peerline turn`: coturn's client and our peers are served, on all transports; what a user gets wrong is said.
 
+// Clients are given the time.
+#![allow(clippy::disallowed_methods)]
+
 mod common;
 
+use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,6 +19,11 @@ use peerline::{
     AddressFilter, Configuration, DataChannelInit, IceServer, IceTransportPolicy, Message, PeerConnection, PeerEvent,
     TlsConfig, default_provider,
 };
+use peerline_stun::attribute::{ErrorCode, RequestedTransport};
+use peerline_turn::client::{self, CloseReason, Event, Failure};
+use peerline_turn::{Client, Credentials};
+use peerline_wire::{Datagram, FiveTuple};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const REALM: &str = "example.org";
 
@@ -328,6 +338,285 @@ async fn a_file_says_what_the_command_line_does_not_and_signals_end_it() {
         !success && printed.contains("relm") && printed.contains("realm"),
         "{printed}"
     );
+}
+
+/// A client of the machine, on a socket: one allocation.
+struct Caller {
+    client: Client,
+    socket: tokio::net::UdpSocket,
+    events: VecDeque<Event>,
+    received: Vec<Vec<u8>>,
+}
+
+impl Caller {
+    async fn new(server: SocketAddr, credentials: Credentials, adjust: impl FnOnce(&mut client::Config)) -> Self {
+        let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+        socket.connect(server).await.expect("a path");
+        let path = FiveTuple::udp(socket.local_addr().expect("an address"), server);
+        let mut config = client::Config::new(path, credentials);
+        config.rng_seed = rand::random();
+        adjust(&mut config);
+        Self {
+            client: Client::new(config),
+            socket,
+            events: VecDeque::new(),
+            received: Vec::new(),
+        }
+    }
+
+    async fn next(&mut self) -> Event {
+        let next = async {
+            loop {
+                if let Some(event) = self.events.pop_front() {
+                    return event;
+                }
+                self.work(Duration::from_millis(100)).await;
+            }
+        };
+        soon("an event", next).await
+    }
+
+    /// Sends what is due, and takes what comes within this time.
+    async fn work(&mut self, patience: Duration) {
+        let now = Instant::now();
+        self.client.handle_timeout(now);
+        let mut out = Vec::new();
+        while self.client.poll_transmit(now, &mut out).is_some() {
+            self.socket.send(&out).await.expect("it is sent");
+            out.clear();
+        }
+        let mut buffer = [0; 2048];
+        if let Ok(Ok(len)) = tokio::time::timeout(patience, self.socket.recv(&mut buffer)).await {
+            let datagram = Datagram {
+                five_tuple: self.client.five_tuple(),
+                ecn: None,
+                payload: buffer[..len].into(),
+            };
+            let received = self.client.handle_datagram(Instant::now(), datagram);
+            self.received.extend(received.map(|datagram| datagram.payload.to_vec()));
+        }
+        self.events.extend(std::iter::from_fn(|| self.client.poll_event()));
+    }
+
+    /// The relayed address, or why there is none.
+    async fn allocate(&mut self) -> Result<SocketAddr, CloseReason> {
+        match self.next().await {
+            Event::Allocated(allocated) => Ok(allocated.relayed[0]),
+            Event::Closed(reason) => Err(reason),
+            event => panic!("{event:?}"),
+        }
+    }
+
+    /// Whether this peer may be reached.
+    async fn may_reach(&mut self, peer: &str) -> Result<(), Failure> {
+        let peer = peer.parse().expect("an address");
+        self.client.create_permission(Instant::now(), peer).expect("it is open");
+        match self.next().await {
+            Event::PermissionCreated(_) => Ok(()),
+            Event::PermissionRefused { failure, .. } => Err(failure),
+            event => panic!("{event:?}"),
+        }
+    }
+}
+
+fn alice() -> Credentials {
+    Credentials::new("alice", "wonderland")
+}
+
+/// The code with which the server refuses.
+async fn refusal(server: SocketAddr, user: Credentials, adjust: impl FnOnce(&mut client::Config)) -> u16 {
+    match Caller::new(server, user, adjust).await.allocate().await {
+        Err(CloseReason::Refused { code, .. }) => code.number(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What a server is told, on its command line or by a file.
+async fn told(name: &str, options: &[(&str, &str)], by_file: bool) -> (Turn, SocketAddr) {
+    let folder = Folder::new(&format!("turn-{name}-{by_file}"));
+    std::fs::create_dir_all(&folder.0).expect("a folder");
+    let (_, _, trusted) = certificate(&folder);
+    let basics = [
+        ("realm", REALM),
+        ("listen", "127.0.0.1:0"),
+        ("user", "alice:wonderland"),
+    ];
+    let options: Vec<(&str, &str)> = basics.iter().chain(options).copied().collect();
+    let mut arguments = Vec::new();
+    if by_file {
+        let mut text = String::new();
+        for &(option, value) in &options {
+            match value {
+                "" => text += &format!("{option} = true\n"),
+                number if number.parse::<u64>().is_ok() => text += &format!("{option} = {number}\n"),
+                other => text += &format!("{option} = \"{other}\"\n"),
+            }
+        }
+        let file = folder.0.join("turn.toml");
+        std::fs::write(&file, text).expect("a file");
+        arguments.extend(["--config".to_owned(), file.to_str().expect("UTF-8").to_owned()]);
+    } else {
+        for &(option, value) in &options {
+            arguments.push(format!("--{option}"));
+            arguments.extend((!value.is_empty()).then(|| value.to_owned()));
+        }
+    }
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let turn = Turn::run(folder, trusted, &arguments);
+    let address = turn.address("turn:").await;
+    (turn, address)
+}
+
+#[tokio::test]
+async fn who_may_be_reached_is_what_the_options_say() {
+    let forbidden = Err(Failure::Refused(ErrorCode::FORBIDDEN));
+    for by_file in [false, true] {
+        let (_turn, address) = told("plain", &[], by_file).await;
+        let mut caller = Caller::new(address, alice(), |_| ()).await;
+        let relayed = caller.allocate().await.expect("an address");
+        assert!(relayed.ip().is_loopback() && relayed.port() >= 49_152, "{relayed}");
+        for (peer, expected) in [("127.0.0.2", forbidden), ("10.0.0.1", forbidden), ("9.9.9.9", Ok(()))] {
+            assert_eq!(caller.may_reach(peer).await, expected, "{peer}");
+        }
+        let peers = [
+            ("allow-peer", "127.0.0.0/8"),
+            ("deny-peer", "127.0.0.3/32"),
+            ("external-address", "192.0.2.7"),
+            ("relay-address", "127.0.0.2"),
+            ("relay-ports", "41000-41999"),
+        ];
+        let (_turn, address) = told("peers", &peers, by_file).await;
+        let mut caller = Caller::new(address, alice(), |_| ()).await;
+        let relayed = caller.allocate().await.expect("an address");
+        assert_eq!(relayed.ip().to_string(), "192.0.2.7");
+        assert!((41_000..=41_999).contains(&relayed.port()), "{relayed}");
+        let socket = tokio::net::UdpSocket::bind("127.0.0.4:0").await.expect("a socket");
+        let peer = socket.local_addr().expect("an address");
+        for (peer, expected) in [("127.0.0.4", Ok(())), ("127.0.0.3", forbidden), ("10.0.0.1", forbidden)] {
+            assert_eq!(caller.may_reach(peer).await, expected, "{peer}");
+        }
+        // What a peer sees in truth is the address of this machine that was named.
+        let mut out = Vec::new();
+        let fill = |out: &mut Vec<u8>| {
+            out.extend_from_slice(b"hello");
+            Some(5)
+        };
+        assert!(caller.client.enclose(&mut out, peer, fill).is_some());
+        caller.socket.send(&out).await.expect("it is sent");
+        let mut buffer = [0; 100];
+        let (len, from) = soon("a datagram", socket.recv_from(&mut buffer))
+            .await
+            .expect("it came");
+        assert_eq!(
+            (&buffer[..len], from.ip().to_string()),
+            (&b"hello"[..], "127.0.0.2".to_owned())
+        );
+        assert_eq!(from.port(), relayed.port());
+    }
+}
+
+#[tokio::test]
+async fn how_much_there_may_be_is_what_the_options_say() {
+    for by_file in [false, true] {
+        let limits = [
+            ("user-quota", "1"),
+            ("total-quota", "2"),
+            ("rest-secret", "shared"),
+            ("bandwidth", "1000"),
+        ];
+        let limits = [
+            &limits[..],
+            &[("allow-peer", "127.0.0.0/8"), ("metrics", "127.0.0.1:0")],
+        ]
+        .concat();
+        let (turn, address) = told("limits", &limits, by_file).await;
+        let mut caller = Caller::new(address, alice(), |_| ()).await;
+        caller.allocate().await.expect("an address");
+        assert_eq!(refusal(address, alice(), |_| ()).await, 486);
+        assert_eq!(refusal(address, Credentials::new("alice", "wrong"), |_| ()).await, 401);
+        // Whoever has the secret makes credentials; each name has its own quota.
+        let limited =
+            |name: &str| Credentials::time_limited(b"shared", name, SystemTime::now() + Duration::from_secs(600));
+        let mut bob = Caller::new(address, limited("bob"), |_| ()).await;
+        bob.allocate().await.expect("an address");
+        assert_eq!(refusal(address, limited("carol"), |_| ()).await, 508, "there are two");
+
+        // 64 KiB at once, and then a thousand bytes a second.
+        let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+        let peer = socket.local_addr().expect("an address");
+        caller.may_reach("127.0.0.1").await.expect("it is allowed");
+        let mut out = Vec::new();
+        for _ in 0..200 {
+            let fill = |out: &mut Vec<u8>| {
+                out.resize(out.len() + 1000, 7);
+                Some(1000)
+            };
+            assert!(caller.client.enclose(&mut out, peer, fill).is_some(), "it is permitted");
+            caller.socket.send(&out).await.expect("it is sent");
+            out.clear();
+            tokio::task::yield_now().await;
+        }
+        let mut buffer = [0; 2000];
+        let mut came = 0;
+        while let Ok(Ok(_)) = tokio::time::timeout(Duration::from_millis(300), socket.recv(&mut buffer)).await {
+            came += 1;
+        }
+        assert!((1..=80).contains(&came), "{came} of 200");
+
+        let url = turn.says("http://").await;
+        let text = ureq::get(format!("http://{url}")).call().expect("an answer");
+        let text = text.into_body().read_to_string().expect("text");
+        for line in [
+            "peerline_turn_allocations 2",
+            "peerline_turn_allocations_total 2",
+            "peerline_turn_wrong_credentials_total 1",
+        ] {
+            assert!(text.lines().any(|told| told == line), "{line}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_else_clients_are_sent_and_what_else_they_get_is_what_the_options_say() {
+    for by_file in [false, true] {
+        let elsewhere = [
+            ("redirect", "127.0.0.9:3478"),
+            ("redirect-from", "1"),
+            ("redirect-domain", "turn.example.org"),
+            ("connections-per-address", "1"),
+        ];
+        let (_turn, address) = told("elsewhere", &elsewhere, by_file).await;
+        let mut first = Caller::new(address, alice(), |_| ()).await;
+        first.allocate().await.expect("an address");
+        let second = Caller::new(address, alice(), |_| ()).await.allocate().await;
+        let named = CloseReason::TryAlternate {
+            server: "127.0.0.9:3478".parse().expect("an address"),
+            domain: Some("turn.example.org".into()),
+        };
+        assert_eq!(second, Err(named));
+        // One stays open, and another is closed.
+        let mut streams = Vec::new();
+        for _ in 0..2 {
+            streams.push(tokio::net::TcpStream::connect(address).await.expect("a connection"));
+        }
+        let mut byte = [0];
+        let ended = soon("the end of a connection", streams[1].read(&mut byte)).await;
+        assert!(!matches!(ended, Ok(1..)), "{ended:?}");
+        let mut request = b"\x00\x01\x00\x00\x21\x12\xa4\x42".to_vec();
+        request.extend_from_slice(&[7; 12]);
+        streams[0].write_all(&request).await.expect("it is open");
+        assert_eq!(
+            soon("an answer", streams[0].read(&mut byte)).await.expect("it is open"),
+            1
+        );
+
+        // TCP to peers is for those who come by TCP, if at all.
+        for (options, code) in [(&[][..], 442), (&[("tcp-relays", "")], 400)] {
+            let (_turn, address) = told("tcp-relays", options, by_file).await;
+            let asks = |config: &mut client::Config| config.requested_transport = RequestedTransport::TCP;
+            assert_eq!(refusal(address, alice(), asks).await, code);
+        }
+    }
 }
 
 #[tokio::test]

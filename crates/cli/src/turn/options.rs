@@ -88,6 +88,9 @@ pub(crate) struct Options {
     #[arg(long, value_name = "ADDRESS")]
     #[serde(deserialize_with = "one_or_more")]
     redirect: Vec<SocketAddr>,
+    /// The name in the certificates of those, for clients by TLS (ALTERNATE-DOMAIN): that of this one's if nothing is said.
+    #[arg(long, value_name = "NAME", requires = "redirect")]
+    redirect_domain: Option<String>,
     /// How many allocations are made before clients are sent there: 0 if nothing is said.
     #[arg(long, value_name = "COUNT", requires = "redirect")]
     redirect_from: Option<usize>,
@@ -133,6 +136,7 @@ impl Options {
             connections_per_address: self.connections_per_address.or(file.connections_per_address),
             alternate_address: self.alternate_address.or(file.alternate_address),
             redirect: list(self.redirect, file.redirect),
+            redirect_domain: self.redirect_domain.or(file.redirect_domain),
             redirect_from: self.redirect_from.or(file.redirect_from),
             metrics: self.metrics.or(file.metrics),
             grace: self.grace.or(file.grace),
@@ -208,7 +212,7 @@ impl Options {
             .map(|(alternate, primary)| NatDiscovery { primary, alternate });
         turn.redirect = (!self.redirect.is_empty()).then(|| Redirect {
             to: self.redirect.clone(),
-            domain: None,
+            domain: self.redirect_domain.clone(),
             from_allocations: self.redirect_from.unwrap_or_default(),
         });
         Ok(config)
