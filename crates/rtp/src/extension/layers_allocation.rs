@@ -305,6 +305,29 @@ mod tests {
         check(&allocation, &[1, 0, 0xff, 0xff, 0xff, 0xff, 0x0f]);
     }
 
+    /// Of Chromium 156: pictures of 160 by 96, by VP8, as they begin and as their bitrate changes.
+    #[test]
+    fn a_browser_allocates_the_same() {
+        let begins = SpatialLayer {
+            resolution: Some(LayerResolution {
+                width_minus_one: 159,
+                height_minus_one: 95,
+                max_framerate: 60,
+            }),
+            ..layer(0, 0, &[282])
+        };
+        for (layer, bytes) in [
+            (begins, &[1, 0, 0x9a, 2, 0, 0x9f, 0, 0x5f, 0x3c][..]),
+            (layer(0, 0, &[276]), &[1, 0, 0x94, 2]),
+        ] {
+            let allocation = VideoLayersAllocation {
+                stream_index: 0,
+                layers: [layer].into_iter().collect(),
+            };
+            check(&allocation, bytes);
+        }
+    }
+
     #[test]
     fn nothing_active_is_one_zero() {
         check(&VideoLayersAllocation::default(), &[0]);

@@ -41,6 +41,32 @@ fn written(descriptor: &Descriptor, structure: &Structure, with_structure: bool)
     out
 }
 
+/// Of Chromium 156: pictures of 160 by 96 in one layer, by VP8 and by VP9 (AV1 is the same); a keyframe, and the frame after it.
+#[test]
+fn a_browser_writes_the_same() {
+    let (v8, v9) = (
+        &[0xc0, 0, 1, 0x80, 0, 0x3a, 0x40, 0x80, 0x4f, 0x80, 0x2f, 0x80][..],
+        &[0xc0, 0, 1, 0x80, 0, 0x3a, 0x41, 1, 0x80, 0x4f, 0x80, 0x2f, 0x80][..],
+    );
+    for keyframe in [v8, v9] {
+        let mut reader = DescriptorReader::default();
+        let first = reader.read(keyframe).unwrap();
+        let then = reader.read(&[0xc1, 0, 2]).unwrap();
+        let structure = reader.structure().unwrap();
+        assert_eq!((structure.decode_targets, structure.templates.len()), (1, 2));
+        assert_eq!(structure.resolutions_minus_one[..], [(159, 95)]);
+        for (frame, number, diffs) in [(&first, 1, &[][..]), (&then, 2, &[1])] {
+            assert_eq!((frame.start_of_frame, frame.end_of_frame), (true, true));
+            assert_eq!(
+                (frame.frame_number, &frame.frame.frame_diffs[..]),
+                (Serial16(number), diffs)
+            );
+        }
+        assert_eq!(written(&first, structure, true), keyframe);
+        assert_eq!(written(&then, structure, false), [0xc1, 0, 2]);
+    }
+}
+
 #[test]
 fn one_layer_bit_by_bit() {
     // Written by hand from §A.8.2: one template, one decode target, no chains, no resolutions.

@@ -2,6 +2,7 @@
 
 mod bandwidth;
 mod changes;
+mod extensions;
 pub(crate) mod film;
 mod keyframes;
 mod loss;
