@@ -12,3 +12,13 @@ fn connection() {
 fn negotiation() {
     replay("negotiation", fuzzing::negotiation);
 }
+
+#[test]
+fn answers() {
+    replay("answers", fuzzing::answers);
+}
+
+#[test]
+fn call() {
+    replay("call", fuzzing::call);
+}

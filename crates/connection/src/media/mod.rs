@@ -296,6 +296,15 @@ impl Media {
         self.schedule.begin(now, &mut self.rng);
     }
 
+    /// Protects a packet that was made elsewhere as one of ours; false if it cannot be.
+    pub(crate) fn protect(&mut self, packet: &mut Vec<u8>, is_rtcp: bool) -> bool {
+        let protected = self.srtp.as_mut().map(|srtp| match is_rtcp {
+            true => srtp.outbound.protect_rtcp(packet, 0),
+            false => srtp.outbound.protect_rtp(packet, 0),
+        });
+        protected.is_some_and(|protected| protected.is_ok())
+    }
+
     /// Packets take another path from now on. What was known of how much the one before takes says nothing about it.
     pub(crate) fn path_changed(&mut self, now: Instant) {
         self.departures.path_changed();
