@@ -9,6 +9,7 @@ use common::{Lab, config};
 use peerline_connection::{
     Config, Connection, DataChannelInit, Error, Event, OfferOptions, SdpFault, SessionDescription,
 };
+use peerline_dtls::ProtocolVersion;
 use peerline_sim::{Link, epoch};
 
 fn lab(change: impl Fn(usize, &mut Config)) -> Lab {
@@ -71,6 +72,35 @@ fn whoever_lacks_either_is_spoken_to_without() {
                 (snap || without == 1, snap),
                 "{snap} {sped} {without}"
             );
+        }
+    }
+}
+
+/// One side, or both, have DTLS 1.2 alone, with each choice of what else they have.
+#[test]
+fn whoever_lacks_dtls_1_3_is_spoken_to_by_1_2() {
+    let [v12, v13] = [ProtocolVersion::DTLS_1_2, ProtocolVersion::DTLS_1_3];
+    for (snap, sped) in [(true, true), (false, true), (true, false), (false, false)] {
+        for (versions, expected) in [
+            ([v12, v13], "FEFD"),
+            ([v13, v12], "FEFD"),
+            ([v12; 2], "FEFD"),
+            ([v13; 2], "FEFC"),
+        ] {
+            let mut lab = lab(|who, config| {
+                config.max_dtls_version = versions[who];
+                (config.snap, config.sped) = (snap, sped);
+            });
+            talk(&mut lab);
+            for who in 0..2 {
+                let report = lab.with_peer(who, |peer, now| peer.stats(now));
+                let transport = report.transport().expect("it is connected");
+                assert_eq!(
+                    transport.tls_version.as_deref(),
+                    Some(expected),
+                    "{versions:?} {snap} {sped}"
+                );
+            }
         }
     }
 }

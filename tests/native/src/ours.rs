@@ -16,7 +16,7 @@ use peerline_wire::{Datagram, FiveTuple, Transport};
 
 use crate::lab::Seat;
 use crate::media::{self, Codec, Counts, Direction, Format, Frame, KEYS, Media, MediaPlan, RED};
-use crate::peer::{Channel, ChannelPlan, Message, News, Peer};
+use crate::peer::{Agreed, Channel, ChannelPlan, Message, News, Peer};
 
 /// What a packet of Ethernet leaves to UDP over IPv6: no datagram may be larger (RFC 8899 finds that the path takes it).
 const ETHERNET: usize = 1452;
@@ -297,11 +297,19 @@ impl Peer for Ours {
         self.connection.close(now);
     }
 
-    fn srtp_profile(&mut self, now: Instant) -> Option<media::SrtpProfile> {
+    fn agreed(&mut self, now: Instant) -> Option<Agreed> {
+        let descriptions = [
+            self.connection.local_description(),
+            self.connection.remote_description(),
+        ];
+        let has_init = |description: SessionDescription| description.sdp.contains("a=sctp-init:");
         let report = self.connection.stats(now);
-        let name = report.transport().and_then(|transport| transport.srtp_cipher);
-        let profile = name.and_then(media::SrtpProfile::by_name);
-        Some(profile.expect("it is connected, and has one that is known"))
+        let transport = report.transport().expect("it is connected");
+        Some(Agreed {
+            tls_version: transport.tls_version.clone(),
+            srtp: transport.srtp_cipher.and_then(media::SrtpProfile::by_name),
+            snap: descriptions.into_iter().flatten().all(has_init),
+        })
     }
 }
 

@@ -37,8 +37,8 @@ pub trait Peer: Media {
     /// Closes the connection.
     fn close(&mut self, now: Instant);
 
-    /// The profile of SRTP that was negotiated; `None` from a stack that does not say, never from ours.
-    fn srtp_profile(&mut self, _: Instant) -> Option<SrtpProfile> {
+    /// What was negotiated; `None` from a stack that does not say, never from ours.
+    fn agreed(&mut self, _: Instant) -> Option<Agreed> {
         None
     }
 
@@ -46,6 +46,17 @@ pub trait Peer: Media {
     fn quirks(&self) -> Quirks {
         Quirks::default()
     }
+}
+
+/// What two peers have agreed on below channels and media.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    /// The version of DTLS, in hexadecimal digits as on the wire.
+    pub tls_version: Option<String>,
+    /// The profile of SRTP.
+    pub srtp: Option<SrtpProfile>,
+    /// Both descriptions have SCTP's handshake in them (SNAP).
+    pub snap: bool,
 }
 
 /// What a stack does not do as others do, so that a test must not ask it to.

@@ -33,6 +33,17 @@ pub fn messages(way: Way, makers: [Maker; 2]) {
     }
 }
 
+/// The same messages by DTLS 1.3, where SCTP's handshake was in the descriptions (SNAP).
+pub fn dtls13_and_snap(way: Way, makers: [Maker; 2]) {
+    let (mut lab, _) = Lab::connected(way, makers);
+    let now = lab.now();
+    if let Some(agreed) = lab.peer(0).agreed(now) {
+        assert_eq!(agreed.tls_version.as_deref(), Some("FEFC"), "{way:?}");
+        assert!(agreed.snap, "{way:?}");
+    }
+    messages(way, makers);
+}
+
 /// Channels of every kind, created by either side, are the same for both, and carry messages.
 pub fn channel_kinds(way: Way, makers: [Maker; 2]) {
     let (mut lab, _) = Lab::connected(way, makers);

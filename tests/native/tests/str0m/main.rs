@@ -9,8 +9,9 @@ use peerline_native::media::Counts;
 use peerline_native::peer::{Channel, ChannelPlan, Message, News, Peer, Quirks};
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
+use str0m::config::DtlsVersion;
 use str0m::net::{Protocol, Receive};
-use str0m::{Candidate, Event, Input, Output, Rtc};
+use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 
 mod media;
 
@@ -32,7 +33,17 @@ struct Str0m {
 
 impl Str0m {
     fn make(seat: Seat) -> Box<dyn Peer> {
-        let config = Rtc::builder()
+        Self::with(seat, Rtc::builder())
+    }
+
+    /// With what it has and does not use by default.
+    fn make_newer(seat: Seat) -> Box<dyn Peer> {
+        let config = Rtc::builder().set_dtls_version(DtlsVersion::Dtls13);
+        Self::with(seat, config.set_snap_enabled(true))
+    }
+
+    fn with(seat: Seat, config: RtcConfig) -> Box<dyn Peer> {
+        let config = config
             .set_sctp_max_buffered_amount(4 << 20)
             .set_stats_interval(Some(Duration::from_secs(1)));
         let mut rtc = media::configure(config, &seat.media).build(seat.now);
@@ -264,4 +275,10 @@ peerline_native::scenarios!(Str0m::make);
 peerline_native::scenarios! { Str0m::make,
     keys_beside_sound: peerline_native::calls::keys,
     sound_in_redundant_packets: peerline_native::calls::redundant_sound,
+}
+peerline_native::scenarios! { Str0m::make_newer,
+    dtls13_and_snap: peerline_native::scenarios::dtls13_and_snap,
+    much_on_a_lossy_path_by_dtls13_and_snap: peerline_native::scenarios::bulk_with_losses,
+    the_connection_closes_from_either_side_by_dtls13: peerline_native::scenarios::closing_the_connection,
+    calls_with_sound_and_pictures_by_dtls13: peerline_native::calls::both_ways,
 }
