@@ -244,6 +244,12 @@ impl Connection {
         self.settle(now);
     }
 
+    /// Servers of other URLs than these are not asked any more. What they have given serves on.
+    pub fn keep_ice_servers(&mut self, now: Instant, keep: impl Fn(&str) -> bool) {
+        self.ice.keep_servers(now, keep);
+        self.settle(now);
+    }
+
     /// The driver has connected to a TURN server, by TCP or by TLS over it, from `local`. What is to be sent there has this
     /// five-tuple with [`Transport::Tcp`] and is written as it is; each message read, as `peerline_turn::framing` cuts them,
     /// is a datagram with it.

@@ -34,6 +34,8 @@ struct Relay {
     credentials: Credentials,
     /// How often one has lost what it gave.
     losses: u32,
+    /// Its server is none of ours any more.
+    is_dismissed: bool,
     progress: Progress,
     /// Checks that wait for a permission to be asked for.
     held: VecDeque<(SocketAddr, Vec<u8>)>,
@@ -166,9 +168,19 @@ impl Relays {
             url: url.to_owned(),
             credentials: credentials.clone(),
             losses: 0,
+            is_dismissed: false,
             progress,
             held: VecDeque::new(),
         });
+    }
+
+    /// Forgets the servers of other URLs than these. What they have given serves on, but is not asked for again once it is lost.
+    pub(crate) fn keep(&mut self, keep: impl Fn(&str) -> bool) {
+        let serves = |relay: &Relay| relay.path.transport == Transport::Tcp || relay.progress == Progress::Allocated;
+        self.relays.retain(|relay| keep(&relay.url) || serves(relay));
+        for relay in &mut self.relays {
+            relay.is_dismissed = !keep(&relay.url);
+        }
     }
 
     /// The connection to a server that another one has named is there, or will not be.
@@ -351,6 +363,8 @@ impl Relays {
 
     /// Servers that have refused or stayed silent are to be asked once more. A connection that is lost is not made here.
     pub(crate) fn try_again(&mut self, ctx: &mut Context) {
+        self.relays
+            .retain(|relay| !relay.is_dismissed || relay.progress != Progress::Over);
         let over = |relay: &&mut Relay| relay.progress == Progress::Over && relay.path.transport == Transport::Udp;
         self.relays
             .iter_mut()
@@ -474,7 +488,7 @@ impl Relay {
 
     /// The server knows nothing of the allocation any more, or of none at all: another one is asked for.
     fn begin_anew(&mut self, ctx: &mut Context, reason: &CloseReason) -> bool {
-        let is_due = *reason == CloseReason::Lost && self.losses < MAX_LOSSES;
+        let is_due = *reason == CloseReason::Lost && self.losses < MAX_LOSSES && !self.is_dismissed;
         if is_due {
             self.losses += 1;
             self.ask_anew(ctx);

@@ -121,6 +121,17 @@ impl Servers {
         true
     }
 
+    /// Forgets the servers of other URLs than these.
+    pub(crate) fn keep(&mut self, keep: impl Fn(&str) -> bool) {
+        let Self { known, queries } = self;
+        queries.retain(|query| known.get(query.server).is_some_and(|server| keep(&server.url)));
+        known.retain(|server| keep(&server.url));
+        for query in queries {
+            let is_asked = |server: &Server| server.credentials.is_none() && plain(server.address) == query.path.remote;
+            query.server = known.iter().position(is_asked).unwrap_or(usize::MAX);
+        }
+    }
+
     /// Those that have failed are to be asked once more.
     pub(crate) fn try_again(&mut self) {
         let failed = |query: &&mut Query| matches!(query.state, State::Failed);

@@ -245,6 +245,37 @@ fn another_address_helps_where_the_server_is_at_fault_and_not_where_we_are() {
 }
 
 #[test]
+fn servers_that_are_none_of_ours_any_more_are_not_asked_from_new_sockets() {
+    let mut world = World::new(&[(FIRST, Manner::Kind), (SECOND, Manner::Kind), (THIRD, Manner::Kind)]);
+    let now = world.now;
+    world.agent.add_server(now, Server::stun("stun:first", address(FIRST)));
+    world
+        .agent
+        .add_server(now, Server::stun("stun:second", address(SECOND)));
+    world.agent.add_server(now, turn(THIRD));
+    world.agent.finish_gathering(now);
+    world.run_for(milliseconds(1_000));
+    assert_eq!((world.asked.len(), world.learned().len()), (3, 2));
+    world.agent.keep_servers(world.now, |url| url == "stun:second");
+    world.asked.clear();
+    let other = address("192.0.2.77:1000");
+    world.agent.add_local_address(world.now, other, Transport::Udp);
+    world.run_for(milliseconds(1_000));
+    let asked: Vec<FiveTuple> = world.asked.iter().map(|(path, _)| *path).collect();
+    assert_eq!(asked, [FiveTuple::udp(other, address(SECOND))]);
+    // What is there serves on: the relayed address is refreshed after nine minutes.
+    world.asked.clear();
+    world.run_for(milliseconds(600_000));
+    let refreshed = FiveTuple::udp(address(BASE), address(THIRD));
+    assert!(
+        world.asked.iter().any(|(path, _)| *path == refreshed),
+        "{:?}",
+        world.asked
+    );
+    assert!(world.asked.iter().all(|(path, _)| path.remote != address(FIRST)));
+}
+
+#[test]
 fn servers_that_send_us_around_are_left() {
     let names = |other| Manner::Names(other, None);
     // One that serves in the end; two that name each other; the loopback interface of the one who asks.

@@ -502,9 +502,14 @@ impl Driver {
     fn gather(&mut self) {
         let now = now();
         // There may be others by now.
-        if let Some(servers) = &self.shared.lock().ice_servers {
+        let mut state = self.shared.lock();
+        if let Some(servers) = &state.ice_servers {
             (self.network.ice_servers, self.network.turn_tls) = (servers.named.clone(), servers.tls.clone());
+            let named = &self.network.ice_servers;
+            let is_named = |url: &str| named.iter().any(|server| server.text == url);
+            state.connection.keep_ice_servers(now, is_named);
         }
+        drop(state);
         let refresh = match mem::replace(&mut self.gathered, true) {
             false => self.link.gather(&self.network, now),
             true => self.link.refresh(&self.network, now),

@@ -140,7 +140,7 @@ impl PeerConnection {
     ///
     /// Servers that are new are asked when candidates are gathered: with the first description or, after that, with an ICE restart, which
     /// the next offer brings if anything about the servers has changed. Those in use serve on, but those that are named no longer are
-    /// not connected to again. Another transport policy counts from then on as well; once there was a description, the next offer
+    /// not connected to again, nor asked from new sockets. Another transport policy counts from then on as well; once there was a description, the next offer
     /// restarts ICE for it, too.
     ///
     /// # Errors

@@ -128,6 +128,19 @@ impl Agent {
         self.settle_now();
     }
 
+    /// Servers of other URLs than these are not asked any more, from new sockets for one, or where they lose what they gave. What
+    /// they have given serves on, and connections to them are the driver's to close.
+    pub fn keep_servers(&mut self, now: Instant, keep: impl Fn(&str) -> bool) {
+        self.clock(now);
+        if let Some(servers) = &mut self.servers {
+            servers.keep(&keep);
+        }
+        if let Some(relays) = &mut self.relays {
+            relays.keep(&keep);
+        }
+        self.settle_now();
+    }
+
     /// A connection to a TURN server has been made, by TCP or by TLS over it, from `local`: an allocation is asked for. What
     /// is to be sent there has this five-tuple with [`Transport::Tcp`], and is written as it is; what is read is cut into
     /// messages by `peerline_turn::framing::split`, and each goes to [`unwrap_relayed`](Self::unwrap_relayed). Without
