@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::certificate::HashAlgorithm;
+use crate::error::Fault;
 use crate::wire::ParseError;
 use crate::wire::handshake::HandshakeType as H;
 use peerline_sim::epoch;

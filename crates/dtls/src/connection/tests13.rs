@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::certificate::HashAlgorithm;
+use crate::error::Fault;
 use crate::wire::handshake::{Fragment, HandshakeType};
 use peerline_sim::epoch;
 
