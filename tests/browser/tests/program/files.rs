@@ -19,10 +19,7 @@ const FILMS: [(&str, &str); 4] = [
 ];
 const SOUNDS: [(&str, &str); 4] = [
     (SOUND, "audio/opus"),
-    (
-        concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/rtp/tests/files/mulaw.wav"),
-        "audio/PCMU",
-    ),
+    (concat!(env!("CARGO_MANIFEST_DIR"), "/clips/g722.wav"), "audio/G722"),
     (
         concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/rtp/tests/files/alaw.wav"),
         "audio/PCMA",

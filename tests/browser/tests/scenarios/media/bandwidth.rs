@@ -20,7 +20,7 @@ async fn each_side_goes_by_what_it_is_told_of_packets(browser: Browser) {
     // Both begin with 300 kbit/s, and find that there is more.
     session
         .pump("both sides to send more", |session| {
-            told(session) && available(session) > Some(400_000.0) && page_sends(session, browser) > Some(250_000.0)
+            told(session) && available(session) > Some(310_000.0) && page_sends(session, browser) > Some(250_000.0)
         })
         .await;
 
