@@ -434,12 +434,14 @@ const NOT_COUNTED: [&str; 23] = [
 ];
 
 /// What Chromium tells only once it has happened, and what the W3C's dictionaries lack.
-const OURS: [&str; 9] = [
+const OURS: [&str; 11] = [
     "inbound-rtp.keyFramesReceived",
     "inbound-rtp.retransmittedBytesReceived",
     "inbound-rtp.retransmittedPacketsReceived",
     "outbound-rtp.keyFramesSent",
     "remote-outbound-rtp.roundTripTime",
+    "transport.ccfbMessagesReceived",
+    "transport.ccfbMessagesSent",
     "transport.feedback",
     "transport.packetsDiscarded",
     "transport.srtpPacketsDiscarded",
