@@ -222,6 +222,9 @@ impl Connection {
                     self.ice.acknowledge_embedded(&datagram.payload);
                 }
                 self.handle_dtls(now, datagram.payload);
+                if self.dtls_state == DtlsTransportState::Connected {
+                    return self.settle_data(now);
+                }
             }
             Some(Protocol::Rtp) if self.ice.handle_data(now, &datagram.five_tuple, datagram.payload.len()) => {
                 match self.upper.media_mut() {
@@ -354,7 +357,7 @@ impl Connection {
                 return transmit;
             }
             // What was sent before may be news, and after them there may be more to send.
-            if self.settle_upper(now) {
+            if self.settle_upper(now).is_some() {
                 self.settle(now);
                 continue;
             }

@@ -38,6 +38,20 @@ pub(crate) enum News {
     Channels(datachannel::Event),
 }
 
+impl News {
+    /// True if it may change what the connection's states are: messages and media do not.
+    pub(crate) fn changes_states(&self) -> bool {
+        match self {
+            Self::Dtls(event) => !matches!(event, dtls::Event::Readable),
+            Self::Media(_) => false,
+            Self::Channels(event) => !matches!(
+                event,
+                datachannel::Event::Readable(_) | datachannel::Event::BufferedAmountLow(_)
+            ),
+        }
+    }
+}
+
 /// Nothing to send and no news, until a deadline if there is one.
 #[derive(Clone, Copy)]
 struct Rest {

@@ -16,6 +16,15 @@ use crate::upper::News;
 /// Events beyond which keyframe requests and tones are not told.
 const MAX_REQUESTS: usize = 1024;
 
+/// What the news of the layers above ICE may have changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Change {
+    /// What there is to read, or to write.
+    Data,
+    /// The connection's states, too.
+    States,
+}
+
 impl Connection {
     /// Starts DTLS in the negotiated role; what came early is handed over.
     pub(crate) fn start_dtls(&mut self, now: Instant, role: dtls::Role, fingerprints: Vec<dtls::Fingerprint>) {
@@ -66,6 +75,18 @@ impl Connection {
         }
     }
 
+    /// The same after what concerned DTLS and what is above it. Most of that is data, after which all states are as they were.
+    pub(super) fn settle_data(&mut self, now: Instant) {
+        if let Some(event) = self.ice.poll_event() {
+            self.on_ice_event(now, event);
+            return self.settle(now);
+        }
+        self.stirred = true;
+        if self.settle_upper(now) == Some(Change::States) {
+            self.settle(now);
+        }
+    }
+
     /// The same after what concerned media alone: if neither ICE nor what else is above it has news, states are as they were.
     pub(super) fn settle_media(&mut self, now: Instant) {
         let news = self.ice.poll_event();
@@ -77,18 +98,22 @@ impl Connection {
         self.settle_upper(now);
     }
 
-    /// Takes the news of the layers above ICE that do not rest; false if there were none.
-    pub(super) fn settle_upper(&mut self, now: Instant) -> bool {
-        let mut any = false;
+    /// Takes the news of the layers above ICE that do not rest; `None` if there were none.
+    pub(super) fn settle_upper(&mut self, now: Instant) -> Option<Change> {
+        let mut change = None;
         while let Some(news) = self.upper.poll_event(now) {
-            any = true;
+            change = change.max(Some(if news.changes_states() {
+                Change::States
+            } else {
+                Change::Data
+            }));
             match news {
                 News::Dtls(event) => self.on_dtls_event(now, event),
                 News::Media(event) => self.on_media_event(event),
                 News::Channels(event) => self.on_channel_event(&event),
             }
         }
-        any
+        change
     }
 
     fn on_dtls_event(&mut self, now: Instant, event: dtls::Event) {

@@ -121,11 +121,16 @@ impl Agent {
     /// [`accepts`](Self::accepts). On a valid pair it counts, and shows that the peer is alive (but is no consent).
     pub fn handle_data(&mut self, now: Instant, five_tuple: &FiveTuple, len: usize) -> bool {
         let now = self.clock(now);
-        let Some(path) = self.canonical(five_tuple) else {
-            return false;
+        let canonical = match self.is_sent_by(five_tuple) {
+            true => None,
+            false => match self.canonical(five_tuple) {
+                Some(path) => Some(path),
+                None => return false,
+            },
         };
+        let path = canonical.as_ref().unwrap_or(five_tuple);
         for session in self.sessions.iter_mut().rev() {
-            let Some(pair) = session.list.find_mut(&path) else {
+            let Some(pair) = session.list.find_mut(path) else {
                 continue;
             };
             if pair.state != PairState::Succeeded {
@@ -146,7 +151,17 @@ impl Agent {
             }
             return true;
         }
-        self.is_proved(&path)
+        self.is_proved(path)
+    }
+
+    /// True if data leaves by this path, written just so: most data comes the same way, and the path need not be looked up.
+    fn is_sent_by(&self, path: &FiveTuple) -> bool {
+        match self.sessions.as_slice() {
+            [session] if path.transport == Transport::Udp && !self.hides_behind_relays() => {
+                session.sending().is_some_and(|pair| pair.path == *path)
+            }
+            _ => false,
+        }
     }
 
     /// Which session carries data: the newest with a selected pair whose peer is heard, else the newest with any pair whose
