@@ -5,11 +5,14 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::disallowed_methods)]
 
-use std::fs::{self, File};
+mod common;
+
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+
 use std::time::{Duration, Instant};
 
+use common::start_into;
 use peerline_sim::lab::{HUB, Lab, Running};
 
 /// Far more than anything here takes.
@@ -24,19 +27,9 @@ struct Program {
 impl Program {
     fn start(lab: &Lab, place: &str, arguments: &[&str]) -> Self {
         let output = lab.folder().join(format!("{place}.log"));
-        let file = File::create(&output).expect("a file");
-        let mut command: Command = lab.command(place, env!("CARGO_BIN_EXE_peerline"));
-        let process = command
-            .args(arguments)
-            .env_remove("PEERLINE_VIA")
-            .stdin(Stdio::null())
-            .stdout(file.try_clone().expect("a handle"))
-            .stderr(file)
-            .spawn();
-        Self {
-            process: Running(process.expect("the program starts")),
-            output,
-        }
+        let mut command = lab.command(place, env!("CARGO_BIN_EXE_peerline"));
+        let process = Running(start_into(&mut command, arguments, &output));
+        Self { process, output }
     }
 
     fn output(&self) -> String {

@@ -5,10 +5,10 @@ mod common;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::Duration;
 
-use common::{Folder, Server, until};
+use common::{Folder, Server, start_into, until};
 use serde_json::{Value, json};
 
 const MIB: usize = 1024 * 1024;
@@ -26,18 +26,9 @@ impl Program {
     fn start(folder: &Folder, name: &str, arguments: &[&str]) -> Self {
         fs::create_dir_all(&folder.0).expect("a folder");
         let output = folder.0.join(format!("{name}.log"));
-        let file = File::create(&output).expect("a file");
-        let process = Command::new(env!("CARGO_BIN_EXE_peerline"))
-            .args(arguments)
-            .env_remove("PEERLINE_VIA")
-            .stdin(Stdio::null())
-            .stdout(file.try_clone().expect("a handle"))
-            .stderr(file)
-            .spawn();
-        Self {
-            process: process.expect("the program starts"),
-            output,
-        }
+        let mut command = Command::new(env!("CARGO_BIN_EXE_peerline"));
+        let process = start_into(&mut command, arguments, &output);
+        Self { process, output }
     }
 
     fn output(&self) -> String {

@@ -231,14 +231,14 @@ impl Connection {
                     Some(media) => media.handle_rtp(now, datagram.payload),
                     None => self.counters.dropped += 1,
                 }
-                return self.settle_media(now);
+                return self.settle_data(now);
             }
             Some(Protocol::Rtcp) if self.ice.handle_data(now, &datagram.five_tuple, datagram.payload.len()) => {
                 match self.upper.media_mut() {
                     Some(media) => media.handle_rtcp(now, datagram.payload),
                     None => self.counters.dropped += 1,
                 }
-                return self.settle_media(now);
+                return self.settle_data(now);
             }
             _ => self.counters.dropped += 1,
         }

@@ -2,7 +2,9 @@
 
 #![allow(dead_code)] // Each test uses some of it.
 
+use std::fs::File;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -18,6 +20,19 @@ pub(crate) mod media;
 
 pub(crate) const SDP: &str = "application/sdp";
 pub(crate) const SDP_FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+
+/// Starts the program; what it prints goes to a file.
+pub(crate) fn start_into(command: &mut std::process::Command, arguments: &[&str], output: &Path) -> Child {
+    let file = File::create(output).expect("a file");
+    let process = command
+        .args(arguments)
+        .env_remove("PEERLINE_VIA")
+        .stdin(Stdio::null())
+        .stdout(file.try_clone().expect("a handle"))
+        .stderr(file)
+        .spawn();
+    process.expect("the program starts")
+}
 
 /// Fails instead of waiting forever.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {

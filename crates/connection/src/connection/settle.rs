@@ -75,7 +75,8 @@ impl Connection {
         }
     }
 
-    /// The same after what concerned DTLS and what is above it. Most of that is data, after which all states are as they were.
+    /// The same after what concerned the layers above ICE alone. Most of that is data and media, after which all states are as they
+    /// were.
     pub(super) fn settle_data(&mut self, now: Instant) {
         if let Some(event) = self.ice.poll_event() {
             self.on_ice_event(now, event);
@@ -85,17 +86,6 @@ impl Connection {
         if self.settle_upper(now) == Some(Change::States) {
             self.settle(now);
         }
-    }
-
-    /// The same after what concerned media alone: if neither ICE nor what else is above it has news, states are as they were.
-    pub(super) fn settle_media(&mut self, now: Instant) {
-        let news = self.ice.poll_event();
-        if news.is_some() || !self.upper.data_rests(now) {
-            news.into_iter().for_each(|event| self.on_ice_event(now, event));
-            return self.settle(now);
-        }
-        self.stirred = true;
-        self.settle_upper(now);
     }
 
     /// Takes the news of the layers above ICE that do not rest; `None` if there were none.

@@ -121,14 +121,16 @@ impl Agent {
     /// [`accepts`](Self::accepts). On a valid pair it counts, and shows that the peer is alive (but is no consent).
     pub fn handle_data(&mut self, now: Instant, five_tuple: &FiveTuple, len: usize) -> bool {
         let now = self.clock(now);
-        let canonical = match self.is_sent_by(five_tuple) {
-            true => None,
-            false => match self.canonical(five_tuple) {
-                Some(path) => Some(path),
+        let canonical;
+        let path = if self.is_sent_by(five_tuple) {
+            five_tuple
+        } else {
+            canonical = self.canonical(five_tuple);
+            match &canonical {
+                Some(path) => path,
                 None => return false,
-            },
+            }
         };
-        let path = canonical.as_ref().unwrap_or(five_tuple);
         for session in self.sessions.iter_mut().rev() {
             let Some(pair) = session.list.find_mut(path) else {
                 continue;
