@@ -19,7 +19,7 @@ use crate::pair::{PairId, PairState};
 use crate::relays::Relays;
 use crate::server::{self, Responses};
 use crate::servers::Servers;
-use crate::session::Session;
+use crate::session::{Learned, Session};
 use crate::{
     AddCandidateError, Candidate, CandidatePair, CandidatePairStats, Config, Credentials, DropCounters, Event,
     GatheringState, Role, State, TransportPolicy,
@@ -366,7 +366,10 @@ impl Agent {
     )]
     pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
         let now = self.clock(now);
-        if self.closed || self.handle_server(now, &datagram) {
+        if self.closed {
+            return;
+        }
+        if self.handle_server(now, &datagram) {
             return self.settle(now);
         }
         let Some(datagram) = self.unwrap_relayed(now, datagram) else {
@@ -384,33 +387,38 @@ impl Agent {
             self.ctx.drops.unknown_local_address += 1;
             return;
         };
-        match message.class() {
+        let learned = match message.class() {
             // A keep-alive (RFC 8445 §11), which has kept what it was sent for alive by coming here.
-            Class::Indication => {}
+            Class::Indication => return,
             Class::Request => {
                 let retired = self.retired.iter_mut().map(|retired| &mut retired.0);
                 let sessions = self.sessions.iter_mut().rev().chain(retired);
-                server::handle_request(&mut self.ctx, &mut self.responses, sessions, now, path, &message);
+                server::handle_request(&mut self.ctx, &mut self.responses, sessions, now, path, &message)
             }
             Class::SuccessResponse | Class::ErrorResponse => self.handle_response(now, path, &message),
+        };
+        self.quiet = None;
+        // The messages that keep consent teach nothing else, and they are most of what idle peers send.
+        if learned == Learned::News {
+            self.settle(now);
         }
-        self.settle(now);
     }
 
-    fn handle_response(&mut self, now: Instant, path: FiveTuple, response: &Message<'_>) {
+    fn handle_response(&mut self, now: Instant, path: FiveTuple, response: &Message<'_>) -> Learned {
         let id = response.transaction_id();
         let Some(session) = self.sessions.iter_mut().find(|session| session.owns(id)) else {
             self.ctx.drops.unmatched_responses += 1;
-            return;
+            return Learned::Nothing;
         };
-        let taken = if session.transactions.contains(id) {
+        let learned = if session.transactions.contains(id) {
             session.handle_response(&mut self.ctx, now, path, response)
         } else {
             session.handle_consent_response(&mut self.ctx, now, path, response)
         };
-        if !taken {
+        if learned.is_none() {
             self.ctx.drops.unauthenticated_responses += 1;
         }
+        learned.unwrap_or(Learned::Nothing)
     }
 
     /// Time has passed.
@@ -439,9 +447,8 @@ impl Agent {
         let start = out.len();
         loop {
             let Some(transmit) = self.poll_direct(now, out) else {
-                self.quiet = Some(Quiet {
-                    until: self.poll_timeout(),
-                });
+                let until = self.next_deadline();
+                self.quiet = Some(Quiet { until });
                 return None;
             };
             // What does not go through a server yet is held there, or lost.
@@ -530,6 +537,25 @@ impl Agent {
     /// When [`handle_timeout`](Self::handle_timeout) and [`poll_transmit`](Self::poll_transmit) have something to do again.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.quiet {
+            Some(quiet) => quiet.until,
+            None => self.next_deadline(),
+        }
+    }
+
+    /// The next piece of news.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.ctx.pop()
+    }
+
+    // Inside.
+
+    /// "A backwards `now` counts as the latest seen."
+    fn clock(&mut self, now: Instant) -> Instant {
+        *self.latest.insert(self.latest.map_or(now, |latest| latest.max(now)))
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
         if self.closed {
             return None;
         }
@@ -561,18 +587,6 @@ impl Agent {
             .chain(carrier)
             .chain(servers)
             .min()
-    }
-
-    /// The next piece of news.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        self.ctx.pop()
-    }
-
-    // Inside.
-
-    /// "A backwards `now` counts as the latest seen."
-    fn clock(&mut self, now: Instant) -> Instant {
-        *self.latest.insert(self.latest.map_or(now, |latest| latest.max(now)))
     }
 
     fn settle_now(&mut self) {

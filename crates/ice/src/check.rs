@@ -13,7 +13,7 @@ use peerline_wire::{FiveTuple, Transmit, Transport};
 use crate::candidate::{COMPONENT, plain};
 use crate::context::Context;
 use crate::pair::{PairId, PairState};
-use crate::session::{Announced, RemoteSide, Session};
+use crate::session::{Announced, Learned, RemoteSide, Session};
 use crate::{Candidate, CandidateAddress, CandidateKind, Role, Timings};
 
 /// A Binding request that awaits its response.
@@ -287,31 +287,25 @@ impl Session {
         }
     }
 
-    /// Processes a response whose transaction is one of this session's checks (§7.2.5). Returns false if it was not
-    /// authenticated, and so changed nothing.
+    /// Processes a response whose transaction is one of this session's checks (§7.2.5). `None` if it was not authenticated, and
+    /// so changed nothing.
     pub(crate) fn handle_response(
         &mut self,
         ctx: &mut Context,
         now: Instant,
         path: FiveTuple,
         response: &Message<'_>,
-    ) -> bool {
-        let Some(remote) = &self.remote else { return false };
+    ) -> Option<Learned> {
+        let remote = self.remote.as_ref()?;
         // "If the response does not contain [MESSAGE-INTEGRITY] or the value [does not match], the response MUST be
         // discarded, as if it had never been received" (RFC 8489 §9.1.4): retransmissions go on.
-        if response.verify(&remote.key).is_err() {
-            return false;
-        }
+        response.verify(&remote.key).ok()?;
         // "If the addresses are not symmetric, the agent MUST set the candidate pair state to Failed" (§7.2.5.2.1). It will
         // have failed when no other response comes; at once, anybody who sees a response could fail the pair by repeating
         // it from elsewhere.
         let id = response.transaction_id();
-        if self.transactions.by_id.get(&id).is_none_or(|check| check.path != path) {
-            return false;
-        }
-        let Some(check) = self.transactions.remove(id) else {
-            return false;
-        };
+        self.transactions.by_id.get(&id).filter(|check| check.path == path)?;
+        let check = self.transactions.remove(id)?;
         if let Some(embedding) = &mut ctx.embedding {
             embedding.take_in(response, path);
         }
@@ -336,7 +330,7 @@ impl Session {
             (_, Some(ErrorCode::ROLE_CONFLICT)) => self.repair_role(ctx, &check),
             _ => self.fail_check(&check),
         }
-        true
+        Some(Learned::News)
     }
 
     /// §7.2.5.3

@@ -14,7 +14,7 @@ use crate::Timings;
 use crate::check::{Says, concede_role, write_request};
 use crate::context::Context;
 use crate::pair::{Pair, PairId, PairState};
-use crate::session::Session;
+use crate::session::{Learned, Session};
 
 /// The consent checks of the pair that carries data.
 #[derive(Debug, Default)]
@@ -236,25 +236,23 @@ impl Session {
         }
     }
 
-    /// Processes a response whose transaction is one of the consent checks. Returns false if it was not authenticated.
+    /// Processes a response whose transaction is one of the consent checks. `None` if it was not authenticated.
     pub(crate) fn handle_consent_response(
         &mut self,
         ctx: &mut Context,
         now: Instant,
         path: FiveTuple,
         response: &Message<'_>,
-    ) -> bool {
-        let Some(remote) = &self.remote else { return false };
+    ) -> Option<Learned> {
+        let remote = self.remote.as_ref()?;
         let transaction = response.transaction_id();
-        let Some(asked) = self.consent.find(transaction) else {
-            return false;
-        };
         // "[...] a matching, authenticated, non-error STUN binding response from the remote peer's transport address."
-        if asked.path != path || response.verify(&remote.key).is_err() {
-            return false;
-        }
+        let asked = self.consent.find(transaction).filter(|asked| asked.path == path)?;
+        response.verify(&remote.key).ok()?;
         self.consent.forget(transaction);
-        let Some(id) = self.consent.pair else { return true };
+        let Some(id) = self.consent.pair else {
+            return Some(Learned::Nothing);
+        };
         let round_trip = now.saturating_duration_since(asked.at);
         self.list.touch(id, |pair| {
             pair.hear(now);
@@ -262,18 +260,33 @@ impl Session {
             pair.counters.total_round_trip_time += round_trip;
             pair.counters.current_round_trip_time = Some(round_trip);
         });
-        match (response.class(), response.error().map(|error| error.code)) {
-            (Class::SuccessResponse, _) => self.list.touch(id, |pair| pair.consent_at = Some(now)),
-            (_, Some(ErrorCode::ROLE_CONFLICT)) => {
+        if response.class() == Class::SuccessResponse {
+            self.list.touch(id, |pair| pair.consent_at = Some(now));
+            return Some(self.learned_by_hearing(id));
+        }
+        match response.error().map(|error| error.code) {
+            Some(ErrorCode::ROLE_CONFLICT) => {
                 concede_role(ctx, asked.says);
                 self.sync_role(ctx);
             }
             // "Consent [...] is immediately revoked by [...] receipt of a valid and authenticated STUN response with error
             // code Forbidden (403)" (§5.2).
-            (_, Some(ErrorCode::FORBIDDEN)) => self.lose_consent(id),
+            Some(ErrorCode::FORBIDDEN) => self.lose_consent(id),
             _ => {}
         }
-        true
+        Some(Learned::News)
+    }
+
+    /// What it teaches that the peer has just been heard on this pair: nothing while that is the pair in use, and neither silent nor
+    /// doubted. Deadlines move; whoever has been told of earlier ones finds nothing to do then.
+    pub(crate) fn learned_by_hearing(&self, id: PairId) -> Learned {
+        let is_at_rest = self.selected == Some(id)
+            && self.consent.pair == Some(id)
+            && self.settled_at.is_some()
+            && self.search_at.is_none()
+            && !self.consent.is_missed()
+            && !self.consent.is_asking();
+        if is_at_rest { Learned::Nothing } else { Learned::News }
     }
 
     /// "Consent expires after 30 seconds" (§5.1).

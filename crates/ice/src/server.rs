@@ -13,7 +13,7 @@ use peerline_wire::{FiveTuple, Transmit};
 use crate::check::KNOWN;
 use crate::context::Context;
 use crate::pair::PairState;
-use crate::session::{RemoteSide, Session};
+use crate::session::{Learned, RemoteSide, Session};
 use crate::{Role, TcpType};
 
 /// What an authenticated check says.
@@ -127,7 +127,7 @@ fn refuse_stranger(
     path: FiveTuple,
     request: &Message<'_>,
     code: ErrorCode,
-) {
+) -> Learned {
     /// Header, ERROR-CODE without phrase, FINGERPRINT.
     const LEN: usize = 20 + 8 + 8;
     ctx.drops.unauthenticated_requests += 1;
@@ -138,6 +138,7 @@ fn refuse_stranger(
                 .fingerprint();
         });
     }
+    Learned::Nothing
 }
 
 /// Answers a Binding request, and hands what it teaches to its session: that whose username fragment it names.
@@ -148,10 +149,10 @@ pub(crate) fn handle_request<'s>(
     now: Instant,
     path: FiveTuple,
     request: &Message<'_>,
-) {
+) -> Learned {
     if responses.is_full(ctx) {
         ctx.drops.unanswered_requests += 1;
-        return;
+        return Learned::Nothing;
     }
     // "If the message does not contain both a MESSAGE-INTEGRITY [...] and a USERNAME attribute [...] the server MUST reject
     // the request with an error response [400]" (RFC 8489 §9.1.3).
@@ -175,6 +176,7 @@ pub(crate) fn handle_request<'s>(
     };
 
     // From here on it is the peer.
+    let role = ctx.role;
     match accept(ctx, request) {
         Ok(check) => {
             // Of another fork, nothing is taken.
@@ -185,11 +187,15 @@ pub(crate) fn handle_request<'s>(
                 embedding.take_in(request, path);
             }
             responses.push_success(ctx, path, request, integrity, &session.key);
-            session.handle_check(ctx, now, path, check, theirs);
+            match session.handle_check(ctx, now, path, check, theirs) {
+                Learned::Nothing if ctx.role == role => Learned::Nothing,
+                _ => Learned::News,
+            }
         }
         Err(code) => {
             ctx.drops.refused_requests += u64::from(code != ErrorCode::ROLE_CONFLICT);
             responses.push(path, |out| refuse(out, request, code, integrity, &session.key));
+            Learned::Nothing
         }
     }
 }
@@ -266,34 +272,34 @@ impl Session {
         path: FiveTuple,
         check: PeerCheck,
         ufrag: &str,
-    ) {
+    ) -> Learned {
         let Some(remote) = &self.remote else {
-            return self.remember(ctx, path, check, ufrag);
+            self.remember(ctx, path, check, ufrag);
+            return Learned::News;
         };
         // Another fork, or a generation of the peer that we have not been told of: with this session's password it could
         // not be checked. But the peer has our answer and may send data there from now on: a browser that restarts ICE
         // tries its new sockets with our old credentials, long before our answer tells it the new ones.
         if remote.credentials.ufrag != ufrag {
-            return self.remember(ctx, path, check, ufrag);
+            self.remember(ctx, path, check, ufrag);
+            return Learned::News;
         }
         self.sync_role(ctx);
-        let was_valid = self
-            .list
-            .find(&path)
-            .is_some_and(|pair| pair.state == PairState::Succeeded);
-        let id = match self.list.find(&path) {
+        let known = self.list.find(&path);
+        let was_valid = known.is_some_and(|pair| pair.state == PairState::Succeeded);
+        let id = match known {
             Some(pair) => pair.id,
-            None if self.is_over() => return,
+            None if self.is_over() => return Learned::Nothing,
             None => {
                 let Some(local) = self.find_local(path.transport, path.local) else {
-                    return;
+                    return Learned::Nothing;
                 };
                 let tcp_type = self.locals.get(local).and_then(|local| local.candidate.tcp_type);
                 let remote = self
                     .remotes
                     .discover(&path, tcp_type.map(TcpType::opposite), check.priority);
                 let Some(id) = self.insert_pair(ctx, path, local, remote, true) else {
-                    return;
+                    return Learned::Nothing;
                 };
                 id
             }
@@ -320,6 +326,10 @@ impl Session {
                     self.handle_use_candidate(ctx, now, id);
                 }
             }
+        }
+        match check.use_candidate {
+            true => Learned::News,
+            false => self.learned_by_hearing(id),
         }
     }
 

@@ -24,6 +24,15 @@ use crate::{
     Event, PairCounters, Role, State, TcpType,
 };
 
+/// What a message has taught a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Learned {
+    /// No more than that the peer is there, if that.
+    Nothing,
+    /// Something that is to be carried through (`Session::settle`).
+    News,
+}
+
 #[derive(Debug)]
 pub(crate) struct Session {
     /// Counts sessions, so that pairs of different ones have different names.

@@ -121,15 +121,8 @@ impl Agent {
     /// [`accepts`](Self::accepts). On a valid pair it counts, and shows that the peer is alive (but is no consent).
     pub fn handle_data(&mut self, now: Instant, five_tuple: &FiveTuple, len: usize) -> bool {
         let now = self.clock(now);
-        let canonical;
-        let path = if self.is_sent_by(five_tuple) {
-            five_tuple
-        } else {
-            canonical = self.canonical(five_tuple);
-            match &canonical {
-                Some(path) => path,
-                None => return false,
-            }
+        let Some(path) = &self.canonical(five_tuple) else {
+            return false;
         };
         for session in self.sessions.iter_mut().rev() {
             let Some(pair) = session.list.find_mut(path) else {
@@ -142,7 +135,13 @@ impl Agent {
             pair.counters.packets_received += 1;
             pair.counters.bytes_received += len as u64;
             pair.counters.last_packet_received = Some(now);
-            pair.run = pair.run.saturating_add(1).min(Pair::STEADY);
+            if pair.run < Pair::STEADY {
+                pair.run += 1;
+                // Its end will be worth a question: there is a new deadline.
+                if pair.run == Pair::STEADY {
+                    self.quiet = None;
+                }
+            }
             let id = pair.id;
             if session.selected.is_some_and(|selected| selected != id) {
                 session.doubt_for_data(&self.ctx, now, id);
@@ -156,7 +155,7 @@ impl Agent {
         self.is_proved(path)
     }
 
-    /// True if data leaves by this path, written just so: most data comes the same way, and the path need not be looked up.
+    /// True if data leaves by this path, written just so: most comes the same way, and the path need not be looked up.
     fn is_sent_by(&self, path: &FiveTuple) -> bool {
         match self.sessions.as_slice() {
             [session] if path.transport == Transport::Udp && !self.hides_behind_relays() => {
@@ -179,6 +178,9 @@ impl Agent {
 
     /// The path in the one form that tables know, if it is one of ours.
     pub(super) fn canonical(&self, five_tuple: &FiveTuple) -> Option<FiveTuple> {
+        if self.is_sent_by(five_tuple) {
+            return Some(*five_tuple);
+        }
         let &FiveTuple {
             local,
             remote,

@@ -380,7 +380,7 @@ impl Agent {
 
     /// Takes a response of a server; false if the datagram is none. It needs no FINGERPRINT: nothing else comes from there.
     pub(super) fn handle_server(&mut self, now: Instant, datagram: &Datagram) -> bool {
-        if datagram.five_tuple.transport != Transport::Udp {
+        if datagram.five_tuple.transport != Transport::Udp || self.servers.is_none() {
             return false;
         }
         let Some(local) = self.gatherer.socket(datagram.five_tuple.local) else {
