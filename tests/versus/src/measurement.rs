@@ -69,7 +69,10 @@ enum Task {
     Connections {
         size: usize,
     },
-    ConnectionSetup,
+    ConnectionSetup {
+        /// As of [`Self::Setup`].
+        post_quantum: bool,
+    },
     /// RTP through a whole peer, over sockets.
     Packets {
         protection: Protection,
@@ -166,7 +169,10 @@ impl Measurement {
                 _ => Err(NOT_HERE.into()),
             },
             Task::Endpoint(mode) => endpoint::measure(effort, mode).await,
-            Task::Connections { .. } | Task::ConnectionSetup | Task::Connecting => match stack {
+            Task::Connections { .. } | Task::ConnectionSetup { .. } | Task::Connecting => match stack {
+                StackName::Peerline if matches!(self.task, Task::ConnectionSetup { post_quantum: false }) => {
+                    self.in_memory::<crate::connection::Peerline<false>>(effort)
+                }
                 StackName::Peerline => self.in_memory::<crate::connection::Peerline>(effort),
                 #[cfg(feature = "peers")]
                 StackName::Str0m => self.in_memory::<crate::connection::Str0m>(effort),
@@ -244,7 +250,7 @@ impl Measurement {
                 machine::transfer::<M>(IN_MEMORY_SEND_BUFFER, size, effort)
             }
             Task::Rtp { .. } => machine::transfer::<M>(IN_MEMORY_SEND_BUFFER, crate::rtp::PAYLOAD, effort),
-            Task::ConnectionSetup => machine::setup::<M>(effort),
+            Task::ConnectionSetup { .. } => machine::setup::<M>(effort),
             Task::Connecting => machine::time_to_connect::<M>(),
             Task::Goodput { loss } => machine::goodput::<M>(loss, effort.quick),
             _ => Err(NOT_HERE.into()),
@@ -266,7 +272,7 @@ impl Measurement {
             Task::Setup { .. } => floor::handshakes(effort),
             Task::Connections { .. } => floor::records(effort),
             Task::Endpoint(mode) => endpoint::measure_floor(effort, mode).await,
-            Task::ConnectionSetup => floor::handshakes(effort),
+            Task::ConnectionSetup { .. } => floor::handshakes(effort),
             Task::Packets { protection, pace } => floor::packets(protection, pace, effort).await,
             Task::Rtp { protection } => floor::packet(protection, effort),
             Task::Forward => floor::packet_out(effort),

@@ -92,7 +92,7 @@ impl World {
         network.set_link(server, server, Link::default());
         let mut hosts = Vec::new();
         for who in [0, 1] {
-            let mut config = Peerline::config(who)?;
+            let mut config = <Peerline>::config(who)?;
             change(&mut config);
             let inside = SocketAddr::from(([192, 168, who as u8, 2], 5000));
             let outside = IpAddr::from([203, 0, 113, who as u8 + 1]);

@@ -9,6 +9,7 @@ use peerline_connection::{
     Certificate, ChannelId, Config, Connection, DataChannelInit, DataChannelState, Event, IceCandidate, Message,
     OfferOptions, default_provider,
 };
+use peerline_dtls::ProtocolVersion;
 use peerline_wire::{Datagram, FiveTuple, Transport};
 
 use super::ADDRESSES;
@@ -16,20 +17,25 @@ use crate::Result;
 use crate::machine::Machine;
 use crate::process::today;
 
-pub(crate) struct Peerline {
+/// By DTLS 1.3 and a hybrid key exchange, as by default, or by DTLS 1.2 and one elliptic curve.
+pub(crate) struct Peerline<const POST_QUANTUM: bool = true> {
     pub(crate) connection: Connection,
     /// Of what arrives.
     path: FiveTuple,
     channel: Option<ChannelId>,
 }
 
-impl Peerline {
+impl<const POST_QUANTUM: bool> Peerline<POST_QUANTUM> {
     pub(crate) fn config(who: usize) -> Result<Config> {
         let certificate = Arc::new(Certificate::generate(&default_provider(), today())?);
-        Ok(Config {
+        let mut config = Config {
             rng_seed: [who as u8; 32],
             ..Config::new(certificate)
-        })
+        };
+        if !POST_QUANTUM {
+            config.max_dtls_version = ProtocolVersion::DTLS_1_2;
+        }
+        Ok(config)
     }
 
     pub(crate) fn new(now: Instant, who: usize, config: Config) -> Self {
@@ -90,7 +96,7 @@ impl Peerline {
     }
 }
 
-impl Machine for Peerline {
+impl<const POST_QUANTUM: bool> Machine for Peerline<POST_QUANTUM> {
     fn pair(now: Instant, _: usize) -> Result<[Self; 2]> {
         Self::pair_with(now, |_| ())
     }

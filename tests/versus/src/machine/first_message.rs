@@ -47,7 +47,7 @@ fn peerline(&(key, version, snap, sped): &(&'static str, ProtocolVersion, bool, 
         config.max_dtls_version = version;
         (config.snap, config.sped) = (snap, sped);
     };
-    Ok((key, round_trips(Peerline::pair_with(now(), change)?)?))
+    Ok((key, round_trips(<Peerline>::pair_with(now(), change)?)?))
 }
 
 /// It has no SPED.

@@ -150,9 +150,27 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
     },
     Measurement {
         name: "connection-setup",
-        rows: &[row("cpu", "set-up in memory, both sides", "CPU ms", Less, Value(0.5))],
+        rows: &[row(
+            "cpu",
+            "set-up by DTLS 1.2 in memory, both sides",
+            "CPU ms",
+            Less,
+            Value(0.5),
+        )],
         who: &[StackName::Peerline, StackName::Str0m, StackName::Rtc, StackName::Floor],
-        task: Task::ConnectionSetup,
+        task: Task::ConnectionSetup { post_quantum: false },
+    },
+    Measurement {
+        name: "connection-setup-1.3",
+        rows: &[row(
+            "cpu",
+            "set-up by DTLS 1.3, X25519MLKEM768, in memory, both sides",
+            "CPU ms",
+            Less,
+            Target::None,
+        )],
+        who: &[StackName::Peerline],
+        task: Task::ConnectionSetup { post_quantum: true },
     },
     Measurement {
         name: "packets",

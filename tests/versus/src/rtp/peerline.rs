@@ -22,7 +22,7 @@ pub(crate) struct Peerline<const AES_CM: bool = false> {
 
 impl<const AES_CM: bool> Peerline<AES_CM> {
     fn new(now: Instant, who: usize) -> Result<Self> {
-        let mut config: Config = connection::Peerline::config(who)?;
+        let mut config: Config = <connection::Peerline>::config(who)?;
         if AES_CM {
             config.srtp_profiles = Arc::new([SrtpProfile::Aes128CmHmacSha1_80]);
         }
