@@ -60,12 +60,14 @@ impl Consent {
     const MAX_UNANSWERED: usize = 31;
 
     /// "To prevent synchronization of consent checks, each interval MUST be randomized from between 0.8 and 1.2 times the basic
-    /// period" (§5.1).
+    /// period" (§5.1). What is drawn is the later half: the peer's check, whose time it has drawn itself, takes ours along from the
+    /// beginning of the earlier one on ([`ask_along`](Session::ask_along)).
     fn wait(&mut self, timings: &Timings, rng: &mut StdRng, now: Instant) {
-        const SPREAD: Range<f64> = 0.8..1.2;
+        const EARLIEST: f64 = 0.8;
+        const DRAWN: Range<f64> = 1.0..1.2;
         let after = |share| now + timings.consent_interval.mul_f64(share);
-        self.earliest = Some(after(SPREAD.start));
-        self.next = Some(after(rng.random_range(SPREAD)));
+        self.earliest = Some(after(EARLIEST));
+        self.next = Some(after(rng.random_range(DRAWN)));
     }
 
     pub(crate) fn contains(&self, id: TransactionId) -> bool {
