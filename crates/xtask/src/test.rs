@@ -3,6 +3,7 @@
 use crate::summary::Summary;
 use crate::{network, shell, tools};
 use std::fmt;
+use std::path::PathBuf;
 
 /// Every package: of the comparison with other stacks, what needs none of them.
 const TESTED: [&str; 1] = ["--workspace"];
@@ -14,7 +15,7 @@ const WITHOUT_NAMESPACES: [&str; 2] = ["--filterset", "not binary(=namespaces)"]
 const OTHER_AEADS: [&str; 4] = ["--package", "peerline-dtls", "--features", "aws-lc-rs"];
 
 /// GStreamer as a client of the program: much to install, for one test.
-const WITH_GSTREAMER: [&str; 2] = ["--features", "peerline-cli/gstreamer"];
+pub(crate) const WITH_GSTREAMER: [&str; 2] = ["--features", "peerline-cli/gstreamer"];
 
 /// What the tests said: their counts, and whether every runner was content.
 pub(crate) struct Report {
@@ -43,8 +44,6 @@ pub(crate) fn run_and_report() -> Result<(), String> {
 /// Installs what is missing, then runs unit tests, integration tests (browsers among them) and doctests.
 pub(crate) fn run() -> Result<Report, String> {
     tools::ensure_for_tests()?;
-    // A browser test drives the program itself: it must not spend its own time limit on building it.
-    shell::run(&mut shell::cargo(&["build", "--package", "peerline-cli"]))?;
 
     let mut report = Report {
         summary: Summary::default(),
@@ -82,6 +81,13 @@ pub(crate) fn run() -> Result<Report, String> {
     Ok(report)
 }
 
+/// The program, as it is built for the tests of its own package; it lies beside this one. Those of browsers run it, too: built by
+/// itself it would have other features of its dependencies, and all of them were compiled again.
+fn program() -> Result<PathBuf, String> {
+    let ours = std::env::current_exe().map_err(|error| format!("where xtask lies: {error}"))?;
+    Ok(ours.with_file_name(format!("peerline{}", std::env::consts::EXE_SUFFIX)))
+}
+
 impl Report {
     /// Builds with the machine's network, in which cargo may fetch, and runs without it.
     fn build_and_run(&mut self, runner: &[&str]) -> Result<(), String> {
@@ -91,7 +97,9 @@ impl Report {
 
     fn add(&mut self, runner: &[&str]) -> Result<(), String> {
         let mut closed = false;
-        let success = shell::run_lines(&mut network::isolated(shell::cargo(runner)), |line| {
+        let mut command = shell::cargo(runner);
+        command.env("PEERLINE_PROGRAM", program()?);
+        let success = shell::run_lines(&mut network::isolated(command), |line| {
             eprintln!("{line}");
             if let Some(summary) = Summary::from_closing_line(line) {
                 self.summary += summary;

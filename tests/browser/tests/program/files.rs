@@ -1,7 +1,7 @@
 //! `peerline play` and `peerline record` with browsers.
 
 use crate::streams::watch;
-use crate::{Program, build};
+use crate::{Program, program};
 use peerline_browser_tests::{Browser, Page, Setup};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -86,7 +86,7 @@ fn firefox_decodes_a_file_that_is_played() {
 fn a_file_is_published_and_both_browsers_join() {
     let server = Program::start();
     let publisher = Publisher(
-        Command::new(build())
+        Command::new(program())
             .args([
                 "play",
                 FILM,

@@ -125,7 +125,7 @@ impl Program {
     }
 
     fn run_at(address: &str, arguments: &[&str]) -> Self {
-        let mut process = Command::new(build())
+        let mut process = Command::new(program())
             .args(arguments)
             .args(["--listen", address])
             .stdout(Stdio::piped())
@@ -189,7 +189,12 @@ impl Drop for Program {
     }
 }
 
-/// The program belongs to another package, so cargo has not built it for us.
+/// Where the program is. It belongs to another package, so cargo does not tell: `cargo xtask test` does, which has built it together
+/// with all tests; a run by hand builds it.
+fn program() -> String {
+    env::var("PEERLINE_PROGRAM").unwrap_or_else(|_| build())
+}
+
 fn build() -> String {
     let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let mut build = Command::new(cargo);

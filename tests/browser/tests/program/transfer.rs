@@ -1,7 +1,7 @@
 //! Files between browsers and terminals.
 
 use crate::files::Folder;
-use crate::{Program, build, text};
+use crate::{Program, program, text};
 use peerline_browser_tests::{Browser, Page, Setup};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -30,7 +30,7 @@ struct Terminal {
 
 impl Terminal {
     fn start(folder: &Folder, arguments: &[&str]) -> Self {
-        let mut process = Command::new(build())
+        let mut process = Command::new(program())
             .args(arguments)
             .env_remove("PEERLINE_VIA")
             .current_dir(&folder.0)
