@@ -7,12 +7,15 @@
 // Machines are given the time; here is where it comes from.
 #![allow(clippy::disallowed_methods)]
 
+mod endpoint;
+mod timer;
+
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::mem;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -24,7 +27,7 @@ use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
 use crate::configuration::Network;
-use crate::endpoint::{Hub, Member, Run};
+use crate::endpoint::Member;
 use crate::error::Error;
 use crate::ice_servers;
 use crate::ice_servers::Named;
@@ -32,8 +35,12 @@ use crate::ice_tcp;
 use crate::link::Link;
 use crate::mdns::{self, Announced};
 use crate::shared::{Phase, Shared, State, Wakes};
-use crate::sockets::{Patience, Refresh};
+use crate::sockets::Refresh;
 use crate::watch;
+
+pub(crate) use endpoint::{keep_bindings, serve};
+pub(crate) use timer::Armed;
+use timer::FAR;
 
 /// Rounds before other tasks get their turn.
 const ROUNDS: usize = 16;
@@ -93,120 +100,6 @@ pub(crate) fn run(shared: Arc<Shared>, network: Network) -> impl Future<Output =
         peer_listens: false,
     };
     poll_fn(move |cx| driver.poll(cx))
-}
-
-/// Receives for an endpoint, on the socket with this index, until the runtime shuts down. With the first one it also looks after
-/// resting connections. Once it is gone, each has to do so for itself.
-pub(crate) fn serve(hub: Arc<Hub>, index: usize) -> impl Future<Output = ()> + Send {
-    // Here from now on: also a runtime that goes before this runs ends it.
-    let mut server = Server {
-        is_keeper: index == 0,
-        hub,
-        index,
-        patience: Patience::default(),
-        is_over: false,
-        timer: None,
-        runs: Vec::new(),
-    };
-    poll_fn(move |cx| server.poll(cx))
-}
-
-/// Asks STUN servers for an endpoint, until the runtime shuts down.
-pub(crate) fn keep_bindings(hub: Arc<Hub>) -> impl Future<Output = ()> + Send {
-    let keeper = Keeper(hub);
-    async move {
-        loop {
-            let changed = keeper.0.bindings.changed.notified();
-            match keeper.0.look_after_bindings(now()) {
-                Some(deadline) => drop(tokio::time::timeout_at(deadline.into(), changed).await),
-                None => changed.await,
-            }
-        }
-    }
-}
-
-struct Keeper(Arc<Hub>);
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        self.0.bindings.abandon();
-    }
-}
-
-struct Server {
-    hub: Arc<Hub>,
-    index: usize,
-    patience: Patience,
-    /// Nothing comes any more: the runtime is gone, or the network. ICE will notice.
-    is_over: bool,
-    /// It looks after alarms.
-    is_keeper: bool,
-    /// For the next alarm, and when that is.
-    timer: Option<(Pin<Box<Sleep>>, Instant)>,
-    /// Room for what one system call brings.
-    runs: Vec<Run>,
-}
-
-impl Server {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        for _ in 0..ROUNDS {
-            let mut outbox = borrow_outbox();
-            let mut more = self.receive(cx, &mut outbox);
-            more |= self.is_keeper && self.hub.look(now(), &mut outbox);
-            self.hub.send(outbox);
-            if more || self.poll_timer(cx) {
-                continue;
-            }
-            return if self.is_over && !self.is_keeper {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            };
-        }
-        // Whoever got something is to run before more is received.
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    /// Hands out what one system call brings; false if there was nothing, and this task is woken when there is.
-    fn receive(&mut self, cx: &mut Context<'_>, outbox: &mut Outbox) -> bool {
-        let Self { hub, runs, .. } = self;
-        let Some(socket) = hub.socket_at(self.index).filter(|_| !self.is_over) else {
-            return false;
-        };
-        let received = match socket.poll_recv_ready(cx) {
-            Poll::Pending => return false,
-            Poll::Ready(Ok(())) => with_inbox(|inbox| inbox.recv(socket).map(|batch| hub.deliver(batch, runs, outbox))),
-            Poll::Ready(Err(error)) => Err(error),
-        };
-        self.is_over = self.patience.endure(received).is_err();
-        true
-    }
-
-    /// True if it is time for the next alarm. Else this task is woken then, or if there is an earlier one.
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.is_keeper {
-            return false;
-        }
-        let Some(mark) = self.hub.sleep(cx.waker()) else {
-            return false;
-        };
-        let (timer, set) = self
-            .timer
-            .get_or_insert_with(|| (Box::pin(tokio::time::sleep_until(mark.into())), mark));
-        if mem::replace(set, mark) != mark {
-            timer.as_mut().reset(mark.into());
-        }
-        timer.as_mut().poll(cx).is_ready()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if self.is_keeper {
-            self.hub.abandon();
-        }
-    }
 }
 
 /// Lends this thread's inbox.
@@ -298,31 +191,6 @@ struct Driver {
     gathered: bool,
     /// The peer can be connected to over TCP.
     peer_listens: bool,
-}
-
-/// What the timer is set for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Armed {
-    deadline: Instant,
-    /// When it fires: not before the deadline.
-    pub(crate) mark: Instant,
-}
-
-impl Armed {
-    pub(crate) fn new(now: Instant, deadline: Instant) -> Self {
-        let mark = coarse(now, deadline);
-        Self { deadline, mark }
-    }
-
-    /// True if the timer would fire long before it has to.
-    pub(crate) fn is_early_for(&self, deadline: Instant) -> bool {
-        deadline >= self.mark + FAR
-    }
-
-    /// True if this deadline is met as well. The timer may fire earlier than needed: to set it for every packet would cost more.
-    pub(crate) fn serves(&self, deadline: Instant) -> bool {
-        deadline == self.deadline || deadline >= self.mark
-    }
 }
 
 /// What a look at the machine found.
@@ -645,70 +513,10 @@ impl Driver {
     }
 }
 
-/// Waits shorter than this are exact.
-const FAR: Duration = Duration::from_millis(256);
-
-/// A deadline that is far away, on one of few common marks behind it: thousands of resting connections then wake a thread
-/// together, rather than each for itself. It comes late by a 32nd of the wait at most.
-fn coarse(now: Instant, deadline: Instant) -> Instant {
-    /// What all marks are counted from.
-    static START: OnceLock<Instant> = OnceLock::new();
-    let wait = deadline.saturating_duration_since(now);
-    if wait < FAR {
-        return deadline;
-    }
-    // Powers of two, so that every mark of a longer wait is one of a shorter, too.
-    let period = 1_u128 << (wait.as_millis() / 32).ilog2();
-    let since_start = deadline
-        .saturating_duration_since(*START.get_or_init(|| now))
-        .as_nanos();
-    let late = since_start.next_multiple_of(period * 1_000_000) - since_start;
-    deadline + Duration::from_nanos(u64::try_from(late).unwrap_or(0))
-}
-
 impl Drop for Driver {
     /// Also when the runtime shuts down: whoever waits is told.
     fn drop(&mut self) {
         watch::leave(&self.shared);
         self.shared.end();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_timer_is_not_late_for_a_deadline_between_its_own_and_its_mark() {
-        let now = now();
-        let at = |ms| now + Duration::from_millis(ms);
-        let armed = Armed {
-            deadline: at(30_000),
-            mark: at(30_500),
-        };
-        let served: Vec<u64> = [100, 29_999, 30_000, 30_001, 30_499, 30_500, 31_000]
-            .into_iter()
-            .filter(|&ms| armed.serves(at(ms)))
-            .collect();
-        assert_eq!(served, [30_000, 30_500, 31_000]);
-    }
-
-    #[test]
-    fn far_deadlines_meet_on_common_marks() {
-        let now = now();
-        let wait = |ms| coarse(now, now + Duration::from_millis(ms)) - now;
-        for ms in [0, 1, 100, 255] {
-            assert_eq!(wait(ms), Duration::from_millis(ms), "near ones are exact");
-        }
-        for ms in 256..10_000 {
-            let (asked, got) = (Duration::from_millis(ms), wait(ms));
-            assert!(got >= asked && got <= asked + asked / 32, "{asked:?} {got:?}");
-        }
-        let marks: std::collections::HashSet<_> = (4_100..5_900).map(wait).collect();
-        assert!(marks.len() <= 16, "{marks:?}");
-        assert_eq!(
-            coarse(now, now - Duration::from_millis(1)),
-            now - Duration::from_millis(1)
-        );
     }
 }

@@ -4,6 +4,8 @@
 //! connection closes, the driver says goodbye to the peer and ends, and with it the sockets, the timers and the
 //! connection itself are freed. Nothing that `Shared` owns holds an anchor, so there is no cycle.
 
+mod news;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::ops::Deref;
@@ -11,11 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::task::Waker;
 use std::time::Instant;
 
-use peerline_connection::{
-    CandidateError, ChannelId, Connection, ConnectionState, DataChannelState, DtlsCloseReason, DtlsTransportState,
-    DtmfTone, Event, IceCandidate, IceConnectionState, IceGatheringState, MediaKind, SctpTransportState,
-    SignalingState, TransceiverId,
-};
+use peerline_connection::{ChannelId, Connection, ConnectionState, DataChannelState, Event, TransceiverId};
 use tokio::sync::Notify;
 
 use crate::alarms::Alarm;
@@ -25,12 +23,7 @@ use crate::ice_tcp::Connections;
 use crate::inlet::Inlet;
 use crate::media::slots::{MediaSignals, Slots};
 
-/// Unread news beyond this number replace older ones of their kind: only an application that never calls `next_event`
-/// gets there.
-const MAX_UNREAD: usize = 1024;
-
-/// By how many the room for them grows at least.
-const NEWS_STEP: usize = 4;
+pub(crate) use news::{MediaNews, News, Subject};
 
 /// In this order in memory: what an endpoint asks of a connection with every datagram stands together, beside the counters of its
 /// owners. Of thousands that rest, each line that is asked for comes from memory.
@@ -106,43 +99,6 @@ pub(crate) enum Phase {
     Closing(Instant),
     /// The driver is gone.
     Ended,
-}
-
-/// What `next_event` will tell. A new channel stands here as facts, not as a handle: handles keep the connection alive. The
-/// large ones are boxed, since states, which are small, are what is left unread.
-pub(crate) enum News {
-    NegotiationNeeded,
-    SignalingState(SignalingState),
-    IceGatheringState(IceGatheringState),
-    IceConnectionState(IceConnectionState),
-    ConnectionState(ConnectionState),
-    SelectedCandidatePair,
-    DtlsTransportState(DtlsTransportState),
-    DtlsTransportError(DtlsCloseReason),
-    SctpTransportState(SctpTransportState),
-    IceCandidate(Option<Box<IceCandidate>>),
-    IceCandidateError(Box<CandidateError>),
-    DataChannel(Box<Facts>),
-    Media(Box<(Subject, MediaNews)>),
-    BandwidthEstimate(u64),
-}
-
-/// Which transceiver news is of. It may be gone when they are read.
-pub(crate) struct Subject {
-    pub(crate) id: TransceiverId,
-    pub(crate) kind: MediaKind,
-    pub(crate) signals: Arc<MediaSignals>,
-}
-
-/// News of one transceiver.
-pub(crate) enum MediaNews {
-    /// It counts as a reader of what is received.
-    Track(Vec<String>),
-    TrackRemoved(Vec<String>),
-    Muted,
-    Unmuted,
-    Ended,
-    DtmfTone(DtmfTone),
 }
 
 /// What never changes about a channel.
@@ -528,49 +484,6 @@ impl State {
             let subject = Subject { id, kind, signals };
             self.tell(News::Media(Box::new((subject, news))), wakes);
         }
-    }
-
-    /// The oldest news that nobody has read.
-    pub(crate) fn next_news(&mut self) -> Option<News> {
-        let news = self.news.pop_front()?;
-        if self.news.is_empty() {
-            // There is little to tell of a connection that is up, perhaps for hours.
-            self.news = VecDeque::new();
-        }
-        Some(news)
-    }
-
-    fn tell(&mut self, news: News, wakes: &mut Wakes) {
-        if !self.listening {
-            return;
-        }
-        // Of an estimate only the latest counts.
-        if self.news.len() >= MAX_UNREAD || matches!(news, News::BandwidthEstimate(_)) {
-            self.forget_older(&news);
-        }
-        // Those that nobody reads stay.
-        if self.news.len() == self.news.capacity() {
-            self.news.reserve_exact(NEWS_STEP.max(self.news.len() / 4));
-        }
-        self.news.push_back(news);
-        wakes.news = true;
-    }
-
-    /// A state that was never read is history once another follows. Candidates, channels and
-    /// tracks are limited by the machine.
-    fn forget_older(&mut self, news: &News) {
-        let is_track = |news: &(Subject, MediaNews)| matches!(news.1, MediaNews::Track(_));
-        match news {
-            News::IceCandidate(_) | News::DataChannel(_) => return,
-            News::Media(media) if is_track(media) => return,
-            _ => {}
-        }
-        let older = self.news.iter().position(|unread| match (unread, news) {
-            // Of tones, and of tracks that come and go, any is as old as another.
-            (News::Media(unread), News::Media(_)) => !is_track(unread),
-            _ => std::mem::discriminant(unread) == std::mem::discriminant(news),
-        });
-        older.map(|older| self.news.remove(older));
     }
 }
 
