@@ -3,9 +3,9 @@
 mod common;
 
 use std::future::Future;
-use std::net::IpAddr;
 
-use common::{configuration, negotiate, next_channel, pair, peer, soon};
+use common::announcer::Announcer;
+use common::{configuration, have_answered, negotiate, next_channel, pair, peer, soon};
 use peerline::{
     Configuration, ConnectionState, DataChannelInit, Error, IceCandidate, IceConnectionState, IceGatheringState,
     Message, OfferOptions, PeerConnection, PeerEvent, SdpType, SessionDescription, SignalingState,
@@ -187,17 +187,7 @@ async fn ice_restarts_while_data_flows() {
         .create_offer_with(OfferOptions { ice_restart: true })
         .unwrap();
     pair.alice.set_local_description(offer).unwrap();
-    soon("candidates again", pair.alice.gathering_complete()).await;
-    pair.bob
-        .set_remote_description(pair.alice.local_description().unwrap())
-        .unwrap();
-    pair.bob
-        .set_local_description(pair.bob.create_answer().unwrap())
-        .unwrap();
-    soon("candidates again", pair.bob.gathering_complete()).await;
-    pair.alice
-        .set_remote_description(pair.bob.local_description().unwrap())
-        .unwrap();
+    have_answered(&pair.alice, &pair.bob).await;
     pair.bob.restart_ice();
     negotiate(&pair.bob, &pair.alice).await;
 
@@ -246,17 +236,7 @@ async fn what_is_wrong_is_refused_by_name_and_changes_nothing() {
 #[tokio::test]
 async fn a_candidate_with_a_local_name_connects() {
     let name = format!("peerline-{}", std::process::id());
-    let announcer = mdns_sd::ServiceDaemon::new().unwrap();
-    let address: IpAddr = "127.0.0.1".parse().unwrap();
-    let service = mdns_sd::ServiceInfo::new(
-        "_peerline._udp.local.",
-        &name,
-        &format!("{name}.local."),
-        address,
-        9,
-        None,
-    );
-    announcer.register(service.unwrap()).unwrap();
+    let _announcer = Announcer::start(&name, "127.0.0.1".parse().unwrap());
 
     let (alice, bob) = (peer().await, peer().await);
     let channel = alice.create_data_channel("named", DataChannelInit::default()).unwrap();
@@ -284,7 +264,6 @@ async fn a_candidate_with_a_local_name_connects() {
         }
     }
     soon("the channel opens", channel.opened()).await.unwrap();
-    let _ = announcer.shutdown();
 }
 
 #[tokio::test]

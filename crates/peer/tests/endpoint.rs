@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{PATIENCE, Pair, configuration, negotiate, next_channel, noise, pair_with, soon};
+use common::{PATIENCE, Pair, configuration, have_answered, negotiate, next_channel, noise, pair_with, soon};
 use peerline::{
     Configuration, ConnectionState, DataChannelInit, Endpoint, Error, ExternalAddress, IceServer, IceTcp, Message,
     OfferOptions, PeerConnection,
@@ -223,17 +223,7 @@ async fn ice_restarts_reach_their_connection_by_both_generations() {
         pair.alice.set_local_description(offer).unwrap();
         // The session before goes on meanwhile.
         exchange(&pair, "between the sessions").await;
-        soon("candidates again", pair.alice.gathering_complete()).await;
-        pair.bob
-            .set_remote_description(pair.alice.local_description().unwrap())
-            .unwrap();
-        pair.bob
-            .set_local_description(pair.bob.create_answer().unwrap())
-            .unwrap();
-        soon("candidates again", pair.bob.gathering_complete()).await;
-        pair.alice
-            .set_remote_description(pair.bob.local_description().unwrap())
-            .unwrap();
+        have_answered(&pair.alice, &pair.bob).await;
         // Another path counts as selected once its check has been answered.
         soon("the new session is selected", async {
             let changes = |peer: &PeerConnection| peer.stats().transport().unwrap().selected_candidate_pair_changes;

@@ -109,11 +109,14 @@ impl Drop for Lead {
 }
 
 #[cfg(test)]
+#[path = "../../tests/common/announcer.rs"]
+mod announcer;
+
+#[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use mdns_sd::ServiceInfo;
-
+    use super::announcer::Announcer;
     use super::*;
 
     fn unique() -> String {
@@ -132,19 +135,8 @@ mod tests {
 
     #[tokio::test]
     async fn names_are_found_once_shared_and_given_up() {
-        // Who announces a name, as a browser does.
-        let name = unique();
-        let announcer = ServiceDaemon::new().unwrap();
-        let address: IpAddr = "192.0.2.55".parse().unwrap();
-        let service = ServiceInfo::new(
-            "_peerline._udp.local.",
-            &name,
-            &format!("{name}.local."),
-            address,
-            9,
-            None,
-        );
-        announcer.register(service.unwrap()).unwrap();
+        let (name, address) = (unique(), "192.0.2.55".parse().unwrap());
+        let _announcer = Announcer::start(&name, address);
 
         // Several connections search for it at once, in any case and form; one gives up.
         let given_up = tokio::spawn({
@@ -166,6 +158,5 @@ mod tests {
         assert_eq!(resolve("example.com").await, None);
         assert_eq!(resolve(".local").await, None);
         assert_eq!(searches(), 0, "no search is left");
-        let _ = announcer.shutdown();
     }
 }

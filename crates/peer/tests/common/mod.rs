@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses some of it")]
 
+pub(crate) mod announcer;
 pub(crate) mod media;
 
 use std::future::Future;
@@ -35,6 +36,11 @@ pub(crate) async fn peer() -> PeerConnection {
 /// An exchange of complete descriptions, as signalling without trickle does it.
 pub(crate) async fn negotiate(offerer: &PeerConnection, answerer: &PeerConnection) {
     offerer.set_local_description(offerer.create_offer().unwrap()).unwrap();
+    have_answered(offerer, answerer).await;
+}
+
+/// The rest of such an exchange, once the offer is set where it was made.
+pub(crate) async fn have_answered(offerer: &PeerConnection, answerer: &PeerConnection) {
     soon("the offerer's candidates", offerer.gathering_complete()).await;
     answerer
         .set_remote_description(offerer.local_description().unwrap())
