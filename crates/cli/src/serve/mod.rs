@@ -9,6 +9,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 use peerline::{Endpoint, Error, ExternalAddress};
+use tokio::net::TcpListener;
 
 use crate::film::Program;
 use crate::host::Interruption;
@@ -86,15 +87,11 @@ pub(crate) async fn record(options: Options, archive: Arc<Archive>) -> Result<()
 }
 
 async fn serve(options: Options, token: Option<String>, role: Role) -> Result<(), Box<dyn std::error::Error>> {
-    let listen = options.listen;
     ExternalAddress::check(&options.external_address)?;
     let insight = options.insight.open()?;
     let interruption = Interruption::listen();
     let endpoint = endpoint(options.udp_port, options.tcp_port)?;
-    let listener = tokio::net::TcpListener::bind(listen)
-        .await
-        .map_err(|error| cannot_listen(listen, &error))?;
-    let address = listener.local_addr()?;
+    let (listener, address) = bind(options.listen).await?;
     let ice_servers = IceServers::new(&options.ice_servers, address, &options.external_address)?;
     announce(address, &ice_servers);
     let visitors = Visitors::new(endpoint, options.external_address, ice_servers.clone(), insight, role);
@@ -124,19 +121,25 @@ async fn serve(options: Options, token: Option<String>, role: Role) -> Result<()
 
 /// A small server for one transfer of a file: its room, and the page for browsers. It serves as long as the program runs.
 pub(crate) async fn meeting_place(listen: SocketAddr, room: &str) -> Result<SocketAddr, Box<dyn std::error::Error>> {
-    let listener = tokio::net::TcpListener::bind(listen)
-        .await
-        .map_err(|error| cannot_listen(listen, &error))?;
-    let address = listener.local_addr()?;
+    let (listener, address) = bind(listen).await?;
     let rooms = Rooms::new(rooms::RoomName::new(room));
     let router = rooms
         .router()
         .merge(page::transfer())
         .merge(IceServers::default().router())
+        .method_not_allowed_fallback(reply::method_not_allowed)
         .fallback(reply::not_found)
         .layer(DefaultBodyLimit::max(MAX_BODY));
     tokio::spawn(async move { axum::serve(listener, router).await });
     Ok(address)
+}
+
+/// Listens for HTTP there; the real address, with the port that was free.
+async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), String> {
+    let bound = TcpListener::bind(listen)
+        .await
+        .and_then(|listener| listener.local_addr().map(|address| (listener, address)));
+    bound.map_err(|error| cannot_listen(listen, &error))
 }
 
 /// The ports for all peers, if they are to share any.
@@ -176,10 +179,11 @@ fn router(visitors: &Visitors, ice_servers: &IceServers, token: Option<&str>, ro
     let meeting = rooms.map(|rooms| rooms.router().merge(page::rooms()).merge(page::transfer_pages()));
     page::router(role, text)
         .route("/ws", get(ws::upgrade).with_state(visitors.clone()))
-        .method_not_allowed_fallback(reply::method_not_allowed)
         .merge(ice_servers.router())
         .merge(whip::router(visitors.clone(), token))
         .merge(meeting.unwrap_or_default())
+        // It is for what the router has already: last.
+        .method_not_allowed_fallback(reply::method_not_allowed)
         .fallback(reply::not_found)
         .layer(DefaultBodyLimit::max(MAX_READ))
 }
