@@ -1,10 +1,11 @@
 //! `peerline loopback`: two peers in this process connect over real UDP sockets, and say how.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use peerline::{
-    Configuration, ConnectionState, DataChannel, DataChannelInit, IceCandidate, MediaFrame, MediaKind, Message,
-    PeerConnection, PeerEvent, TrackSource,
+    CandidateStats, Configuration, ConnectionState, DataChannel, DataChannelInit, IceCandidate, MediaFrame, MediaKind,
+    Message, PeerConnection, PeerEvent, StatsKind, TrackSource,
 };
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -98,6 +99,8 @@ pub(crate) async fn run(seconds: f64, insight: insight::Options) -> Result<(), F
     say("  media, 30 pictures and 50 packets of sound a second   packets       bytes   lost");
     media_table("offerer", &offerer);
     media_table("answerer", &answerer);
+    say(&describe_bandwidth("offerer", &offerer));
+    say(&describe_bandwidth("answerer", &answerer));
     drop(films);
 
     let round_trips = ping(&channel, &remote).await?;
@@ -176,6 +179,17 @@ fn media_table(name: &str, pc: &PeerConnection) {
     }
 }
 
+/// What a peer believes that its path takes.
+fn describe_bandwidth(name: &str, pc: &PeerConnection) -> String {
+    let stats = pc.stats();
+    let pair = stats.selected_candidate_pair();
+    let bits = pair.and_then(|pair| pair.available_outgoing_bitrate);
+    let estimate = bits.map_or("anything, until the other side has told".to_owned(), |bits| {
+        format!("{:.1} Mbit/s of media so far: more is tried as they flow", bits / 1e6)
+    });
+    format!("  {name} believes that the path takes {estimate}")
+}
+
 /// Prints a peer's events and carries its candidates to the other, until it closes.
 async fn attend(
     trace: Trace,
@@ -207,13 +221,20 @@ async fn attend(
                 Some(PeerEvent::SignalingState(state)) => trace.line(name, &format!("signaling {state}")),
                 Some(PeerEvent::ConnectionState(state)) => {
                     if state == ConnectionState::Connected {
-                        trace.line(name, &describe_transport(&pc));
+                        trace.line(name, &describe_dtls(&pc));
                     }
                     trace.line(name, &format!("connection {state}"));
                 }
                 Some(PeerEvent::DtlsTransportState(state)) => trace.line(name, &format!("DTLS {state}")),
                 Some(PeerEvent::DtlsTransportError(reason)) => trace.line(name, &format!("DTLS: {reason}")),
                 Some(PeerEvent::SctpTransportState(state)) => trace.line(name, &format!("SCTP {state}")),
+                Some(PeerEvent::SelectedCandidatePair) => {
+                    if let Some(path) = describe_path(&pc) {
+                        trace.line(name, &path);
+                    }
+                }
+                // Many times a second: the latest is told in the end.
+                Some(PeerEvent::BandwidthEstimate(_)) => {}
                 Some(PeerEvent::NegotiationNeeded) => trace.line(name, "negotiation needed"),
                 Some(PeerEvent::Track(track)) => {
                     let mid = track.transceiver.mid().unwrap_or_default();
@@ -225,8 +246,6 @@ async fn attend(
                     | PeerEvent::TrackUnmuted(_)
                     | PeerEvent::TrackEnded(_)
                     | PeerEvent::DtmfTone { .. }
-                    | PeerEvent::BandwidthEstimate(_)
-                    | PeerEvent::SelectedCandidatePair
                     | PeerEvent::IceCandidateError(_)),
                 ) => trace.line(name, &format!("{event:?}")),
             },
@@ -239,22 +258,55 @@ async fn attend(
     }
 }
 
-/// The pair that ICE selected, and what DTLS negotiated over it, by the W3C's names.
-fn describe_transport(pc: &PeerConnection) -> String {
-    let stats = serde_json::to_value(pc.stats()).unwrap_or_default();
-    let find = |key: &str, value: &Value| stats.as_array()?.iter().find(|object| &object[key] == value);
-    let transport = find("type", &"transport".into()).unwrap_or(&Value::Null);
-    let pair = find("id", &transport["selectedCandidatePairId"]).unwrap_or(&Value::Null);
-    let end = |side: &str| {
-        let candidate = find("id", &pair[side]).unwrap_or(&Value::Null);
-        format!("{} {}", text(&candidate["address"]), text(&candidate["port"]))
+/// The pair that ICE selected: over what it goes, and what its ends are.
+fn describe_path(pc: &PeerConnection) -> Option<String> {
+    let stats = pc.stats();
+    let pair = stats.selected_candidate_pair()?;
+    let candidate = |id: &str| match &stats.get(id)?.kind {
+        StatsKind::LocalCandidate(candidate) | StatsKind::RemoteCandidate(candidate) => Some(candidate.clone()),
+        _ => None,
     };
+    let (local, remote) = (
+        candidate(&pair.local_candidate_id)?,
+        candidate(&pair.remote_candidate_id)?,
+    );
+    Some(format!(
+        "path: {} from {} to {}",
+        local.protocol.to_uppercase(),
+        describe_end(&local),
+        describe_end(&remote)
+    ))
+}
+
+/// A candidate by its type's short name, and in words (RFC 8445 §5.1.1).
+fn describe_end(candidate: &CandidateStats) -> String {
+    let meaning = match candidate.candidate_type {
+        "host" => "its own address",
+        "srflx" => "its address behind a translator, as a STUN server sees it",
+        "prflx" => "its address as a check has shown it",
+        "relay" => "an address at a TURN server, which relays",
+        _ => "an address",
+    };
+    let address = candidate.address.as_deref().unwrap_or("a hidden address");
     format!(
-        "DTLS connected: {}, {}, from {} to {}",
+        "{address} port {} ({}: {meaning})",
+        candidate.port, candidate.candidate_type
+    )
+}
+
+/// What DTLS negotiated, by the W3C's names.
+fn describe_dtls(pc: &PeerConnection) -> String {
+    let stats = serde_json::to_value(pc.stats()).unwrap_or_default();
+    let transport = stats
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|object| object["type"] == "transport");
+    let transport = transport.unwrap_or(&Value::Null);
+    format!(
+        "DTLS connected: {}, {}",
         text(&transport["dtlsRole"]),
-        text(&transport["dtlsCipher"]),
-        end("localCandidateId"),
-        end("remoteCandidateId")
+        text(&transport["dtlsCipher"])
     )
 }
 
@@ -334,6 +386,9 @@ struct Trace {
 
 impl Trace {
     fn line(&self, side: &str, text: &str) {
+        // Two tasks tell: who looks at the time is who writes next.
+        static TURN: Mutex<()> = Mutex::new(());
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let milliseconds = self.started.elapsed().as_secs_f64() * 1e3;
         say(&format!("{milliseconds:>9.2} ms  {side:<8}  {text}"));
     }
