@@ -6,47 +6,16 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use common::viewer::{receive, view};
 use common::{Folder, Run, SDP, Server, complete_offer, fixture, peer, soon, until};
-use peerline::{MediaKind, PeerConnection, RtpReceiver, SessionDescription, TransceiverDirection, TransceiverInit};
+use peerline::MediaKind;
 use peerline_recorder::{Player, PlayerOptions};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A peer that plays `stream`, as soon as there is one; its sound and picture.
-async fn view(server: &Server, stream: &str) -> (PeerConnection, [RtpReceiver; 2]) {
-    let pc = peer().await;
-    let receivers = [MediaKind::Audio, MediaKind::Video].map(|kind| {
-        let init = TransceiverInit {
-            direction: TransceiverDirection::RecvOnly,
-            ..TransceiverInit::default()
-        };
-        pc.add_transceiver(kind, init).expect("a transceiver").receiver()
-    });
-    let offer = complete_offer(&pc).await;
-    let reply = soon("a publisher", async {
-        loop {
-            let path = format!("/whep/{stream}");
-            let reply = server.request("POST", &path, &[("Content-Type", SDP)], &offer).await;
-            if reply.status != 409 {
-                return reply;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
-    assert_eq!(reply.status, 201, "{reply:?}");
-    pc.set_remote_description(SessionDescription::answer(reply.body))
-        .expect("an answer");
-    (pc, receivers)
-}
-
 async fn is_live(server: &Server, stream: &str) -> bool {
     let pc = peer().await;
-    let init = TransceiverInit {
-        direction: TransceiverDirection::RecvOnly,
-        ..TransceiverInit::default()
-    };
-    pc.add_transceiver(MediaKind::Video, init).expect("a transceiver");
+    receive(&pc, MediaKind::Video);
     let offer = complete_offer(&pc).await;
     let path = format!("/whep/{stream}");
     let reply = server.request("POST", &path, &[("Content-Type", SDP)], &offer).await;

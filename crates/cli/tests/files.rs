@@ -6,10 +6,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use common::viewer::receive;
 use common::{Folder, Run, SDP, Server, complete_offer, fixture, peer, soon};
-use peerline::{
-    MediaFrame, MediaKind, PeerConnection, SessionDescription, TrackSource, TransceiverDirection, TransceiverInit,
-};
+use peerline::{MediaFrame, MediaKind, PeerConnection, SessionDescription, TrackSource};
 use peerline_recorder::{Player, PlayerOptions};
 
 async fn connect(server: &Server, path: &str, pc: &PeerConnection) -> String {
@@ -28,13 +27,7 @@ async fn a_file_is_played_to_whoever_connects() {
     // Each from its beginning.
     for _ in 0..2 {
         let pc = peer().await;
-        let receivers = [MediaKind::Video, MediaKind::Audio].map(|kind| {
-            let init = TransceiverInit {
-                direction: TransceiverDirection::RecvOnly,
-                ..TransceiverInit::default()
-            };
-            pc.add_transceiver(kind, init).expect("a transceiver").receiver()
-        });
+        let receivers = [MediaKind::Video, MediaKind::Audio].map(|kind| receive(&pc, kind));
         connect(&server, "/whep/play", &pc).await;
         for (receiver, file) in receivers.iter().zip([&film, &sound]) {
             let mut player = Player::open(file, PlayerOptions::default()).expect("a good file");

@@ -6,12 +6,10 @@ mod common;
 use std::io::Read as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
-use common::{SDP, Server, complete_offer, peer, soon};
-use peerline::{
-    MediaKind, PeerConnection, RtpReceiver, SessionDescription, StatsKind, TransceiverDirection, TransceiverInit,
-};
+use common::viewer::view;
+use common::{Server, soon};
+use peerline::StatsKind;
 
 struct Publisher(Child);
 
@@ -50,34 +48,6 @@ impl Drop for Publisher {
     }
 }
 
-/// A viewer, once there is a publisher; its sound and pictures.
-async fn view(server: &Server) -> (PeerConnection, [RtpReceiver; 2]) {
-    let pc = peer().await;
-    let receivers = [MediaKind::Audio, MediaKind::Video].map(|kind| {
-        let init = TransceiverInit {
-            direction: TransceiverDirection::RecvOnly,
-            ..TransceiverInit::default()
-        };
-        pc.add_transceiver(kind, init).expect("a transceiver").receiver()
-    });
-    let offer = complete_offer(&pc).await;
-    let reply = soon("GStreamer", async {
-        loop {
-            let reply = server.request("POST", "/whep/gst", &[("Content-Type", SDP)], &offer);
-            let reply = reply.await;
-            if reply.status != 409 {
-                return reply;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await;
-    assert_eq!(reply.status, 201, "{reply:?}");
-    pc.set_remote_description(SessionDescription::answer(reply.body))
-        .expect("an answer");
-    (pc, receivers)
-}
-
 #[tokio::test]
 async fn gstreamer_publishes_and_viewers_see_it() {
     let server = Server::start();
@@ -85,7 +55,7 @@ async fn gstreamer_publishes_and_viewers_see_it() {
     // The second one comes late: GStreamer makes a keyframe when it is asked for one, and hardly any else.
     let mut viewers = Vec::new();
     for _ in 0..2 {
-        let (pc, [audio, video]) = view(&server).await;
+        let (pc, [audio, video]) = view(&server, "gst").await;
         for (receiver, clock_rate) in [(audio, 48_000), (video, 90_000)] {
             let mut last: Option<u32> = None;
             for number in 0..60 {
@@ -117,7 +87,7 @@ async fn gstreamer_publishes_and_viewers_see_it() {
 async fn a_listener_of_gstreamer_is_connected_to() {
     let server = Server::start();
     let publisher = Publisher::start(&format!("http://{}/whip/gst", server.address), &["tcp"]);
-    let (_pc, [_, video]) = view(&server).await;
+    let (_pc, [_, video]) = view(&server, "gst").await;
     for _ in 0..30 {
         soon("frames", video.recv_frame()).await.expect("the track goes on");
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::media::{Camera, Microphone, expect_frames};
+use common::viewer::receive;
 use common::{Reply, SDP, SDP_FRAGMENT, Server, complete_offer, peer, soon};
 use peerline::{
     MediaFrame, MediaKind, PeerConnection, RtpEncodingParameters, RtpReceiver, SessionDescription,
@@ -65,20 +66,10 @@ async fn publish(server: &Server, stream: &str) -> Session {
     }
 }
 
-fn receive_only() -> TransceiverInit {
-    TransceiverInit {
-        direction: TransceiverDirection::RecvOnly,
-        ..TransceiverInit::default()
-    }
-}
-
 /// A viewer, and its sound and picture.
 async fn view(server: &Server, path: &str) -> (Session, RtpReceiver, RtpReceiver) {
     let pc = peer().await;
-    let [audio, video] = [MediaKind::Audio, MediaKind::Video].map(|kind| {
-        let transceiver = pc.add_transceiver(kind, receive_only()).expect("a transceiver");
-        transceiver.receiver()
-    });
+    let [audio, video] = [MediaKind::Audio, MediaKind::Video].map(|kind| receive(&pc, kind));
     let session = connect(server, path, pc).await;
     assert!(session.reply.body.contains("a=sendonly"), "{}", session.reply.body);
     assert!(session.reply.body.contains("a=msid:"), "{}", session.reply.body);
@@ -107,7 +98,7 @@ async fn one_publisher_and_three_viewers() {
     assert_eq!(ended.status, 200, "{ended:?}");
     let refused = {
         let pc = peer().await;
-        pc.add_transceiver(MediaKind::Video, receive_only()).expect("one");
+        receive(&pc, MediaKind::Video);
         soon("the end of the publisher", async {
             loop {
                 let reply = post(&server, "/whep/film", &complete_offer(&pc).await).await;
@@ -370,7 +361,7 @@ async fn sessions_trickle_and_end() {
 async fn a_token_is_asked_for() {
     let server = Server::start_with(&["--token", "open sesame"]);
     let pc = peer().await;
-    pc.add_transceiver(MediaKind::Video, receive_only()).expect("one");
+    receive(&pc, MediaKind::Video);
     let offer = complete_offer(&pc).await;
     for (authorization, status) in [
         (None, 401),

@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 pub(crate) mod media;
+pub(crate) mod viewer;
 
 pub(crate) const SDP: &str = "application/sdp";
 pub(crate) const SDP_FRAGMENT: &str = "application/trickle-ice-sdpfrag";
