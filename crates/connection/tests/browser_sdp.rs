@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use common::config;
 use peerline_connection::{
-    Connection, DataChannelInit, Event, MediaKind, SessionDescription, SignalingState, TransceiverDirection,
-    TransceiverId, TransceiverInit,
+    Connection, DataChannelInit, Event, MediaKind, OfferOptions, RtcpFeedback, RtpHeaderExtensionParameters,
+    SessionDescription, SignalingState, TransceiverDirection, TransceiverId, TransceiverInit,
 };
 use peerline_sdp::attribute::{Direction, ExtMap, Fmtp, RtcpFb, RtpMap, Simulcast};
 use peerline_sdp::{MediaDescription, Section as _};
@@ -153,6 +153,10 @@ fn check_section(
         let direction = their.direction.unwrap_or_default().reversed();
         assert_eq!(line.direction.unwrap_or_default(), direction, "{name}: {line}");
     }
+    assert!(
+        !names_transport_numbers(answer) || all::<RtcpFb>(answer).iter().any(|line| line.kind == "transport-cc"),
+        "{name}: packets are numbered for who tells of the numbers"
+    );
     let simulcast = |media: &MediaDescription| media.attribute::<Simulcast>().expect("it is in order");
     match (simulcast(offer), simulcast(answer)) {
         (Some(offer), Some(answer)) => {
@@ -165,6 +169,98 @@ fn check_section(
         (Some(_), None) => assert!(!answered.receives(), "{name}: simulcast is taken"),
         (None, Some(_)) => panic!("{name}: no simulcast was offered"),
     }
+}
+
+fn names_transport_numbers(media: &MediaDescription) -> bool {
+    let extensions: Vec<ExtMap> = all(media);
+    extensions.iter().any(|line| line.uri.contains("transport-wide-cc"))
+}
+
+/// The text without what it says of `transport-cc` in the sections whose codecs have `feedback`.
+fn without_transport_cc(text: &str, feedback: &str) -> String {
+    let mut sections: Vec<String> = text.split("m=").map(str::to_owned).collect();
+    for section in sections.iter_mut().filter(|section| section.contains(feedback)) {
+        let lines = section.split_inclusive('\n');
+        *section = lines.filter(|line| !line.contains(" transport-cc")).collect();
+    }
+    sections.join("m=")
+}
+
+/// A peer that tells of no packets, but how much it takes (`goog-remb`), still names the extension that numbers them: it is neither
+/// answered, nor sent, nor expected, in the sections where that is so.
+#[test]
+fn packets_are_numbered_for_who_tells_of_the_numbers() {
+    let now = epoch();
+    for browser in ["chromium-156.0.8078.79", "firefox-153.7.0"] {
+        let offer = sample(&format!("{browser}-av-offer"));
+        // With both kinds of media as they are, with REMB alone, and with nothing at all.
+        for (feedback, numbered) in [
+            ("none", [true, true]),
+            ("goog-remb", [true, false]),
+            ("", [false, false]),
+        ] {
+            let text = without_transport_cc(&offer, feedback);
+            assert!(parse(&text).media.iter().all(names_transport_numbers), "{text}");
+            let mut peer = Connection::new(now, config(1, 0));
+            for (id, kind) in [("a", MediaKind::Audio), ("v", MediaKind::Video)] {
+                let track = peerline_connection::Track { id: id.into(), kind };
+                peer.add_track(now, track, &[]).expect("it is added");
+            }
+            peer.set_remote_description(now, SessionDescription::offer(&*text))
+                .expect("it fits");
+            let answer = peer.create_answer().expect("an answer");
+            peer.set_local_description(now, answer.clone()).expect("it is ours");
+            let answer = parse(&answer.sdp);
+            let named: Vec<bool> = answer.media.iter().map(names_transport_numbers).collect();
+            assert_eq!(named, numbered, "{browser}, {feedback}");
+            let remb = all::<RtcpFb>(&answer.media[1]);
+            assert!(remb.iter().any(|line| line.kind == "goog-remb"), "{browser}");
+            assert_eq!(numbers_packets(&mut peer), [numbered; 2], "{browser}, {feedback}");
+            // Nor are they offered from then on: "only … those that are present in the most recent answer" (RFC 8829 §5.2.2).
+            let again = peer.create_offer(OfferOptions::default()).expect("an offer");
+            let named: Vec<bool> = parse(&again.sdp).media.iter().map(names_transport_numbers).collect();
+            assert_eq!(named, numbered, "{browser}, {feedback}");
+        }
+    }
+    // The same where the peer answers, and where we could not tell ourselves.
+    let text = sample("chromium-156.0.8078.79-av-answer");
+    for (feedback, numbered) in [("none", [true, true]), ("goog-remb", [true, false])] {
+        let mut peer = offering(&text);
+        peer.set_local_description(now, None).expect("an offer");
+        let answer = without_transport_cc(&text, feedback);
+        assert!(parse(&answer).media.iter().all(names_transport_numbers), "{answer}");
+        peer.set_remote_description(now, SessionDescription::answer(answer))
+            .expect("it fits");
+        assert_eq!(numbers_packets(&mut peer), [numbered; 2], "{feedback}");
+    }
+    let mut config = config(1, 0);
+    let mut codecs = config.codecs.to_vec();
+    for codec in &mut codecs {
+        codec.rtcp_feedback.retain(|kind| *kind != RtcpFeedback::TransportCc);
+    }
+    config.codecs = codecs.into();
+    let mut peer = Connection::new(now, config);
+    peer.add_transceiver(now, MediaKind::Video, TransceiverInit::default())
+        .expect("it is added");
+    let offer = peer.create_offer(OfferOptions::default()).expect("an offer");
+    assert!(!offer.sdp.contains("transport-"), "{}", offer.sdp);
+}
+
+/// Whether packets are numbered, in what is sent of each section and in what is received.
+fn numbers_packets(peer: &mut Connection) -> [[bool; 2]; 2] {
+    let ids: Vec<TransceiverId> = peer.transceivers().map(|own| own.id()).collect();
+    let [audio, video] = ids[..] else { panic!("{ids:?}") };
+    let has = |extensions: &[RtpHeaderExtensionParameters]| {
+        let mut all = extensions.iter();
+        all.any(|extension| extension.uri.contains("transport-wide-cc"))
+    };
+    let sent = [audio, video].map(|id| {
+        let sent = peer.send_parameters(id).expect("it is there");
+        assert!(!sent.header_extensions.is_empty(), "something is sent");
+        has(&sent.header_extensions)
+    });
+    let received = [audio, video].map(|id| has(&peer.receive_parameters(id).expect("it is there").header_extensions));
+    [sent, received]
 }
 
 #[test]

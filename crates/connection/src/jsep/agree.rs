@@ -108,6 +108,7 @@ impl Connection {
         let extensions = extmap::to_send(
             &sides.our_extensions,
             sides.their_extensions.as_deref().unwrap_or_default(),
+            &codecs,
         );
         let has_rid = extensions.iter().any(|extension| extension.uri == capabilities::RID);
         let layers = match &sides.their_layers {
@@ -215,12 +216,13 @@ struct Sides {
 
 impl Sides {
     fn receiving(&self, remote: Option<Said<'_>>) -> Receiving {
+        let codecs = match &self.their_codecs {
+            Some(theirs) => codecs::common(&self.our_codecs, theirs),
+            None => self.our_codecs.clone(),
+        };
         Receiving {
-            codecs: match &self.their_codecs {
-                Some(theirs) => codecs::common(&self.our_codecs, theirs),
-                None => self.our_codecs.clone(),
-            },
-            extensions: extmap::to_receive(&self.our_extensions, self.their_extensions.as_deref()),
+            extensions: extmap::to_receive(&self.our_extensions, self.their_extensions.as_deref(), &codecs),
+            codecs,
             streams: remote.map(|remote| sources(remote.media)).unwrap_or_default(),
             rids: match &self.their_layers {
                 Some(theirs) => {

@@ -17,8 +17,6 @@ use crate::Connection;
 use crate::description::{SdpType, SessionDescription};
 use crate::error::{Error, SdpFault};
 use crate::media::capabilities;
-use crate::media::extensions::TRANSPORT_NUMBER;
-use crate::media::parameters::RtcpFeedback;
 use crate::state::SignalingState;
 use crate::transceiver::TransceiverSlots;
 
@@ -143,16 +141,13 @@ impl Connection {
         if !codecs::has_primary(&codecs) {
             return None;
         }
-        let mut extensions = extmap::answered(
+        let extensions = extmap::answered(
             &self.config.header_extensions,
             kind,
+            &codecs,
             &extmap::read(offer, section),
             numbers,
         );
-        // Where streams are told of, numbers in the transport are of no use.
-        if codecs::speaks(&codecs, RtcpFeedback::AckCcfb) {
-            extensions.retain(|extension| extension.uri != TRANSPORT_NUMBER);
-        }
         let wanted = transceiver.wanted();
         let direction = offer.direction(section).reversed().intersection(wanted);
         // Packets tell their layer by an extension alone.

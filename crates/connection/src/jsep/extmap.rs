@@ -4,9 +4,11 @@ use peerline_sdp as sdp;
 use peerline_sdp::attribute::{Direction, ExtMap, ExtMapAllowMixed};
 use peerline_sdp::{MediaDescription, Section as _};
 
+use super::codecs::speaks;
 use super::numbers::Numbers;
 use crate::media::capabilities::HeaderExtensionSupport;
-use crate::media::parameters::{MediaKind, RtpHeaderExtensionParameters};
+use crate::media::extensions::TRANSPORT_NUMBER;
+use crate::media::parameters::{MediaKind, RtcpFeedback, RtpCodecParameters, RtpHeaderExtensionParameters};
 
 /// One extension of a section, as the writer of the description sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,16 +54,24 @@ pub(super) fn write(media: &mut MediaDescription, extensions: &[Extension]) {
     }
 }
 
-/// What we offer. "The RTP header extensions MUST only include those that are present in the most recent answer" (RFC 8829
+/// True if an extension is of use beside these codecs. Numbers in the transport are for who tells of them: where no codec has
+/// `transport-cc`, because another kind of feedback was agreed on or REMB alone is known, they would be carried for nothing.
+fn is_of_use(uri: &str, codecs: &[RtpCodecParameters]) -> bool {
+    uri != TRANSPORT_NUMBER || speaks(codecs, RtcpFeedback::TransportCc)
+}
+
+/// What we offer beside `codecs`. "The RTP header extensions MUST only include those that are present in the most recent answer" (RFC 8829
 /// §5.2.2), if there was one.
 pub(super) fn offered(
     supported: &[HeaderExtensionSupport],
     kind: MediaKind,
+    codecs: &[RtpCodecParameters],
     answered: Option<&[Extension]>,
     numbers: &mut Numbers,
 ) -> Vec<Extension> {
     if let Some(answered) = answered {
-        let known = |extension: &&Extension| is_supported(supported, kind, &extension.uri);
+        let known =
+            |extension: &&Extension| is_supported(supported, kind, &extension.uri) && is_of_use(&extension.uri, codecs);
         let both_ways = |extension: &Extension| Extension {
             direction: Direction::SendRecv,
             ..extension.clone()
@@ -71,6 +81,7 @@ pub(super) fn offered(
     supported
         .iter()
         .filter(|support| support.offered && support.kind.is_none_or(|own| own == kind))
+        .filter(|support| is_of_use(&support.uri, codecs))
         .filter_map(|support| {
             Some(Extension {
                 id: numbers.assign_extension(&support.uri, kind, false)?,
@@ -81,16 +92,17 @@ pub(super) fn offered(
         .collect()
 }
 
-/// What we answer: those offered that are known here, under the same ids (RFC 8285 §6).
+/// What we answer beside `codecs`: those offered that are known here, under the same ids (RFC 8285 §6).
 pub(super) fn answered(
     supported: &[HeaderExtensionSupport],
     kind: MediaKind,
+    codecs: &[RtpCodecParameters],
     offered: &[Extension],
     numbers: &mut Numbers,
 ) -> Vec<Extension> {
     offered
         .iter()
-        .filter(|extension| is_supported(supported, kind, &extension.uri))
+        .filter(|extension| is_supported(supported, kind, &extension.uri) && is_of_use(&extension.uri, codecs))
         .filter(|extension| numbers.assign_offered_extension(&extension.uri, extension.id))
         .map(|extension| Extension {
             direction: extension.direction.reversed(),
@@ -105,19 +117,30 @@ fn is_supported(supported: &[HeaderExtensionSupport], kind: MediaKind, uri: &str
         .any(|support| support.uri == uri && support.kind.is_none_or(|own| own == kind))
 }
 
-/// The extensions of `ours` that `theirs` has too and that may be sent by us.
-pub(super) fn to_send(ours: &[Extension], theirs: &[Extension]) -> Vec<RtpHeaderExtensionParameters> {
+/// The extensions of `ours` that `theirs` has too and that may be sent by us beside `codecs`.
+pub(super) fn to_send(
+    ours: &[Extension],
+    theirs: &[Extension],
+    codecs: &[RtpCodecParameters],
+) -> Vec<RtpHeaderExtensionParameters> {
     // The numbers are the peer's.
     let may = |their: &&Extension| {
-        their.direction.receives() && ours.iter().any(|our| our.uri == their.uri && our.direction.sends())
+        their.direction.receives()
+            && is_of_use(&their.uri, codecs)
+            && ours.iter().any(|our| our.uri == their.uri && our.direction.sends())
     };
     theirs.iter().filter(may).map(parameters).collect()
 }
 
-/// The extensions of `ours` that the peer may send; all of them before it has answered.
-pub(super) fn to_receive(ours: &[Extension], theirs: Option<&[Extension]>) -> Vec<RtpHeaderExtensionParameters> {
+/// The extensions of `ours` that the peer may send beside `codecs`; all of them before it has answered.
+pub(super) fn to_receive(
+    ours: &[Extension],
+    theirs: Option<&[Extension]>,
+    codecs: &[RtpCodecParameters],
+) -> Vec<RtpHeaderExtensionParameters> {
     let may = |our: &&Extension| {
         our.direction.receives()
+            && is_of_use(&our.uri, codecs)
             && theirs.is_none_or(|theirs| {
                 theirs
                     .iter()

@@ -163,6 +163,7 @@ impl Draft<'_> {
         let extensions = extmap::offered(
             &config.header_extensions,
             kind,
+            &codecs,
             answered_extensions.as_deref(),
             &mut self.numbers,
         );
