@@ -432,7 +432,7 @@ impl Media for Ours {
                         stats.pli_count.unwrap_or_default() + stats.fir_count.unwrap_or_default();
                 }
                 StatsKind::InboundRtp(stats) if stats.mid == mid => {
-                    counts.received = stats.packets_received + stats.retransmitted_packets_received;
+                    counts.received = stats.packets_received;
                 }
                 _ => {}
             }

@@ -120,6 +120,7 @@ impl Media {
         // It knows whose packets these are: they need not say it any more.
         stream.is_known = true;
         stream.remote.at = Some(now);
+        stream.remote.highest = block.extended_highest_sequence_number;
         stream.remote.packets_lost = block.cumulative_lost.into();
         stream.remote.fraction_lost = f64::from(block.fraction_lost) / 256.0;
         stream.remote.jitter = block.jitter;

@@ -18,7 +18,7 @@ use super::packet::{IncomingFrame, IncomingPacket};
 use super::parameters::MediaKind;
 use super::reception::Reception;
 use super::reorder::{Ordered, Reorder};
-use super::sequence::{Seen, Unwrapper};
+use super::sequence::{Seen, Sight, Unwrapper};
 
 /// One stream of a receiver.
 #[derive(Debug)]
@@ -121,7 +121,7 @@ pub(super) struct Got {
     pub(super) header_bytes: u64,
     pub(super) retransmitted_packets: u64,
     pub(super) retransmitted_bytes: u64,
-    /// Duplicates, and packets too late to be of use.
+    /// Packets too late to be of use.
     pub(super) discarded: u64,
     pub(super) frames: u64,
     pub(super) keyframes: u64,
@@ -216,19 +216,24 @@ impl ReceiveStream {
 
     /// Counts a packet, original or `repeated`; false if it has come before.
     pub(super) fn admit(&mut self, now: Instant, packet: &IncomingPacket, codecs: &Codecs, repeated: bool) -> bool {
-        if !self.seen.insert(packet.sequence_number) {
-            self.got.discarded += 1;
-            return false;
-        }
-        let Some(codec) = codecs.get(packet.payload_type) else {
-            return true;
-        };
-        if !repeated {
-            // What was lost on the way stays lost in the reports, though it came again in another stream.
+        let codec = codecs.get(packet.payload_type);
+        // What was lost on the way stays lost in the reports, though it came again in another stream. But "the number of packets
+        // received includes any which are late or duplicates" (RFC 3550 §6.4.1): an original that its retransmission has overtaken
+        // is not lost. Of what comes twice in one stream, SRTP lets the first pass.
+        if let Some(codec) = codec.filter(|_| !repeated) {
             self.unwrapper.accept(packet.sequence_number);
             self.reception
                 .on_packet(now, packet.sequence_number, packet.timestamp, codec.clock_rate);
         }
+        match self.seen.insert(packet.sequence_number) {
+            Sight::New => {}
+            Sight::Again => return false,
+            Sight::TooOld => {
+                self.got.discarded += 1;
+                return false;
+            }
+        }
+        let Some(codec) = codec else { return true };
         self.payload_type = packet.payload_type;
         if codec.nack && self.missing.on_packet(now, packet.sequence_number) == Arrival::TooMany {
             self.want_keyframe();
@@ -253,7 +258,9 @@ impl ReceiveStream {
         codecs: &Codecs,
         out: &mut VecDeque<IncomingFrame>,
     ) {
-        self.reorder.push(now, packet.sequence_number, packet);
+        if !self.reorder.push(now, packet.sequence_number, packet) {
+            self.got.discarded += 1;
+        }
         self.drain(now, codecs, out);
     }
 

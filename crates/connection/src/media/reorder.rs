@@ -41,15 +41,16 @@ pub(super) enum Ordered<P> {
 }
 
 impl<P> Reorder<P> {
-    /// A packet has come. Duplicates, and those that come after their gap was given up, are dropped.
-    pub(super) fn push(&mut self, now: Instant, number: u64, packet: P) {
+    /// A packet has come. Duplicates are dropped, and so are those that come after their gap was given up: it is false for these.
+    pub(super) fn push(&mut self, now: Instant, number: u64, packet: P) -> bool {
         let next = *self.next.get_or_insert(number);
         if number < next {
-            return;
+            return false;
         }
         let after = self.waiting.range(number..).next().map(|(_, waiting)| waiting.since);
         let since = after.map_or(now, |after| after.min(now));
         self.waiting.entry(number).or_insert(Waiting { packet, since });
+        true
     }
 
     /// What comes next, if it is here, or if what is before it has been missing for `patience`.

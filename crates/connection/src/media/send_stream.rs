@@ -57,6 +57,8 @@ pub(super) struct Latest {
 #[derive(Debug)]
 struct Numbers {
     next: Serial16,
+    /// The first that was given out.
+    first: Option<Serial16>,
     unwrapper: Unwrapper,
     /// SRTP's nonce is made of them: none may be used twice.
     used: ReplayWindow,
@@ -95,6 +97,8 @@ impl Sent {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct RemoteReport {
     pub(super) at: Option<Instant>,
+    /// "The low 16 bits contain the highest sequence number received", the others how often it has wrapped (RFC 3550 §6.4.1).
+    pub(super) highest: u32,
     pub(super) packets_lost: i64,
     /// Of the latest interval, 0 to 1.
     pub(super) fraction_lost: f64,
@@ -115,6 +119,7 @@ impl SendStream {
             numbers: Numbers {
                 // Numbers in the lower half: the first wrap is far (RFC 3711 §3.3.1 has trouble with a loss right at it).
                 next: Serial16(random[0] >> 1),
+                first: None,
                 unwrapper: Unwrapper::default(),
                 used: ReplayWindow::new(),
             },
@@ -208,10 +213,19 @@ impl SendStream {
         }
         numbers.unwrapper.accept(extended);
         numbers.used.accept(extended);
+        numbers.first.get_or_insert(number);
         if !number.precedes(numbers.next) {
             numbers.next = number.next();
         }
         Some(number)
+    }
+
+    /// How many packets the peer has received, estimated from what it reports, "to mirror what is discussed in Appendix A.3 in [RFC3550],
+    /// but for the sender side" (webrtc-stats, `packetsReceived`): those from our first to the highest that it knows, but for the lost ones.
+    pub(super) fn received_by_peer(&self) -> u64 {
+        let first = self.numbers.first.map_or(0, |first| i64::from(first.0));
+        let expected = i64::from(self.remote.highest) - first + 1;
+        u64::try_from(expected - self.remote.packets_lost).unwrap_or(0)
     }
 
     /// True if no later number was taken.

@@ -44,6 +44,15 @@ pub(super) struct Seen {
     next: u64,
 }
 
+/// What [`Seen`] knows of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sight {
+    New,
+    Again,
+    /// It lies so far back that it is not known whether it has come.
+    TooOld,
+}
+
 impl Default for Seen {
     fn default() -> Self {
         Self {
@@ -56,8 +65,8 @@ impl Default for Seen {
 impl Seen {
     const WIDTH: usize = 2048;
 
-    /// Marks `number` as seen. False if it was, or is too old to know.
-    pub(super) fn insert(&mut self, number: u64) -> bool {
+    /// Marks `number` as seen; what it was before.
+    pub(super) fn insert(&mut self, number: u64) -> Sight {
         if number >= self.next {
             if number - self.next >= Self::WIDTH as u64 {
                 self.bits.fill(0);
@@ -65,11 +74,13 @@ impl Seen {
                 (self.next..number).for_each(|skipped| *self.word(skipped) &= !mask(skipped));
             }
             self.next = number + 1;
-        } else if self.next - number > Self::WIDTH as u64 || *self.word(number) & mask(number) != 0 {
-            return false;
+        } else if self.next - number > Self::WIDTH as u64 {
+            return Sight::TooOld;
+        } else if *self.word(number) & mask(number) != 0 {
+            return Sight::Again;
         }
         *self.word(number) |= mask(number);
-        true
+        Sight::New
     }
 
     fn word(&mut self, number: u64) -> &mut u64 {
@@ -98,16 +109,21 @@ mod tests {
     #[test]
     fn a_packet_is_new_once() {
         let mut seen = Seen::default();
-        assert!(seen.insert(70_000));
-        assert!(!seen.insert(70_000));
-        assert!(seen.insert(70_002));
-        assert!(seen.insert(70_001));
-        assert!(!seen.insert(70_001));
-        assert!(seen.insert(70_002 + 2047));
-        assert!(!seen.insert(70_002), "seen, at the edge");
-        assert!(!seen.insert(70_001), "too old");
-        assert!(seen.insert(70_003));
-        assert!(seen.insert(1_000_000));
-        assert!(seen.insert(999_999));
+        for (number, sight) in [
+            (70_000, Sight::New),
+            (70_000, Sight::Again),
+            (70_002, Sight::New),
+            (70_001, Sight::New),
+            (70_001, Sight::Again),
+            (70_002 + 2047, Sight::New),
+            // At the edge, and behind it.
+            (70_002, Sight::Again),
+            (70_001, Sight::TooOld),
+            (70_003, Sight::New),
+            (1_000_000, Sight::New),
+            (999_999, Sight::New),
+        ] {
+            assert_eq!(seen.insert(number), sight, "{number}");
+        }
     }
 }

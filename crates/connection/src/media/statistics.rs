@@ -155,6 +155,7 @@ impl Section {
             transport_id: TRANSPORT_ID,
             codec_id,
             local_id: id,
+            packets_received: stream.received_by_peer(),
             packets_lost: remote.packets_lost,
             jitter: seconds(remote.jitter, codec),
             fraction_lost: remote.fraction_lost,
@@ -179,6 +180,8 @@ impl Section {
         let codec = used(&self.receiver.agreed.codecs, stream.payload_type);
         let codec_id = codec.map(|codec| self.codec("CI", codec, add));
         let is_video = self.agreed.kind == MediaKind::Video;
+        // "If RTX is not negotiated, retransmitted packets can not be identified and this member MUST NOT exist" (webrtc-stats).
+        let has_rtx = self.receiver.agreed.codecs.iter().any(|codec| codec.codec.is("rtx"));
         let (reception, got) = (&stream.reception, &stream.got);
         let stats = InboundRtpStats {
             ssrc,
@@ -188,15 +191,15 @@ impl Section {
             track_identifier: track.to_owned(),
             mid: self.agreed.mid.clone(),
             remote_id,
-            packets_received: reception.received(),
+            packets_received: reception.received() + got.retransmitted_packets,
             packets_lost: reception.lost(),
             jitter: seconds(reception.jitter(), codec),
             packets_discarded: got.discarded,
             last_packet_received_timestamp: reception.latest().map(timestamp),
             bytes_received: got.bytes,
             header_bytes_received: got.header_bytes,
-            retransmitted_packets_received: got.retransmitted_packets,
-            retransmitted_bytes_received: got.retransmitted_bytes,
+            retransmitted_packets_received: has_rtx.then_some(got.retransmitted_packets),
+            retransmitted_bytes_received: has_rtx.then_some(got.retransmitted_bytes),
             rtx_ssrc: stream.rtx_ssrc,
             frames_received: is_video.then_some(got.frames),
             key_frames_received: is_video.then_some(got.keyframes),

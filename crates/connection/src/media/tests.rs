@@ -16,6 +16,7 @@ use crate::transceiver::TransceiverId;
 
 mod changes;
 mod control;
+mod counts;
 mod floods;
 mod hostile;
 mod sources;

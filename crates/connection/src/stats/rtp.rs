@@ -42,13 +42,14 @@ pub struct InboundRtpStats {
     /// The id of the peer's object about the same stream.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub remote_id: Option<String>,
-    /// Packets received, without retransmissions in a stream of their own.
+    /// Packets received, retransmissions included. What SRTP takes for a replay is not among them.
     pub packets_received: u64,
-    /// Packets that were expected and did not come; negative where duplicates did.
+    /// Packets that were expected and did not come, though they may have come again in a stream of their own; negative where
+    /// duplicates came (RFC 3550 §6.4.1).
     pub packets_lost: i64,
     /// How much the spacing of packets varies, in seconds (RFC 3550 §6.4.1).
     pub jitter: f64,
-    /// Packets that came too late, or twice.
+    /// Packets that came too late to be of use; duplicates do not count.
     pub packets_discarded: u64,
     /// When the latest packet came, in milliseconds.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
@@ -57,10 +58,12 @@ pub struct InboundRtpStats {
     pub bytes_received: u64,
     /// Bytes of headers and padding.
     pub header_bytes_received: u64,
-    /// Packets that came again, in a stream of their own.
-    pub retransmitted_packets_received: u64,
+    /// Of those packets, the ones that came again, in a stream of their own; `None` if that was not agreed on.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub retransmitted_packets_received: Option<u64>,
     /// Their payload, in bytes.
-    pub retransmitted_bytes_received: u64,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub retransmitted_bytes_received: Option<u64>,
     /// The stream that they came in.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub rtx_ssrc: Option<u32>,
@@ -167,6 +170,8 @@ pub struct RemoteInboundRtpStats {
     pub codec_id: Option<String>,
     /// The id of our object about the same stream.
     pub local_id: String,
+    /// Packets that the peer has received, estimated from its reports: those up to the highest that it knows, but for the lost ones.
+    pub packets_received: u64,
     /// Packets that the peer did not get; negative where it got duplicates.
     pub packets_lost: i64,
     /// How much their spacing varies at the peer, in seconds.

@@ -113,7 +113,7 @@ fn came_again(session: &Session, clip: Clip) -> bool {
     });
     let received = report.stats.iter().any(|stats| match &stats.kind {
         StatsKind::InboundRtp(stream) if is_of(&stream.codec_id) => {
-            ours((stream.nack_count, stream.retransmitted_packets_received))
+            ours((stream.nack_count, stream.retransmitted_packets_received.unwrap_or(0)))
         }
         _ => false,
     });
