@@ -176,6 +176,31 @@ fn a_link_that_becomes_narrow_is_obeyed_and_filled_again() {
     assert!(narrow.came + 5 >= narrow.sent, "{narrow:?} after {first:?}");
 }
 
+/// `maxBitrate` of the encoding is for the source as the path is.
+#[test]
+fn an_encoder_is_asked_for_no_more_than_its_parameters_allow() {
+    let mut film = Film::new(10, link(1000));
+    film.play(15);
+    let free = target(&film);
+    assert!(free > 700_000, "{free}");
+    let set = |film: &mut Film, most| {
+        let camera = film.camera;
+        film.lab.with_peer(0, |peer, now| {
+            let mut parameters = peer.send_parameters(camera).expect("it lives");
+            parameters.encodings[0].max_bitrate = most;
+            peer.set_send_parameters(now, camera, parameters).expect("they fit");
+        });
+    };
+    set(&mut film, Some(200_000));
+    assert_eq!(target(&film), 200_000);
+    assert_eq!(film.play(2).target, 200);
+    set(&mut film, Some(u64::MAX));
+    assert!(target(&film) > 400_000, "{}", target(&film));
+    set(&mut film, None);
+    let after = film.play(10).target;
+    assert!((600..1020).contains(&after), "{after}");
+}
+
 /// The estimate of one path says nothing about another: neither is a narrow one flooded, nor does a wide one wait for what was too
 /// much elsewhere to be forgotten.
 #[test]

@@ -155,7 +155,10 @@ impl Connection {
                         payload_type: chosen.map(|codec| codec.payload_type),
                         max_bitrate: layer
                             .and_then(|layer| layer.limit(simulcast::MAX_BITRATE))
-                            .map(|most| most as u64),
+                            .map(|most| most as u64)
+                            .into_iter()
+                            .chain(own.parameters.max_bitrate)
+                            .min(),
                         max_framerate: layer.and_then(|layer| layer.limit(simulcast::MAX_FRAME_RATE)),
                     }
                 })

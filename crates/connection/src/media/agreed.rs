@@ -34,6 +34,15 @@ pub(crate) struct Sending {
     pub(crate) max_bitrate: Option<u64>,
 }
 
+impl Sending {
+    /// What all encodings together may take at most, in bits a second.
+    pub(super) fn most(&self) -> Option<u64> {
+        let mut active = self.encodings.iter().filter(|encoding| encoding.active);
+        let own = active.try_fold(0_u64, |sum, encoding| Some(sum.saturating_add(encoding.max_bitrate?)));
+        own.into_iter().chain(self.max_bitrate).min()
+    }
+}
+
 /// One stream of packets that we send, and that which repeats it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SendEncoding {
@@ -46,8 +55,9 @@ pub(crate) struct SendEncoding {
     pub(crate) active: bool,
     /// The payload type of the codec chosen by `setParameters`; else the first codec's.
     pub(crate) payload_type: Option<u8>,
-    /// What the peer takes of this layer at most, in bits a second and in frames a second (`max-br` and `max-fps` in `a=rid`).
+    /// What it is to take at most, in bits a second: by `setParameters`, and by `max-br` in the peer's `a=rid`.
     pub(crate) max_bitrate: Option<u64>,
+    /// What the peer takes of this layer at most, in frames a second (`max-fps` in `a=rid`).
     pub(crate) max_framerate: Option<f64>,
 }
 

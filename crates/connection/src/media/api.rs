@@ -85,8 +85,8 @@ impl Connection {
     }
 
     /// What this transceiver may send at present, in bits a second, all its encodings together: its part of what the path takes (see
-    /// [`Event::BandwidthEstimate`](crate::Event::BandwidthEstimate)), and no more than the peer allows (`b=`). None while nothing
-    /// is known, or it does not send.
+    /// [`Event::BandwidthEstimate`](crate::Event::BandwidthEstimate)), and no more than the peer allows (`b=`, `a=rid`) or `max_bitrate`
+    /// of its [parameters](Self::set_send_parameters). None while nothing is known, or it does not send.
     #[must_use]
     pub fn target_bitrate(&self, transceiver: TransceiverId) -> Option<u64> {
         self.upper.media.as_ref()?.target_bitrate(transceiver)

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::agreed::Sending;
 use super::bandwidth::Prober;
 use super::parameters::MediaKind;
 use super::statistics::VOICE;
@@ -29,7 +30,7 @@ impl Media {
         }
         let wants = |section: &Section| {
             let voice = (section.agreed.kind == MediaKind::Audio).then_some(VOICE);
-            let most = section.agreed.send.as_ref().and_then(|send| send.max_bitrate);
+            let most = section.agreed.send.as_ref().and_then(Sending::most);
             let desired = section.desired.or(voice).unwrap_or(0);
             most.map_or(desired, |most| most.min(desired))
         };

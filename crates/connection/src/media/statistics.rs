@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::agreed::Sending;
 use super::departures::Totals;
 use super::parameters::{MediaKind, RtpCodecParameters};
 use super::receive_stream::{ReceiveStream, SenderReport};
@@ -48,7 +49,7 @@ impl Media {
             MediaKind::Audio => voice,
             MediaKind::Video => (available - voices * voice) / pictures,
         };
-        let most = own.agreed.send.as_ref().and_then(|send| send.max_bitrate);
+        let most = own.agreed.send.as_ref().and_then(Sending::most);
         Some(most.map_or(share, |most| most.min(share)))
     }
 

@@ -33,10 +33,7 @@ impl Connection {
             Some(RtpEncodingParameters {
                 active: own.active,
                 // The peer's limit is for all of them together: none alone may take more.
-                max_bitrate: [encoding.parameters.max_bitrate, sending.max_bitrate, own.max_bitrate]
-                    .into_iter()
-                    .flatten()
-                    .min(),
+                max_bitrate: own.max_bitrate.into_iter().chain(sending.max_bitrate).min(),
                 max_framerate: [encoding.parameters.max_framerate, own.max_framerate]
                     .into_iter()
                     .flatten()
