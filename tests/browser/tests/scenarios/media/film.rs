@@ -18,6 +18,8 @@ pub(crate) struct Clip {
 
 impl Clip {
     pub(crate) const VP8: Self = Self::new("clips/vp8.ivf", "video/VP8");
+    /// Half as large.
+    pub(crate) const VP8_HALF: Self = Self::new("clips/vp8-half.ivf", "video/VP8");
     pub(crate) const VP9: Self = Self::new("clips/vp9.ivf", "video/VP9");
     pub(crate) const AV1: Self = Self::new("clips/av1.ivf", "video/AV1");
     pub(crate) const H264: Self = Self::new("clips/h264.h264", "video/H264");
@@ -44,7 +46,7 @@ impl Clip {
         self.mime_type.split_once('/').expect("a MIME type").1
     }
 
-    fn frames(self) -> Vec<PlayedFrame> {
+    pub(crate) fn frames(self) -> Vec<PlayedFrame> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(self.file);
         let mut player = Player::open(path, PlayerOptions::default()).expect("the clip is there");
         std::iter::from_fn(|| player.next_frame().expect("the clip is whole")).collect()

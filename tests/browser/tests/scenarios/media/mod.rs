@@ -6,6 +6,7 @@ mod extensions;
 pub(crate) mod film;
 mod keyframes;
 mod loss;
+mod parameters;
 mod recording;
 mod simulcast;
 mod sound;
