@@ -54,6 +54,15 @@ const media = {
     transceiver.setCodecPreferences([...chosen, ...named("rtx"), ...named("telephone-event")]);
   },
 
+  /** Offers the header extensions that tell of layers, which the browser speaks but does not offer. */
+  describeLayers() {
+    const isOfLayers = ({ uri }) => /dependency-descriptor|video-layers-allocation/.test(uri);
+    for (const transceiver of lab.pc.getTransceivers()) {
+      const all = transceiver.getHeaderExtensionsToNegotiate();
+      transceiver.setHeaderExtensionsToNegotiate(all.map((entry) => (isOfLayers(entry) ? { ...entry, direction: "sendrecv" } : entry)));
+    }
+  },
+
   /** Applies an offer, gives its transceivers tracks to send where they do not, and answers. */
   async answerWithTracks(offer) {
     await lab.pc.setRemoteDescription(offer);

@@ -5,6 +5,7 @@ mod changes;
 mod extensions;
 pub(crate) mod film;
 mod keyframes;
+mod layers;
 mod loss;
 mod parameters;
 mod recording;
