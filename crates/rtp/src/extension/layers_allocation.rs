@@ -328,6 +328,43 @@ mod tests {
         }
     }
 
+    /// Of Chromium 156: pictures of 1280 by 768, ten a second, by AV1 in three sizes and three rates in one stream (L3T3), and by VP8 in
+    /// three streams of three rates (L1T3), of which this is the third.
+    #[test]
+    fn a_browser_allocates_three_layers_the_same() {
+        let of_a_stream = [
+            (layer(0, 0, &[80, 104, 148]), (319, 191)),
+            (layer(0, 1, &[239, 311, 443]), (639, 383)),
+            (layer(0, 2, &[452, 588, 837]), (1279, 767)),
+        ];
+        let sized = of_a_stream.map(|(layer, (width_minus_one, height_minus_one))| SpatialLayer {
+            resolution: Some(LayerResolution {
+                width_minus_one,
+                height_minus_one,
+                max_framerate: 10,
+            }),
+            ..layer
+        });
+        let one = VideoLayersAllocation {
+            stream_index: 0,
+            layers: sized.into_iter().collect(),
+        };
+        let rates = [80, 104, 0x94, 1, 0xef, 1, 0xb7, 2, 0xbb, 3, 0xc4, 3, 0xcc, 4, 0xc5, 6];
+        let sizes = [1, 0x3f, 0, 0xbf, 10, 2, 0x7f, 1, 0x7f, 10, 4, 0xff, 2, 0xff, 10];
+        check(&one, &[&[0x07, 0xa8], &rates[..], &sizes].concat());
+        let of_three = [
+            layer(0, 0, &[64, 96, 160]),
+            layer(1, 0, &[150, 225, 375]),
+            layer(2, 0, &[300, 450, 750]),
+        ];
+        let three = VideoLayersAllocation {
+            stream_index: 2,
+            layers: of_three.into_iter().collect(),
+        };
+        let rates = [64, 96, 0xa0, 1, 0x96, 1, 0xe1, 1, 0xf7, 2, 0xac, 2, 0xc2, 3, 0xee, 5];
+        check(&three, &[&[0xa1, 0xa8], &rates[..]].concat());
+    }
+
     #[test]
     fn nothing_active_is_one_zero() {
         check(&VideoLayersAllocation::default(), &[0]);

@@ -67,6 +67,42 @@ fn a_browser_writes_the_same() {
     }
 }
 
+/// Of Chromium 156: a stream's first packet, of pictures of 1280 by 768 in three sizes and three rates (L3T3), by VP9 when it sends the
+/// first size alone, and by AV1 when it sends two.
+#[test]
+fn a_browser_writes_nine_layers_the_same() {
+    let structure = "c10001c0081485214eafffaaaa863cf0430c10c302afc0aaa0063c00430010c002a000a80006000040001d954926e082b04a0941b82\
+                     0ac1282503157f974000ca864330e222222eca8655304224230eca87753013f00bf027f017f04ff02ff";
+    for (active, present) in [("0380", 0b111), ("1f80", 0b11_1111)] {
+        let hex = format!("{structure}{active}");
+        let digits = (0..hex.len() / 2).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap());
+        let value: Vec<u8> = digits.collect();
+        let mut reader = DescriptorReader::default();
+        let first = reader.read(&value).unwrap();
+        assert_eq!((first.start_of_frame, first.end_of_frame), (true, true));
+        assert_eq!((first.frame.spatial_id, first.frame.temporal_id), (0, 0));
+        assert_eq!(first.frame.frame_diffs[..], []);
+        assert_eq!(first.active_decode_targets, Some(present));
+        assert_eq!(first.resolution_minus_one, Some((319, 191)));
+        let structure = reader.structure().unwrap();
+        assert_eq!((structure.decode_targets, structure.templates.len()), (9, 15));
+        let layers = (0..9).map(|target| structure.decode_target_layers(target));
+        assert!(layers.eq((0..9).map(|target: u8| (target / 3, target % 3))));
+        assert_eq!(structure.protected_by[..], [0, 0, 0, 1, 1, 1, 2, 2, 2]);
+        assert_eq!(
+            structure.resolutions_minus_one[..],
+            [(319, 191), (639, 383), (1279, 767)]
+        );
+        // The largest pictures at the highest rate: nothing depends on them.
+        let last = structure.templates[14];
+        assert_eq!((last.spatial_id, last.temporal_id), (2, 2));
+        let dtis = [[Dti::NotPresent; 8].as_slice(), &[Dti::Discardable]].concat();
+        assert_eq!((&last.dtis[..], &last.frame_diffs[..]), (&dtis[..], &[3, 1][..]));
+        assert_eq!(last.chain_diffs[..], [11, 10, 9]);
+        assert_eq!(written(&first, structure, true), value);
+    }
+}
+
 #[test]
 fn one_layer_bit_by_bit() {
     // Written by hand from §A.8.2: one template, one decode target, no chains, no resolutions.
