@@ -277,17 +277,22 @@ impl Client {
         self.enqueue_connection(now, Job::ConnectionBind(five_tuple, connection))
     }
 
-    /// Ends the allocation at the server, then [`Event::Closed`] follows. Whoever cannot wait may drop the client once
-    /// [`poll_transmit`](Self::poll_transmit) has returned `None`.
+    /// Ends the allocation at the server, then [`Event::Closed`] follows: also one that is being asked for, with an answer still
+    /// under way. Whoever cannot wait may drop the client once [`poll_transmit`](Self::poll_transmit) has returned `None`.
     pub fn close(&mut self, now: Instant) {
         self.ctx.advance(now);
         match self.state {
-            State::Allocated(_) => {
-                self.delete(CloseReason::Closed);
-            }
+            State::Allocated(_) => self.delete(CloseReason::Closed),
+            State::Allocating if self.may_have_been_given() => self.delete(CloseReason::Closed),
             State::Allocating => self.finish(CloseReason::Closed),
             State::Closing(_) | State::Closed => {}
         }
+    }
+
+    /// True if the server may have made an allocation that we know nothing of yet: it was asked with credentials.
+    fn may_have_been_given(&self) -> bool {
+        let is_asked = |waiting: &Transaction| waiting.attempt.job == Job::Allocate && waiting.signer.is_some();
+        self.transactions.iter().any(is_asked)
     }
 
     /// The relayed addresses, IPv4 first; none before [`Event::Allocated`] and after the end.

@@ -611,6 +611,36 @@ fn closing_deletes_the_allocation() {
     assert!(puppet.events().is_empty() && puppet.client.poll_timeout().is_none());
 }
 
+/// Its answer is lost, or late: without this the server would keep the allocation for ten minutes.
+#[test]
+fn closing_deletes_an_allocation_that_is_just_being_made() {
+    let mut puppet = Puppet::new(config());
+    let first = puppet.request();
+    puppet.challenge(&first, ErrorCode::UNAUTHENTICATED, "nonce");
+    let allocate = puppet.request();
+    puppet.client.close(puppet.now);
+    let delete = puppet.request();
+    let request = Message::parse(&delete).unwrap();
+    assert_eq!(
+        (request.method(), request.get()),
+        (Method::REFRESH, Ok(Some(Lifetime(0))))
+    );
+    // The answer to what was asked before comes late: it is not taken for an allocation.
+    puppet.succeed(&allocate, grant);
+    assert!(puppet.events().is_empty() && puppet.client.relayed().next().is_none());
+    puppet.succeed(&delete, |response| {
+        response.attribute(Lifetime(0));
+    });
+    assert_eq!(puppet.events(), [Event::Closed(CloseReason::Closed)]);
+
+    // Who was asked without credentials has given nothing.
+    let mut puppet = Puppet::new(config());
+    puppet.request();
+    puppet.client.close(puppet.now);
+    assert_eq!(puppet.events(), [Event::Closed(CloseReason::Closed)]);
+    assert!(puppet.sent().is_empty());
+}
+
 #[test]
 fn what_routers_say_is_reported() {
     let mut puppet = permitted();
