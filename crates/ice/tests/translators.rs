@@ -1,11 +1,14 @@
 //! Agents behind translators and firewalls find each other: directly with the help of a STUN server, where RFC 4787's behaviours
 //! let them, and through a TURN server where they do not.
 
-use std::collections::BTreeMap;
+#[path = "common/helper.rs"]
+mod helper;
+
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
+use helper::{Helper, credentials};
 use peerline_ice::{
     Agent, CandidateError, CandidateKind, Config, Event, GatheringState, Role, Server, State, TransportPolicy,
     TurnCredentials,
@@ -13,8 +16,7 @@ use peerline_ice::{
 use peerline_sim::{Dependence, Gateway, HostId, Link, Machine, Network, seed_bytes};
 use peerline_stun::attribute::XorMappedAddress;
 use peerline_stun::{Message, MessageBuilder};
-use peerline_turn::server::{RelayId, StaticUsers, TimeLimitedUsers, Users};
-use peerline_turn::{self as turn, Cidr, PeerFilter};
+use peerline_turn::server::{StaticUsers, TimeLimitedUsers};
 use peerline_wire::{Datagram, FiveTuple, Transmit, Transport};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -27,87 +29,6 @@ const SILENT: &str = "198.51.100.99:3478";
 enum Node {
     Agent(Box<Agent>),
     Server(Box<Helper>),
-}
-
-/// A STUN and TURN server: clients reach it at one port, peers at those that it opens.
-struct Helper {
-    server: turn::Server,
-    relays: BTreeMap<SocketAddr, RelayId>,
-}
-
-impl Helper {
-    fn new(seed: u64, has_ipv6: bool) -> Self {
-        Self::with_users(seed, has_ipv6, StaticUsers::new([credentials()]))
-    }
-
-    fn with_users(seed: u64, has_ipv6: bool, users: impl Users + 'static) -> Self {
-        let mut config = turn::server::Config {
-            // The addresses of these networks are those of documentation.
-            filter: PeerFilter::new().allow(Cidr::new(Ipv4Addr::UNSPECIFIED.into(), 0).expect("a network")),
-            rng_seed: seed_bytes(seed, 99),
-            ..turn::server::Config::new("example.org", (peerline_sim::epoch(), SystemTime::UNIX_EPOCH))
-        };
-        config.families.ipv6 = has_ipv6;
-        Self {
-            server: turn::Server::new(config, users),
-            relays: BTreeMap::new(),
-        }
-    }
-
-    fn work(&mut self, now: Instant) {
-        while let Some(event) = self.server.poll_event() {
-            match event {
-                turn::server::Event::OpenRelay(open) => {
-                    let port = 50_000 + u16::try_from(self.relays.len()).expect("few relays");
-                    let mut relayed = address(if open.ipv4 { STUN } else { STUN6 });
-                    relayed.set_port(port);
-                    self.relays.insert(relayed, open.relay);
-                    self.server.relay_opened(now, open.relay, relayed);
-                }
-                turn::server::Event::CloseRelay(relay) => self.relays.retain(|_, open| *open != relay),
-                _ => {}
-            }
-        }
-    }
-
-    fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
-        self.work(now);
-        if let Some(transmit) = self.server.poll_transmit(now, out) {
-            return Some(transmit);
-        }
-        let relayed = self.server.poll_relayed(now, out)?;
-        let (&local, _) = self.relays.iter().find(|&(_, relay)| *relay == relayed.relay)?;
-        Some(Transmit {
-            five_tuple: FiveTuple::udp(local, relayed.peer),
-            ecn: None,
-            len: relayed.len,
-        })
-    }
-
-    fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
-        let Datagram {
-            five_tuple,
-            ecn,
-            payload,
-        } = datagram;
-        if [STUN, STUN6].map(address).contains(&five_tuple.local) {
-            return self.server.handle_datagram(
-                now,
-                Datagram {
-                    five_tuple,
-                    ecn,
-                    payload,
-                },
-            );
-        }
-        if let Some(&relay) = self.relays.get(&five_tuple.local) {
-            self.server.handle_relayed(now, relay, five_tuple.remote, ecn, payload);
-        }
-    }
-}
-
-fn credentials() -> TurnCredentials {
-    TurnCredentials::new("alice", "wonderland")
 }
 
 impl Machine for Node {
@@ -199,7 +120,10 @@ impl World {
 
     fn with_policy(seed: u64, places: [Place; 2], transport_policy: TransportPolicy) -> Self {
         let mut net = Network::new(seed, Link::delay(Duration::from_millis(20)));
-        let server = net.add(Node::Server(Box::new(Helper::new(seed, false))), [address(STUN).ip()]);
+        let server = net.add(
+            Node::Server(Box::new(Helper::new(seed, [address(STUN)]))),
+            [address(STUN).ip()],
+        );
         let mut number = 0;
         let hosts = places.map(|place| {
             let agent = Self::new_agent(seed, number, transport_policy);
@@ -235,7 +159,10 @@ impl World {
     /// Two in one network, behind one translator.
     fn housemates(seed: u64, gateway: Gateway) -> Self {
         let mut net = Network::new(seed, Link::delay(Duration::from_millis(20)));
-        let server = net.add(Node::Server(Box::new(Helper::new(seed, false))), [address(STUN).ip()]);
+        let server = net.add(
+            Node::Server(Box::new(Helper::new(seed, [address(STUN)]))),
+            [address(STUN).ip()],
+        );
         let gateway = net.add_gateway(gateway, [address(CARRIER).ip()]);
         let hosts = [0, 1].map(|who| {
             let agent = Self::new_agent(seed, who, TransportPolicy::All);
@@ -252,7 +179,10 @@ impl World {
     /// One is at home behind a provider's translator. So is the other, behind the same one; or it is elsewhere.
     fn behind_a_carrier(seed: u64, carrier: Gateway, homes: [Gateway; 2], both: bool) -> Self {
         let mut net = Network::new(seed, Link::delay(Duration::from_millis(20)));
-        let server = net.add(Node::Server(Box::new(Helper::new(seed, false))), [address(STUN).ip()]);
+        let server = net.add(
+            Node::Server(Box::new(Helper::new(seed, [address(STUN)]))),
+            [address(STUN).ip()],
+        );
         let carrier = net.add_gateway(carrier, [address(CARRIER).ip()]);
         let mut who = 0;
         let hosts = homes.map(|home| {
@@ -289,7 +219,7 @@ impl World {
     /// both, and is known by its name, as it were: each agent reaches it as it can.
     fn of_families(seed: u64, families: [Families; 2], relays: bool) -> Self {
         let mut net = Network::new(seed, Link::delay(Duration::from_millis(20)));
-        let server = Node::Server(Box::new(Helper::new(seed, true)));
+        let server = Node::Server(Box::new(Helper::new(seed, [STUN, STUN6].map(address))));
         let server = net.add(server, [STUN, STUN6].map(|text| address(text).ip()));
         let hosts = [0, 1].map(|who| {
             let agent = Node::Agent(Box::new(Agent::new(Config {
@@ -772,7 +702,7 @@ fn a_server_that_is_started_anew_is_asked_anew() {
     world.net.run_for(20 * SECOND);
     // Allocations are refreshed after minutes, but the peer is silent long before.
     let server = world.server;
-    *world.net.host_mut(server) = Node::Server(Box::new(Helper::new(99, false)));
+    *world.net.host_mut(server) = Node::Server(Box::new(Helper::new(99, [address(STUN)])));
     let is_lost = |world: &mut World| (0..2).all(|who| world.agent(who).state() == State::Disconnected);
     assert!(world.run_until(30 * SECOND, is_lost));
     assert!(
@@ -788,7 +718,7 @@ fn credentials_change_while_a_relay_is_in_use() {
     let mut world = World::with_policy(15, [Place::Public, Place::Public], TransportPolicy::Relay);
     let users = || TimeLimitedUsers::new([b"secret".to_vec()]);
     let server = world.server;
-    *world.net.host_mut(server) = Node::Server(Box::new(Helper::with_users(98, false, users())));
+    *world.net.host_mut(server) = Node::Server(Box::new(Helper::with_users(98, [address(STUN)], users())));
     let add = |world: &mut World, end: Duration| {
         let now = world.net.now();
         for who in [0, 1] {
@@ -810,7 +740,7 @@ fn credentials_change_while_a_relay_is_in_use() {
     assert_eq!(allocations(&mut world), 2, "what the server gave stays");
     world.exchange_data();
     // A server that knows nothing of it gives nothing to credentials of the past.
-    *world.net.host_mut(server) = Node::Server(Box::new(Helper::with_users(97, false, users())));
+    *world.net.host_mut(server) = Node::Server(Box::new(Helper::with_users(97, [address(STUN)], users())));
     let is_lost = |world: &mut World| (0..2).all(|who| world.agent(who).state() == State::Disconnected);
     assert!(world.run_until(30 * SECOND, is_lost));
     assert!(world.run_until(15 * SECOND, World::is_connected));
@@ -824,7 +754,7 @@ fn a_restart_asks_servers_that_gave_nothing_once_more() {
     let now = world.net.now();
     let server = world.server;
     let others = StaticUsers::new([TurnCredentials::new("bob", "builder")]);
-    *world.net.host_mut(server) = Node::Server(Box::new(Helper::with_users(97, false, others)));
+    *world.net.host_mut(server) = Node::Server(Box::new(Helper::with_users(97, [address(STUN)], others)));
     for who in [0, 1] {
         let server = Server::turn("turn:there", address(STUN), credentials());
         world.agent(who).add_server(now, server);
@@ -841,7 +771,7 @@ fn a_restart_asks_servers_that_gave_nothing_once_more() {
         // Who hides behind relays has not told the address that asked.
         assert_eq!(errors, [(401, None)]);
     }
-    *world.net.host_mut(server) = Node::Server(Box::new(Helper::new(96, false)));
+    *world.net.host_mut(server) = Node::Server(Box::new(Helper::new(96, [address(STUN)])));
     let now = world.net.now();
     for who in [0, 1] {
         world.agent(who).restart(now, None);

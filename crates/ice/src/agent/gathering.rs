@@ -260,8 +260,10 @@ impl Agent {
 
     /// What allocations have brought.
     fn take_gains(&mut self) {
-        let Some(relays) = &mut self.relays else { return };
-        let gains = relays.poll_gains(&mut self.ctx);
+        let (Some(relays), Some(now)) = (&mut self.relays, self.latest) else {
+            return;
+        };
+        let gains = relays.poll_gains(&mut self.ctx, now);
         let goes_on = relays.is_pending();
         for gain in gains {
             match gain {
@@ -286,9 +288,7 @@ impl Agent {
                 }
                 Gain::Lost { path } => {
                     let gone = self.gatherer.remove_relayed(&path);
-                    if let Some(now) = self.latest {
-                        self.forget_locals(now, Transport::Udp, &gone);
-                    }
+                    self.forget_locals(now, Transport::Udp, &gone);
                     if goes_on {
                         self.enter(GatheringState::Gathering);
                     }
