@@ -13,7 +13,7 @@ struct Tool {
     present: fn() -> bool,
 }
 
-const TEST_TOOLS: [Tool; 13] = [
+const TEST_TOOLS: [Tool; 14] = [
     Tool {
         purpose: "browser tests",
         package: "chromium",
@@ -23,6 +23,11 @@ const TEST_TOOLS: [Tool; 13] = [
         purpose: "browser tests",
         package: "firefox-esr",
         present: || on_path(&["firefox-esr", "firefox"]),
+    },
+    Tool {
+        purpose: "authorities that Firefox is to trust",
+        package: "libnss3-tools",
+        present: || on_path(&["certutil"]),
     },
     Tool {
         purpose: "a font, without which browsers draw nothing",

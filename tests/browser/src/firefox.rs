@@ -9,6 +9,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -58,9 +59,11 @@ pub(crate) struct Firefox {
 }
 
 impl Firefox {
-    pub(crate) fn launch(setup: Setup, deadline: Instant) -> Result<(Self, Process)> {
+    /// With an authority that it is to trust, or none.
+    pub(crate) fn launch(setup: Setup, authority: Option<&Path>, deadline: Instant) -> Result<(Self, Process)> {
         let profile = new_profile()?;
         write_preferences(&profile, setup)?;
+        authority.map_or(Ok(()), |authority| trust(&profile, authority))?;
         let folder = profile.display().to_string();
         let arguments = [
             "-headless",
@@ -156,4 +159,20 @@ fn write_preferences(profile: &Path, setup: Setup) -> Result<()> {
         let _ = writeln!(text, "user_pref(\"{name}\", {value});");
     }
     fs::write(profile.join("user.js"), text).map_err(|error| format!("{}: {error}", profile.display()))
+}
+
+/// Has the profile trust what this authority has signed. What a test accepts for pages by a command of Marionette's counts for
+/// pages alone: of a TURN server's certificate the profile's own store decides.
+fn trust(profile: &Path, authority: &Path) -> Result<()> {
+    let store = format!("sql:{}", profile.display());
+    let authority = authority.display().to_string();
+    let add = ["-A", "-n", "authority", "-t", "C,,", "-i", &authority];
+    for arguments in [&["-N", "--empty-password"][..], &add] {
+        let output = Command::new("certutil").args(arguments).args(["-d", &store]).output();
+        let output = output.map_err(|error| format!("certutil, of libnss3-tools, does not run: {error}"))?;
+        if !output.status.success() {
+            return Err(format!("certutil: {}", String::from_utf8_lossy(&output.stderr)));
+        }
+    }
+    Ok(())
 }

@@ -5,6 +5,7 @@ use crate::firefox::Firefox;
 use crate::process::Process;
 use crate::{Result, url_of};
 use serde_json::{Value, json};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -64,13 +65,26 @@ impl Page {
     /// # Panics
     /// If that cannot be done.
     pub fn open_url(browser: Browser, setup: Setup, url: &str) -> Self {
+        Self::launch(browser, setup, None, url)
+    }
+
+    /// [`open_url`](Self::open_url) in a browser that trusts the TURN servers whose certificates are signed by the authority in this
+    /// file (PEM). Chromium takes any with [`OpenAddresses`](Setup::OpenAddresses), and has no use for the file.
+    ///
+    /// # Panics
+    /// As `open_url` does.
+    pub fn open_trusting(browser: Browser, setup: Setup, authority: &Path, url: &str) -> Self {
+        Self::launch(browser, setup, Some(authority), url)
+    }
+
+    fn launch(browser: Browser, setup: Setup, authority: Option<&Path>, url: &str) -> Self {
         let deadline = Instant::now() + START_LIMIT;
         let launched = match browser {
             Browser::Chromium => {
                 Chromium::launch(setup, deadline).map(|(remote, process)| (Remote::Chromium(remote), process))
             }
             Browser::Firefox => {
-                Firefox::launch(setup, deadline).map(|(remote, process)| (Remote::Firefox(remote), process))
+                Firefox::launch(setup, authority, deadline).map(|(remote, process)| (Remote::Firefox(remote), process))
             }
         };
         let (remote, process) = launched.unwrap_or_else(|error| panic!("{error}"));
