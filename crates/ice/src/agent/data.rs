@@ -90,7 +90,10 @@ impl Agent {
                 None => return Some(datagram),
             },
         };
-        if !relays.owns(&path) {
+        // A server at this address may be asked for what it sees as well: that is the other half's.
+        let is_revealed = is_binding_response(&datagram.payload)
+            && (self.servers.as_ref()).is_some_and(|servers| servers.owns(&path));
+        if !relays.owns(&path) || is_revealed {
             return Some(datagram);
         }
         self.quiet = None;
@@ -193,4 +196,9 @@ impl Agent {
         let is_ours = !self.hides_behind_relays() || self.gatherer.is_relayed(&path);
         (is_ours && self.ctx.is_connected(&path)).then_some(path)
     }
+}
+
+/// By its type: 0x0101 for success, 0x0111 for an error (RFC 8489 §5).
+fn is_binding_response(payload: &[u8]) -> bool {
+    matches!(payload, [1, 0x01 | 0x11, ..])
 }
