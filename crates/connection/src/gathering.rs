@@ -126,11 +126,25 @@ impl Connection {
 
     /// The driver has other ICE servers than before: the next ICE restart has it asked for them by [`Event::Gather`], if it was
     /// before. Once candidates have been told, the next offer restarts ICE for that.
-    pub fn ice_servers_changed(&mut self) {
+    ///
+    /// Where candidates were gathered in advance ([`set_ice_candidate_pool_size`](Self::set_ice_candidate_pool_size)) and no local
+    /// description was set, what servers have given is given back at once, and the driver is asked for the new ones. True then:
+    /// connections to the old ones are to be closed, and what is under way there is not to be told any more.
+    pub fn ice_servers_changed(&mut self, now: Instant) -> bool {
+        // "[...] if the ICE candidate pool has a nonzero size, any existing pooled candidates will be discarded, and new candidates
+        // will be gathered from the new servers" (W3C webrtc-pc, set a configuration). Hosts are the same with any server.
+        let is_pooled = self.gathering.asked && !self.gathering.described && !self.is_closed();
+        if is_pooled {
+            self.ice.discard_servers(now);
+            self.events.push_back(Event::Gather);
+            self.settle(now);
+            return true;
+        }
         self.gathering.outdated = self.gathering.asked;
         // "If an ICE gathering phase has already started or completed, the 'needs-ice-restart' bit [...] will be set. This will cause the
         // next call to createOffer to generate new ICE credentials" (RFC 8829 §4.1.18).
         self.gathering.needs_restart |= self.gathering.described;
+        false
     }
 
     /// A local description with the agent's newest credentials is set: its candidates may be told.

@@ -282,6 +282,13 @@ impl Gatherer {
         gone
     }
 
+    /// Forgets all that servers have revealed or given, and tells it. More is to be expected.
+    pub(crate) fn forget_servers(&mut self) -> Vec<Arc<Local>> {
+        self.finished = false;
+        let is_told = |local: &mut Arc<Local>| local.source.as_deref().is_some_and(Source::is_server);
+        self.learned.extract_if(.., is_told).collect()
+    }
+
     /// Host candidates have the same foundation if their "bases have the same IP address" (RFC 8445 §5.1.1.3) and they use "the
     /// same transport protocol". Over TCP each direction has its own, as in RFC 6544 appendix C: which of them work is what is
     /// to be found out.
@@ -450,6 +457,11 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    /// False for what the configuration has told.
+    fn is_server(&self) -> bool {
+        self.server != plain(self.base)
+    }
+
     fn is_like(&self, other: &Self) -> bool {
         let essence = |source: &Self| {
             (

@@ -114,6 +114,20 @@ impl Relays {
         }
     }
 
+    /// Gives back everything, what is only asked for included: nobody knows of it yet, and the servers will be others.
+    pub(crate) fn discard(&mut self, ctx: &Context, now: Instant) {
+        let until = now + ctx.timings().server_patience;
+        let has_begun = |relay: &Relay| match relay.progress {
+            Progress::Asked { .. } | Progress::Allocated | Progress::Released { .. } => true,
+            Progress::Reserve | Progress::Waiting | Progress::Redirected { .. } | Progress::Over => false,
+        };
+        self.relays.retain(has_begun);
+        for relay in &mut self.relays {
+            relay.is_dismissed = true;
+            relay.give_back(now, until, false);
+        }
+    }
+
     /// The connection to a server that another one has named is there, or will not be.
     pub(crate) fn settle_redirection(&mut self, url: &str) {
         let settled = |relay: &Relay| matches!(relay.progress, Progress::Redirected { .. }) && relay.url == url;

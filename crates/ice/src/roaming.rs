@@ -12,6 +12,7 @@
 
 use std::cmp::Reverse;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use peerline_wire::{FiveTuple, Transport};
@@ -20,7 +21,7 @@ use crate::Role;
 use crate::candidate::plain;
 use crate::context::Context;
 use crate::pair::{Pair, PairId, PairState};
-use crate::session::{Adrift, Session};
+use crate::session::{Adrift, Announced, Local, Session};
 
 /// A path that was heard so recently is not doubted because the peer uses another one.
 const QUIET: Duration = Duration::from_millis(200);
@@ -191,6 +192,15 @@ impl Session {
         for local in locals.filter(|local| is_gone(local.candidate.transport, local.address)) {
             local.gone = true;
         }
+    }
+
+    /// These are no candidates any more; their bases go on.
+    pub(crate) fn withdraw(&mut self, candidates: &[Arc<Local>]) {
+        let is_one = |local: &&mut Announced| candidates.iter().any(|gone| Arc::ptr_eq(gone, &local.local));
+        self.locals
+            .iter_mut()
+            .filter(is_one)
+            .for_each(|local| local.gone = true);
     }
 
     /// Forgets the pairs of these paths.

@@ -105,7 +105,7 @@ impl Local {
 /// A local candidate in a session.
 #[derive(Debug)]
 pub(crate) struct Announced {
-    local: Arc<Local>,
+    pub(crate) local: Arc<Local>,
     /// How many there have been, with it.
     pub(crate) number: u32,
     /// Its socket, or its allocation, is no more.

@@ -377,7 +377,16 @@ impl Driver {
             let is_named = |url: &str| named.iter().any(|server| server.text == url);
             state.connection.keep_ice_servers(now, is_named);
         }
+        let is_discarded = mem::take(&mut state.servers_discarded);
+        if is_discarded {
+            state.streams = None;
+        }
         drop(state);
+        if is_discarded {
+            self.search.upgrade().iter().for_each(|search| search.supersede());
+            // With its connection a server's allocation ends.
+            self.servers = None;
+        }
         let refresh = match mem::replace(&mut self.gathered, true) {
             false => self.link.gather(&self.network, now),
             true => self.link.refresh(&self.network, now),

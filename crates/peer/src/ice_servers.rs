@@ -161,6 +161,8 @@ pub(crate) struct Search {
     shared: Arc<Shared>,
     /// The network has changed meanwhile.
     outdated: AtomicBool,
+    /// Other servers are looked for in place of these: the end is theirs to say.
+    superseded: AtomicBool,
 }
 
 impl Search {
@@ -168,6 +170,7 @@ impl Search {
         Arc::new(Self {
             shared: Arc::clone(shared),
             outdated: AtomicBool::new(false),
+            superseded: AtomicBool::new(false),
         })
     }
 
@@ -175,10 +178,18 @@ impl Search {
     pub(crate) fn outdate(&self) {
         self.outdated.store(true, Ordering::Relaxed);
     }
+
+    /// What it leads to counts no more.
+    pub(crate) fn supersede(&self) {
+        self.superseded.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Search {
     fn drop(&mut self) {
+        if *self.superseded.get_mut() {
+            return;
+        }
         self.shared.update(|state, now| {
             state.connection.finish_gathering(now);
             state.network_changed |= *self.outdated.get_mut();

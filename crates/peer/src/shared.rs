@@ -55,6 +55,8 @@ pub(crate) struct State {
     pub(crate) gather_tcp: bool,
     /// The ICE servers, if they are others than those that the connection was made with.
     pub(crate) ice_servers: Option<Box<IceServers>>,
+    /// What the servers before those have given is given back: nothing of them is to be told any more.
+    pub(crate) servers_discarded: bool,
     /// Interfaces of this host have come or gone.
     pub(crate) network_changed: bool,
     /// ICE sessions may have begun or ended, or paths changed.
@@ -273,6 +275,7 @@ impl State {
             gather: false,
             gather_tcp: false,
             ice_servers: None,
+            servers_discarded: false,
             network_changed: false,
             transport_changed: false,
             has_sockets: false,

@@ -141,6 +141,31 @@ impl Agent {
         self.settle_now();
     }
 
+    /// Servers are forgotten as if they had never been told, with the candidates that came of them, and allocations are given back. For
+    /// as long as the peer knows of no candidate, when there are to be other servers: gathering goes on with those that are told
+    /// from now on, until [`finish_gathering`](Self::finish_gathering). Connections to servers are the driver's to close.
+    pub fn discard_servers(&mut self, now: Instant) {
+        let now = self.clock(now);
+        if self.closed {
+            return;
+        }
+        self.servers = None;
+        if let Some(relays) = &mut self.relays {
+            relays.discard(&self.ctx, now);
+        }
+        let gone = self.gatherer.forget_servers();
+        let relayed = gone
+            .iter()
+            .filter(|local| local.candidate.kind == CandidateKind::Relayed);
+        let relayed: Vec<SocketAddr> = relayed.map(|local| local.address).collect();
+        self.forget_locals(now, Transport::Udp, &relayed);
+        self.sessions.iter_mut().for_each(|session| session.withdraw(&gone));
+        if self.gatherer.state() != GatheringState::New {
+            self.enter(GatheringState::Gathering);
+        }
+        self.settle(now);
+    }
+
     /// A connection to a TURN server has been made, by TCP or by TLS over it, from `local`: an allocation is asked for. What
     /// is to be sent there has this five-tuple with [`Transport::Tcp`], and is written as it is; what is read is cut into
     /// messages by `peerline_turn::framing::split`, and each goes to [`unwrap_relayed`](Self::unwrap_relayed). Without
