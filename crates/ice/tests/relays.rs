@@ -204,3 +204,19 @@ fn who_allocates_when_nobody_waits_any_more_is_told() {
     assert_eq!(world.allocations(), [(1, 0)]);
     assert_eq!(world.relayed(), (Vec::new(), 0));
 }
+
+/// Most configurations name a server both ways, at one address and port: either answer reaches who has asked.
+#[test]
+fn a_server_is_asked_for_what_it_sees_and_for_a_relay_at_one_address() {
+    let mut world = World::new(&[milliseconds(20)]);
+    let (now, at) = (world.net.now(), address(ADDRESSES[0]));
+    let agent = world.agent();
+    agent.add_server(now, Server::stun("stun:there", at));
+    agent.finish_gathering(now);
+    world.net.run_for(milliseconds(300));
+    assert_eq!(world.agent().gathering_state(), GatheringState::Complete);
+    world.net.run_for(20 * SECOND);
+    let events = world.net.take_events(world.agent);
+    let failed = |event: &Event| matches!(event, Event::CandidateError(_));
+    assert!(!events.iter().any(failed), "{events:?}");
+}
