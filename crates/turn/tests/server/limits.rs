@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::BytesMut;
 use peerline_sim::{Machine, epoch};
 use peerline_stun::attribute::{
-    Data, DontFragment, ErrorCode, Lifetime, Nonce, Realm, Username, XorMappedAddress, XorPeerAddress,
+    Data, DontFragment, ErrorCode, Lifetime, Nonce, Realm, RequestedTransport, Software, Username, XorMappedAddress,
+    XorPeerAddress,
 };
 use peerline_stun::{AttributeType, Class, Key, Message, MessageBuilder, Method, TransactionId};
 use peerline_turn::server::{self, Limits};
@@ -108,6 +109,130 @@ fn a_hundred_thousand_bindings_are_answered_and_cost_nothing() {
     }
     assert_eq!(lab.end.server.stats().bindings, 100_000);
     assert_eq!(lab.end.server.poll_timeout(), None);
+}
+
+/// A request for an allocation is shorter than its challenge, so that strangers are given a little in advance; without that, nobody can
+/// have anything longer than what he sent go anywhere.
+#[test]
+fn with_nothing_in_advance_no_answer_is_longer_than_its_request() {
+    let limits = Limits {
+        strangers: Some(server::Strangers {
+            burst: 0,
+            bytes_per_second: 0,
+            ..server::Strangers::default()
+        }),
+        ..Limits::default()
+    };
+    let mut lab = Lab::new(quiet(limits));
+    for (offset, method) in [(0, Method::BINDING), (1, Method::ALLOCATE), (2, Method::REFRESH)] {
+        let (mut answered, mut withheld) = (0, 0);
+        for len in 0..300u32 {
+            let software = "s".repeat(len as usize);
+            let mut request = Vec::new();
+            MessageBuilder::request(&mut request, method, lab.id())
+                .attribute(RequestedTransport::UDP)
+                .attribute(Software(&software));
+            // Each time another address, of which nothing is known.
+            let from = SocketAddr::new(IpAddr::V4((0x0b00_0000 + 1_000 * offset + len).into()), 5_000);
+            let path = FiveTuple::udp(addr("192.0.2.1:3478"), from);
+            match lab.answer(path, &request) {
+                Some(answer) => {
+                    assert!(answer.len() <= request.len(), "{} for {}", answer.len(), request.len());
+                    answered += 1;
+                }
+                None => withheld += 1,
+            }
+        }
+        assert!(answered > 100 && withheld > 0, "{method:?}: {answered}, {withheld}");
+    }
+}
+
+/// Does it often, after a tenth as often: whatever is allocated once is allocated by then. What the test itself keeps is forgotten.
+fn takes_no_memory(what: &str, times: u32, lab: &mut Lab, mut once: impl FnMut(&mut Lab, u32)) {
+    let mut run = |lab: &mut Lab, range: std::ops::Range<u32>| {
+        for count in range {
+            once(lab, count);
+            lab.end.events.clear();
+        }
+    };
+    run(lab, 0..times / 10);
+    let before = memory();
+    run(lab, times / 10..times);
+    let grown = memory().saturating_sub(before);
+    assert!(grown < 1 << 20, "{what}: {grown} bytes");
+}
+
+#[test]
+fn no_abuse_makes_the_server_grow() {
+    // Strangers, each at another address.
+    let mut lab = Lab::new(server_config(1));
+    let mut bare = Vec::new();
+    MessageBuilder::request(&mut bare, Method::ALLOCATE, TransactionId([1; 12])).attribute(RequestedTransport::UDP);
+    let mut binding = Vec::new();
+    MessageBuilder::request(&mut binding, Method::BINDING, TransactionId([1; 12]));
+    let from = |count: u32| {
+        let from = SocketAddr::new(IpAddr::V4((0x0b00_0000 + count).into()), 5_000);
+        FiveTuple::udp(addr("192.0.2.1:3478"), from)
+    };
+    takes_no_memory("strangers", 400_000, &mut lab, |lab, count| {
+        lab.answer(from(count), &bare);
+        lab.answer(from(count), &binding);
+    });
+    let stats = lab.end.server.stats();
+    assert_eq!(
+        (stats.bindings > 100_000, stats.challenges > 100_000),
+        (true, true),
+        "{stats:?}"
+    );
+
+    // Wrong credentials, and right ones for more than there may be.
+    let limits = Limits {
+        max_allocations: 10,
+        ..Limits::default()
+    };
+    let mut lab = Lab::new(quiet(limits));
+    let stranger = lab.client(1);
+    let wrong = Who {
+        key: Key::long_term_md5(USER, REALM, "guess"),
+        ..stranger
+    };
+    takes_no_memory("wrong credentials", 50_000, &mut lab, |lab, _| {
+        let request = lab.request(&wrong, Method::ALLOCATE, |m| {
+            m.attribute(RequestedTransport::UDP);
+        });
+        let answer = lab.answer(wrong.path, &request).expect("a refusal");
+        assert_eq!(outcome(&answer), Err(ErrorCode::UNAUTHENTICATED));
+    });
+    for port in 1..=10 {
+        let who = lab.client(port);
+        lab.allocate(&who).expect("an allocation");
+    }
+    takes_no_memory("allocation exhaustion", 50_000, &mut lab, |lab, count| {
+        let who = lab.client_at(from(count));
+        assert_eq!(lab.allocate(&who), Err(ErrorCode::INSUFFICIENT_CAPACITY));
+    });
+    assert_eq!(lab.end.server.stats().allocations, 10);
+
+    // Peers that are forbidden, each another one; and more that are not than there may be.
+    let who = lab.client(1);
+    takes_no_memory("forbidden peers", 50_000, &mut lab, |lab, count| {
+        let peer = SocketAddr::new(IpAddr::V4((0x0a00_0000 + count).into()), 7_000);
+        let request = lab.request(&who, Method::CREATE_PERMISSION, |m| {
+            m.attribute(XorPeerAddress(peer));
+        });
+        let answer = lab.answer(who.path, &request).expect("a refusal");
+        assert_eq!(outcome(&answer), Err(ErrorCode::FORBIDDEN));
+    });
+    let mut refused = 0;
+    takes_no_memory("permissions", 50_000, &mut lab, |lab, count| {
+        let peer = SocketAddr::new(IpAddr::V4((0x0900_0000 + count).into()), 7_000);
+        let request = lab.request(&who, Method::CREATE_PERMISSION, |m| {
+            m.attribute(XorPeerAddress(peer));
+        });
+        let answer = lab.answer(who.path, &request).expect("an answer");
+        refused += u32::from(outcome(&answer).is_err());
+    });
+    assert!(refused > 40_000, "{refused}");
 }
 
 #[test]
