@@ -17,7 +17,7 @@ use peerline_turn::server::{Log, RefusalReason};
 use peerline_turn::{Credentials, Refusal};
 use peerline_turn_server::{Stats, TlsConfig, TurnServer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls;
@@ -58,9 +58,11 @@ async fn counted(server: &TurnServer, what: impl Fn(&Stats) -> bool) {
     assert!(done.is_ok(), "{:?}", stats(server).await);
 }
 
-/// The resident memory of this process, in bytes.
-#[cfg(target_os = "linux")]
+/// The resident memory of this process, in bytes; nothing where that is not told.
 fn memory() -> u64 {
+    if !cfg!(target_os = "linux") {
+        return 0;
+    }
     let text = std::fs::read_to_string("/proc/self/statm").expect("Linux says");
     let pages: u64 = text
         .split(' ')
@@ -74,6 +76,8 @@ fn memory() -> u64 {
 async fn a_flood_of_strangers_gets_little_more_than_it_sent_and_others_are_served() {
     let server = server(|_| ());
     let address = server.addresses()[0];
+    meet(address).await;
+    let before = memory();
     let begun = Instant::now();
     // Its address is another than that of those who are served.
     let flood = tokio::task::spawn_blocking(move || {
@@ -101,9 +105,10 @@ async fn a_flood_of_strangers_gets_little_more_than_it_sent_and_others_are_serve
     let stats = stats(&server).await;
     assert!(stats.turn.withheld > 0 && stats.turn.challenges > 1_000, "{stats:?}");
     meet(address).await;
+    let grown = memory().saturating_sub(before);
+    assert!(grown < 4 << 20, "{grown} bytes");
 }
 
-#[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_thousand_bindings_are_answered_and_kept_nowhere() {
     /// Addresses that ask, and how often each.
@@ -241,19 +246,82 @@ async fn connections_are_limited_and_silent_ones_are_closed() {
     meet(address).await;
 }
 
-#[tokio::test]
-async fn slow_handshakes_of_tls_end_and_others_are_served() {
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// A server's side of TLS, and its certificate.
+fn tls() -> (Arc<TlsConfig>, rustls::pki_types::CertificateDer<'static>) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let chain = vec![made.cert.der().clone()];
+    let certificate = made.cert.der().clone();
     let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
-    let provider = || Arc::new(rustls::crypto::ring::default_provider());
     let tls = TlsConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .unwrap();
-    let tls = tls.with_no_client_auth().with_single_cert(chain.clone(), key).unwrap();
+    let tls = tls.with_no_client_auth();
+    let tls = tls.with_single_cert(vec![certificate.clone()], key).unwrap();
+    (Arc::new(tls), certificate)
+}
+
+/// Connections that are never whole: a message over TCP of which most is lacking, and a handshake of TLS that does not go on. There
+/// are more than the server takes, from addresses enough that no one has too many.
+#[tokio::test]
+async fn half_open_connections_and_slow_handshakes_take_little_and_leave_nothing() {
+    const TAKEN: usize = 400;
+    const FROM_EACH: u8 = 50;
+
     let server = server(|config| {
         config.listen_tls = vec!["127.0.0.1:0".parse().unwrap()];
-        config.tls = Some(Arc::new(tls));
+        config.tls = Some(tls().0);
+        config.streams.max_connections = TAKEN;
+        config.streams.handshake = Duration::from_secs(2);
+        config.streams.idle = Duration::from_secs(2);
+    });
+    // A Binding request of 65,532 bytes, of which 1,000 come; a record of TLS of 16 KiB, of which 1,000 come.
+    let mut half = b"\x00\x01\xff\xfc\x21\x12\xa4\x42".to_vec();
+    half.resize(1_000, 0);
+    let mut slow = vec![22, 3, 1, 0x40, 0, 1, 0, 0x3f, 0xfc, 3, 3];
+    slow.resize(1_000, 0);
+    meet(server.addresses()[0]).await;
+    let before = memory();
+    for round in 1..=3u64 {
+        let mut open = Vec::new();
+        for address in 0..12 {
+            for number in 0..FROM_EACH {
+                let (to, bytes) = match number % 2 {
+                    0 => (server.addresses()[0], &half),
+                    _ => (server.tls_addresses()[0], &slow),
+                };
+                let socket = TcpSocket::new_v4().unwrap();
+                socket.bind((Ipv4Addr::new(127, 2, 0, address), 0).into()).unwrap();
+                let mut stream = socket.connect(to).await.unwrap();
+                // Beyond what the server takes it is closed at once.
+                let _ = stream.write_all(bytes).await;
+                open.push(stream);
+            }
+        }
+        let held = memory().saturating_sub(before);
+        assert!(held < (TAKEN as u64) * (64 << 10), "{held} bytes in round {round}");
+        for stream in &mut open {
+            let mut rest = Vec::new();
+            let closed = timeout(PATIENCE, stream.read_to_end(&mut rest)).await;
+            assert!(closed.is_ok(), "it is not closed");
+        }
+        counted(&server, |stats| stats.connections == 0).await;
+        let ended = |stats: &Stats| stats.connections_refused + stats.connections_idle + stats.handshakes_failed;
+        counted(&server, |stats| ended(stats) >= round * 12 * u64::from(FROM_EACH)).await;
+    }
+    let kept = memory().saturating_sub(before);
+    assert!(kept < (TAKEN as u64) * (64 << 10), "{kept} bytes");
+    meet(server.addresses()[0]).await;
+}
+
+#[tokio::test]
+async fn slow_handshakes_of_tls_end_and_others_are_served() {
+    let (tls, certificate) = tls();
+    let server = server(|config| {
+        config.listen_tls = vec!["127.0.0.1:0".parse().unwrap()];
+        config.tls = Some(tls);
         config.streams.handshake = Duration::from_millis(300);
     });
     let address: SocketAddr = server.tls_addresses()[0];
@@ -266,7 +334,7 @@ async fn slow_handshakes_of_tls_end_and_others_are_served() {
         stream.write_all(&[22, 3, 1, 2, 0, 1]).await.unwrap();
     }
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(chain[0].clone()).unwrap();
+    roots.add(certificate).unwrap();
     let client = rustls::ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .unwrap();
