@@ -431,12 +431,13 @@ const NOT_COUNTED: [&str; 22] = [
     "totalPacketSendDelay",
 ];
 
-/// What Chromium tells only once it has happened, and what the W3C's dictionaries lack.
-const OURS: [&str; 11] = [
+/// What Chromium tells only once it has happened, or Firefox alone does, and what the W3C's dictionaries lack.
+const OURS: [&str; 12] = [
     "inbound-rtp.keyFramesReceived",
     "inbound-rtp.retransmittedBytesReceived",
     "inbound-rtp.retransmittedPacketsReceived",
     "outbound-rtp.keyFramesSent",
+    "remote-inbound-rtp.packetsReceived",
     "remote-outbound-rtp.roundTripTime",
     "transport.ccfbMessagesReceived",
     "transport.ccfbMessagesSent",
