@@ -77,6 +77,20 @@ async fn made(server: &TurnServer) -> u64 {
     server.stats().await.expect("it runs").turn.allocations_made
 }
 
+/// Until it has allocations, and relays, or neither.
+async fn serves(server: &TurnServer, expected: bool) {
+    soon("allocations", async {
+        loop {
+            let stats = server.stats().await.expect("it runs");
+            if [stats.turn.allocations, stats.relays].map(|count| count > 0) == [expected; 2] {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
 fn redirect_to(to: SocketAddr, domain: Option<&str>) -> Redirect {
     Redirect {
         to: vec![to],
@@ -260,6 +274,33 @@ async fn a_server_that_is_no_longer_configured_is_not_connected_to_again() {
     }
     assert_eq!(*removed.taken.borrow_and_update(), 1);
     pc.close();
+}
+
+/// What was gathered in advance is nobody's yet: with other servers it is given back, connections included, and gathered anew.
+#[tokio::test]
+async fn a_pool_of_other_servers_is_given_back() {
+    let certified = certified("localhost");
+    let tls = trusting(&[&certified]);
+    for transport in ["udp", "tcp", "tls"] {
+        let [old, new] = [server(&certified, None), server(&certified, None)];
+        let with = |server: &TurnServer| Configuration {
+            ice_candidate_pool_size: 1,
+            ..relayed(url(server, transport), &tls)
+        };
+        let pc = PeerConnection::new(with(&old)).await.expect("a connection");
+        serves(&old, true).await;
+        pc.set_configuration(&with(&new)).expect("good servers");
+        pc.create_data_channel("", DataChannelInit::default())
+            .expect("a channel");
+        pc.set_local_description(None).expect("it is set");
+        soon("candidates", pc.gathering_complete()).await;
+        serves(&old, false).await;
+        serves(&new, true).await;
+        assert_eq!((made(&old).await, made(&new).await), (1, 1), "{transport}");
+        let sdp = pc.local_description().expect("it was set").sdp;
+        assert_eq!(sdp.matches(" typ relay ").count(), 1, "{transport}: {sdp}");
+        pc.close();
+    }
 }
 
 #[tokio::test]
