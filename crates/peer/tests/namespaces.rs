@@ -169,8 +169,8 @@ impl Tls {
 /// Which servers peers have.
 #[derive(Default)]
 struct Plan {
-    /// And `relay`, to use relays alone; `listen`, to listen for connections; `so`, to open them from both sides as well; `endpoint`, to use a port that others could share;
-    /// `lite`; `hidden`, to hide addresses; and `external=` with an external address.
+    /// And `relay`, to use relays alone; `listen`, to listen for connections; `so`, to open them from both sides as well; `endpoint`, to use a port that others could share,
+    /// `endpoint6`, the same of IPv6; `lite`; `hidden`, to hide addresses; and `external=` with an external address.
     servers: Vec<&'static str>,
     /// In base64.
     certificate: String,
@@ -262,7 +262,10 @@ fn configuration() -> Configuration {
         urls.retain(|url| url != word);
         urls.len() < before
     };
-    let (relay_only, shares_a_port, ice_lite) = (is_told("relay"), is_told("endpoint"), is_told("lite"));
+    let (relay_only, ice_lite) = (is_told("relay"), is_told("lite"));
+    let shared = [("endpoint", "0.0.0.0:0"), ("endpoint6", "[::]:0")]
+        .into_iter()
+        .find_map(|(word, address)| is_told(word).then_some(address));
     let (listens, opens) = (is_told("listen"), is_told("so"));
     let hide_local_addresses = is_told("hidden");
     let mut external_addresses = Vec::new();
@@ -298,7 +301,7 @@ fn configuration() -> Configuration {
         ice_lite,
         external_addresses,
         hide_local_addresses,
-        endpoint: shares_a_port.then(|| Endpoint::bind("0.0.0.0:0".parse().expect("an address")).expect("an endpoint")),
+        endpoint: shared.map(|address| Endpoint::bind(address.parse().expect("an address")).expect("an endpoint")),
         ice_tcp: match (listens, opens) {
             (_, true) => IceTcp::All,
             (true, false) => IceTcp::ActiveAndPassive,
@@ -542,22 +545,7 @@ fn hidden_hosts_meet_by_their_names() {
     let mut lab = lab();
     lab.public("a", "203.0.113.21");
     lab.public("b", "203.0.113.22");
-    for words in [vec!["hidden"], vec!["hidden", "endpoint"]] {
-        let plan = Plan {
-            servers: words.clone(),
-            ..Plan::default()
-        };
-        let mut call = Call::new(&lab, ["a", "b"], &plan);
-        let paths = call.connect();
-        assert!(
-            paths.iter().all(|path| path.starts_with("host ")),
-            "{words:?}: {paths:?}"
-        );
-        let [one, other] = &call.0;
-        for line in one.said.iter().chain(&other.said) {
-            assert!(!line.contains("203.0.113.2"), "{line}");
-        }
-    }
+    meet_by_names(&lab, "endpoint", "203.0.113.2");
     // It takes no answer but from where it has asked, so that it cannot ask the group; and who resolves names as well has another
     // socket at that port, which may get the question.
     let plan = Plan {
@@ -565,16 +553,65 @@ fn hidden_hosts_meet_by_their_names() {
         ..Plan::default()
     };
     let alone = lab.peer("a", "offer", &plan);
-    let candidate =
-        std::iter::from_fn(|| alone.lines.recv_timeout(PATIENCE).ok()).find(|line| line.contains(" typ host"));
-    let candidate = candidate.expect("a candidate");
-    let name = candidate
-        .split(' ')
-        .find(|word| word.ends_with(".local"))
-        .expect("a name");
+    let name = name_of(&alone);
     let dig = "dig +short +tries=3 +time=3 @203.0.113.21 -p 5353";
     lab.must("hub", &format!("{dig} {name} A | grep -qx 203.0.113.21"));
     lab.must("hub", &format!("{dig} {name} AAAA | grep -qx \"{name}. A\""));
+}
+
+/// By the group ff02::fb alone (RFC 6762 §3): there is no IPv4 to ask over.
+#[test]
+fn hidden_hosts_with_ipv6_alone_meet_by_their_names() {
+    let mut lab = lab();
+    for (host, address) in [("a", "2001:db8::21/64 nodad"), ("b", "2001:db8::22/64 nodad")] {
+        lab.public_at(host, address);
+    }
+    lab.must("hub", "ip address add 2001:db8::1/64 nodad dev br0");
+    // The group is of the link: it is spoken to from its addresses, and these have yet to be found to be nobody else's.
+    for host in ["a", "b"] {
+        lab.must(
+            host,
+            "while ip -6 address show tentative | grep -q inet6; do sleep 0.05; done",
+        );
+    }
+    meet_by_names(&lab, "endpoint6", "2001:db8::2");
+    let plan = Plan {
+        servers: vec!["hidden"],
+        ..Plan::default()
+    };
+    let alone = lab.peer("a", "offer", &plan);
+    let name = name_of(&alone);
+    let dig = "dig +short +tries=3 +time=3 @2001:db8::21 -p 5353";
+    lab.must("hub", &format!("{dig} {name} AAAA | grep -qx 2001:db8::21"));
+}
+
+/// Two that hide their addresses, which begin like this, and tell names; with sockets of their own, and with an endpoint's.
+fn meet_by_names(lab: &Lab, endpoint: &'static str, addresses: &str) {
+    for words in [vec!["hidden"], vec!["hidden", endpoint]] {
+        let plan = Plan {
+            servers: words.clone(),
+            ..Plan::default()
+        };
+        let mut call = Call::new(lab, ["a", "b"], &plan);
+        let paths = call.connect();
+        assert!(
+            paths.iter().all(|path| path.starts_with("host ")),
+            "{words:?}: {paths:?}"
+        );
+        let [one, other] = &call.0;
+        for line in one.said.iter().chain(&other.said) {
+            assert!(!line.contains(addresses), "{line}");
+        }
+    }
+}
+
+/// The name in the first candidate that it tells.
+fn name_of(peer: &Peer) -> String {
+    let candidate =
+        std::iter::from_fn(|| peer.lines.recv_timeout(PATIENCE).ok()).find(|line| line.contains(" typ host"));
+    let candidate = candidate.expect("a candidate");
+    let mut words = candidate.split(' ');
+    words.find(|word| word.ends_with(".local")).expect("a name").to_owned()
 }
 
 /// A lite agent checks nothing, and needs no name: it is asked, and answers (RFC 8445 §2.5).
