@@ -126,7 +126,7 @@ pub struct Timings {
     pub reliable_timeout: Duration,
     /// How long a connection that has come over TCP stays without an authenticated check: 10 s.
     pub unproved_patience: Duration,
-    /// The period of consent checks, spread by ±20 %: 5 s (RFC 7675 §5.1).
+    /// The period of consent checks: 5 s (RFC 7675 §5.1). The peer is asked after 100 to 120 % of it, or from 80 % on when it asks.
     pub consent_interval: Duration,
     /// How long consent lasts after a response: 30 s (RFC 7675 §5.1). The state is then `Failed`.
     pub consent_expiry: Duration,

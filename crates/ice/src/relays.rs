@@ -298,21 +298,14 @@ impl Relays {
             let has_better = self.has_better(index);
             let Some(relay) = self.relays.get_mut(index) else { break };
             let before = relay.progress;
-            over.extend(
-                relay
-                    .poll_gains(ctx, now, has_better, &mut gains)
-                    .map(|end| (index, end)),
-            );
-            match relay.progress {
-                Progress::Allocated if before != Progress::Allocated => self.spare_others(index),
-                Progress::Reserve if before != Progress::Reserve => returned.push(index),
-                Progress::Reserve
-                | Progress::Waiting
-                | Progress::Asked { .. }
-                | Progress::Allocated
-                | Progress::Released { .. }
-                | Progress::Redirected { .. }
-                | Progress::Over => {}
+            let end = relay.poll_gains(ctx, now, has_better, &mut gains);
+            over.extend(end.map(|end| (index, end)));
+            let after = relay.progress;
+            if after != before && after == Progress::Allocated {
+                self.spare_others(index);
+            }
+            if after != before && after == Progress::Reserve {
+                returned.push(index);
             }
         }
         for (index, error) in over {
@@ -332,11 +325,12 @@ impl Relays {
     /// all other connections attempts that have not yet succeeded SHOULD be canceled" (RFC 8305 §5): an allocation that is under way
     /// by then is given back when it comes, or the server would keep it for nobody.
     fn has_better(&self, index: usize) -> bool {
-        let relay = self.relays.get(index);
-        relay.is_some_and(|relay| {
-            let mut kin = self.kin(&relay.path, &relay.url);
-            relay.progress != Progress::Allocated && kin.any(|kin| kin.progress == Progress::Allocated)
-        })
+        let is_asked = |relay: &&Relay| matches!(relay.progress, Progress::Asked { .. });
+        let Some(relay) = self.relays.get(index).filter(is_asked) else {
+            return false;
+        };
+        self.kin(&relay.path, &relay.url)
+            .any(|kin| kin.progress == Progress::Allocated)
     }
 
     /// This one has answered. "Any address that was not yet attempted as a connection SHOULD be ignored" (RFC 8305 §5).
@@ -366,8 +360,6 @@ impl Relays {
 
     /// Servers that have refused or stayed silent are to be asked once more. A connection that is lost is not made here.
     pub(crate) fn try_again(&mut self, ctx: &mut Context) {
-        self.relays
-            .retain(|relay| !relay.is_dismissed || relay.progress != Progress::Over);
         let over = |relay: &&mut Relay| relay.progress == Progress::Over && relay.path.transport == Transport::Udp;
         self.relays
             .iter_mut()

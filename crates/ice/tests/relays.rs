@@ -4,12 +4,12 @@
 mod helper;
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use helper::{Helper, credentials};
+use helper::{Helper, Node, credentials};
 use peerline_ice::{Agent, CandidateKind, Config, Event, GatheringState, Server};
-use peerline_sim::{HostId, Link, Machine, Network, seed_bytes};
-use peerline_wire::{Datagram, Transmit, Transport};
+use peerline_sim::{HostId, Link, Network, seed_bytes};
+use peerline_wire::Transport;
 
 const BASE: &str = "203.0.113.1:1000";
 const ADDRESSES: [&str; 3] = ["198.51.100.1:3478", "198.51.100.2:3478", "198.51.100.3:3478"];
@@ -17,50 +17,6 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn address(text: &str) -> SocketAddr {
     text.parse().expect("an address")
-}
-
-/// Who lives in this network.
-enum Node {
-    Agent(Box<Agent>),
-    Server(Box<Helper>),
-}
-
-impl Machine for Node {
-    type Event = Event;
-    fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
-        match self {
-            Self::Agent(agent) => {
-                if let Some(datagram) = agent.unwrap_relayed(now, datagram) {
-                    agent.handle_datagram(now, datagram);
-                }
-            }
-            Self::Server(server) => server.handle_datagram(now, datagram),
-        }
-    }
-    fn handle_timeout(&mut self, now: Instant) {
-        match self {
-            Self::Agent(agent) => agent.handle_timeout(now),
-            Self::Server(server) => server.server.handle_timeout(now),
-        }
-    }
-    fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
-        match self {
-            Self::Agent(agent) => agent.poll_transmit(now, out),
-            Self::Server(server) => server.poll_transmit(now, out),
-        }
-    }
-    fn poll_timeout(&self) -> Option<Instant> {
-        match self {
-            Self::Agent(agent) => agent.poll_timeout(),
-            Self::Server(server) => server.server.poll_timeout(),
-        }
-    }
-    fn poll_event(&mut self) -> Option<Event> {
-        match self {
-            Self::Agent(agent) => agent.poll_event(),
-            Self::Server(_) => None,
-        }
-    }
 }
 
 /// An agent that asks a server of these addresses. Behind each is a machine of its own, as far away as is said.

@@ -6,73 +6,24 @@ mod helper;
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
-use helper::{Helper, credentials};
+use helper::{Helper, Node, credentials};
 use peerline_ice::{
     Agent, CandidateError, CandidateKind, Config, Event, GatheringState, Role, Server, State, TransportPolicy,
     TurnCredentials,
 };
-use peerline_sim::{Dependence, Gateway, HostId, Link, Machine, Network, seed_bytes};
+use peerline_sim::{Dependence, Gateway, HostId, Link, Network, seed_bytes};
 use peerline_stun::attribute::XorMappedAddress;
 use peerline_stun::{Message, MessageBuilder};
 use peerline_turn::server::{StaticUsers, TimeLimitedUsers};
-use peerline_wire::{Datagram, FiveTuple, Transmit, Transport};
+use peerline_wire::{Datagram, FiveTuple, Transport};
 
 const SECOND: Duration = Duration::from_secs(1);
 const STUN: &str = "198.51.100.1:3478";
 /// The same server's address of IPv6, where it has one.
 const STUN6: &str = "[2001:db8:ffff::1]:3478";
 const SILENT: &str = "198.51.100.99:3478";
-
-/// Who lives in these networks.
-enum Node {
-    Agent(Box<Agent>),
-    Server(Box<Helper>),
-}
-
-impl Machine for Node {
-    type Event = Event;
-    fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
-        match self {
-            Self::Agent(agent) => {
-                let Some(datagram) = agent.unwrap_relayed(now, datagram) else {
-                    return;
-                };
-                if peerline_stun::is_stun(&datagram.payload) {
-                    agent.handle_datagram(now, datagram);
-                } else {
-                    assert!(agent.handle_data(now, &datagram.five_tuple, datagram.payload.len()));
-                }
-            }
-            Self::Server(helper) => helper.handle_datagram(now, datagram),
-        }
-    }
-    fn handle_timeout(&mut self, now: Instant) {
-        match self {
-            Self::Agent(agent) => agent.handle_timeout(now),
-            Self::Server(helper) => helper.server.handle_timeout(now),
-        }
-    }
-    fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
-        match self {
-            Self::Agent(agent) => agent.poll_transmit(now, out),
-            Self::Server(helper) => helper.poll_transmit(now, out),
-        }
-    }
-    fn poll_timeout(&self) -> Option<Instant> {
-        match self {
-            Self::Agent(agent) => agent.poll_timeout(),
-            Self::Server(helper) => helper.server.poll_timeout(),
-        }
-    }
-    fn poll_event(&mut self) -> Option<Event> {
-        match self {
-            Self::Agent(agent) => agent.poll_event(),
-            Self::Server(_) => None,
-        }
-    }
-}
 
 /// Two agents, a server, and signalling that takes no time.
 struct World {

@@ -141,8 +141,8 @@ impl PeerConnection {
     /// Servers that are new are asked when candidates are gathered: with the first description or, after that, with an ICE restart, which
     /// the next offer brings if anything about the servers has changed. Those in use serve on, but those that are named no longer are
     /// not connected to again, nor asked from new sockets. As long as there was no description, what was gathered in advance
-    /// ([`ice_candidate_pool_size`](Configuration::ice_candidate_pool_size)) is discarded instead, and gathered anew. Another transport policy counts from then on as well; once there was a description, the next offer
-    /// restarts ICE for it, too.
+    /// ([`ice_candidate_pool_size`](Configuration::ice_candidate_pool_size)) is discarded instead, and gathered anew. Another transport
+    /// policy counts from then on as well; once there was a description, the next offer restarts ICE for it, too.
     ///
     /// # Errors
     /// [`Error::IceServer`] for servers that cannot be used; `InvalidModificationError` for another size of the pool after a local

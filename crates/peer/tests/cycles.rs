@@ -5,6 +5,7 @@ mod common;
 
 use common::{Pair, pair, soon};
 use peerline::Message;
+use peerline_sim::resident_memory;
 use tokio::runtime::Handle;
 
 const WARM_UP: usize = 200;
@@ -12,7 +13,7 @@ const CYCLES: usize = 1000;
 
 /// What the heap may seem to grow by: the allocator does not give every page back. A leak of 8 KiB a cycle would show, and a
 /// connection takes far more.
-const TOLERANCE: usize = 8 << 20;
+const TOLERANCE: u64 = 8 << 20;
 
 #[tokio::test]
 async fn a_thousand_cycles_leave_nothing_behind() {
@@ -21,14 +22,14 @@ async fn a_thousand_cycles_leave_nothing_behind() {
         cycle(i).await;
     }
     settle(tasks).await;
-    let (sockets, threads, memory) = (entries("/proc/self/fd"), entries("/proc/self/task"), resident());
+    let (sockets, threads, memory) = (entries("/proc/self/fd"), entries("/proc/self/task"), resident_memory());
     for i in 0..CYCLES {
         cycle(i).await;
     }
     settle(tasks).await;
     assert_eq!(entries("/proc/self/fd"), sockets, "file descriptors");
     assert_eq!(entries("/proc/self/task"), threads, "threads");
-    let grown = resident().saturating_sub(memory);
+    let grown = resident_memory().saturating_sub(memory);
     println!("resident memory grew by {} KiB in {CYCLES} cycles", grown / 1024);
     assert!(
         grown < TOLERANCE,
@@ -73,11 +74,4 @@ async fn settle(tasks: usize) {
 
 fn entries(path: &str) -> usize {
     std::fs::read_dir(path).unwrap().count()
-}
-
-/// Resident memory in bytes.
-fn resident() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: usize = statm.split_whitespace().nth(1).unwrap().parse().unwrap();
-    pages * 4096
 }

@@ -546,17 +546,7 @@ fn hidden_hosts_meet_by_their_names() {
     lab.public("a", "203.0.113.21");
     lab.public("b", "203.0.113.22");
     meet_by_names(&lab, "endpoint", "203.0.113.2");
-    // It takes no answer but from where it has asked, so that it cannot ask the group; and who resolves names as well has another
-    // socket at that port, which may get the question.
-    let plan = Plan {
-        servers: vec!["hidden"],
-        ..Plan::default()
-    };
-    let alone = lab.peer("a", "offer", &plan);
-    let name = name_of(&alone);
-    let dig = "dig +short +tries=3 +time=3 @203.0.113.21 -p 5353";
-    lab.must("hub", &format!("{dig} {name} A | grep -qx 203.0.113.21"));
-    lab.must("hub", &format!("{dig} {name} AAAA | grep -qx \"{name}. A\""));
+    ask_for_its_name(&lab, "203.0.113.21", &[("A", "203.0.113.21"), ("AAAA", "{name}. A")]);
 }
 
 /// By the group ff02::fb alone (RFC 6762 §3): there is no IPv4 to ask over.
@@ -575,14 +565,7 @@ fn hidden_hosts_with_ipv6_alone_meet_by_their_names() {
         );
     }
     meet_by_names(&lab, "endpoint6", "2001:db8::2");
-    let plan = Plan {
-        servers: vec!["hidden"],
-        ..Plan::default()
-    };
-    let alone = lab.peer("a", "offer", &plan);
-    let name = name_of(&alone);
-    let dig = "dig +short +tries=3 +time=3 @2001:db8::21 -p 5353";
-    lab.must("hub", &format!("{dig} {name} AAAA | grep -qx 2001:db8::21"));
+    ask_for_its_name(&lab, "2001:db8::21", &[("AAAA", "2001:db8::21")]);
 }
 
 /// Two that hide their addresses, which begin like this, and tell names; with sockets of their own, and with an endpoint's.
@@ -602,6 +585,23 @@ fn meet_by_names(lab: &Lab, endpoint: &'static str, addresses: &str) {
         for line in one.said.iter().chain(&other.said) {
             assert!(!line.contains(addresses), "{line}");
         }
+    }
+}
+
+/// A client of DNS asks a host for records of the name by which it hides, and is answered so. It takes no answer but from where it
+/// has asked, so that it cannot ask the group; and who resolves names as well has another socket at that port, which may get the
+/// question: the host is alone.
+fn ask_for_its_name(lab: &Lab, address: &str, records: &[(&str, &str)]) {
+    let plan = Plan {
+        servers: vec!["hidden"],
+        ..Plan::default()
+    };
+    let alone = lab.peer("a", "offer", &plan);
+    let name = name_of(&alone);
+    for (kind, answer) in records {
+        let answer = answer.replace("{name}", &name);
+        let dig = format!("dig +short +tries=3 +time=3 @{address} -p 5353 {name} {kind}");
+        lab.must("hub", &format!("{dig} | grep -qx \"{answer}\""));
     }
 }
 

@@ -8,7 +8,8 @@
 //! - [`Tcp`] gives a host of it connections that lose nothing,
 //! - [`laws::Laws`] checks a machine against the laws under random calls and hostile input,
 //! - [`replay`] runs the body of a fuzz target over its corpus,
-//! - [`every_loss`] lists each choice of lost datagrams, [`for_each_seed`] repeats a test and names the seed that failed.
+//! - [`every_loss`] lists each choice of lost datagrams, [`for_each_seed`] repeats a test and names the seed that failed,
+//! - [`resident_memory`] tells what the process has taken, for who may make nothing grow.
 //!
 //! `lab` is the exception: networks of Linux, for what only real sockets show. Else nothing sleeps and nothing is random but the seed: a run of an hour takes milliseconds and happens the same way again.
 //!
@@ -60,6 +61,7 @@ mod corpus;
 mod gateway;
 mod link;
 mod machine;
+mod memory;
 mod network;
 mod pair;
 mod tcp;
@@ -73,6 +75,7 @@ pub use corpus::{replay, replay_folder};
 pub use gateway::{Dependence, Gateway};
 pub use link::{Link, LinkStats, Wire};
 pub use machine::{Machine, only_path};
+pub use memory::resident_memory;
 pub use network::{GatewayId, HostId, Network};
 pub use pair::{Direction, Pair, Tapped};
 pub use tcp::{Tcp, TcpEvent};

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::*;
+use peerline_sim::resident_memory;
 use peerline_stun::attribute::{ErrorCode, RequestedTransport, Software, XorMappedAddress};
 use peerline_stun::{Message, MessageBuilder, Method, TransactionId};
 use peerline_turn::client::{CloseReason, Event};
@@ -58,26 +59,12 @@ async fn counted(server: &TurnServer, what: impl Fn(&Stats) -> bool) {
     assert!(done.is_ok(), "{:?}", stats(server).await);
 }
 
-/// The resident memory of this process, in bytes; nothing where that is not told.
-fn memory() -> u64 {
-    if !cfg!(target_os = "linux") {
-        return 0;
-    }
-    let text = std::fs::read_to_string("/proc/self/statm").expect("Linux says");
-    let pages: u64 = text
-        .split(' ')
-        .nth(1)
-        .and_then(|pages| pages.parse().ok())
-        .expect("a number");
-    pages * 4096
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_strangers_gets_little_more_than_it_sent_and_others_are_served() {
     let server = server(|_| ());
     let address = server.addresses()[0];
     meet(address).await;
-    let before = memory();
+    let before = resident_memory();
     let begun = Instant::now();
     // Its address is another than that of those who are served.
     let flood = tokio::task::spawn_blocking(move || {
@@ -105,7 +92,7 @@ async fn a_flood_of_strangers_gets_little_more_than_it_sent_and_others_are_serve
     let stats = stats(&server).await;
     assert!(stats.turn.withheld > 0 && stats.turn.challenges > 1_000, "{stats:?}");
     meet(address).await;
-    let grown = memory().saturating_sub(before);
+    let grown = resident_memory().saturating_sub(before);
     assert!(grown < 4 << 20, "{grown} bytes");
 }
 
@@ -146,9 +133,9 @@ async fn a_hundred_thousand_bindings_are_answered_and_kept_nowhere() {
     };
     // Whatever is allocated once is allocated now.
     tokio::task::spawn_blocking(move || ask(0..10)).await.unwrap();
-    let before = memory();
+    let before = resident_memory();
     tokio::task::spawn_blocking(move || ask(10..TIMES)).await.unwrap();
-    let grown = memory().saturating_sub(before);
+    let grown = resident_memory().saturating_sub(before);
     assert_eq!(stats(&server).await.turn.bindings, u64::from(ADDRESSES * TIMES));
     assert!(grown < 4 << 20, "{grown} bytes");
     meet(address).await;
@@ -283,7 +270,7 @@ async fn half_open_connections_and_slow_handshakes_take_little_and_leave_nothing
     let mut slow = vec![22, 3, 1, 0x40, 0, 1, 0, 0x3f, 0xfc, 3, 3];
     slow.resize(1_000, 0);
     meet(server.addresses()[0]).await;
-    let before = memory();
+    let before = resident_memory();
     for round in 1..=3u64 {
         let mut open = Vec::new();
         for address in 0..12 {
@@ -300,7 +287,7 @@ async fn half_open_connections_and_slow_handshakes_take_little_and_leave_nothing
                 open.push(stream);
             }
         }
-        let held = memory().saturating_sub(before);
+        let held = resident_memory().saturating_sub(before);
         assert!(held < (TAKEN as u64) * (64 << 10), "{held} bytes in round {round}");
         for stream in &mut open {
             let mut rest = Vec::new();
@@ -311,7 +298,7 @@ async fn half_open_connections_and_slow_handshakes_take_little_and_leave_nothing
         let ended = |stats: &Stats| stats.connections_refused + stats.connections_idle + stats.handshakes_failed;
         counted(&server, |stats| ended(stats) >= round * 12 * u64::from(FROM_EACH)).await;
     }
-    let kept = memory().saturating_sub(before);
+    let kept = resident_memory().saturating_sub(before);
     assert!(kept < (TAKEN as u64) * (64 << 10), "{kept} bytes");
     meet(server.addresses()[0]).await;
 }

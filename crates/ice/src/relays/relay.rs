@@ -154,7 +154,7 @@ impl Relay {
     }
 
     /// It has been given back, as far as we can know: the server may be asked again, should it be needed.
-    pub(super) fn settle_return(&mut self, ctx: &mut Context, is_spent: bool) {
+    fn settle_return(&mut self, ctx: &mut Context, is_spent: bool) {
         self.client = Self::client(ctx, self.path, &self.credentials);
         let is_wanted = !is_spent && !self.is_dismissed && self.path.transport == Transport::Udp;
         self.progress = match is_wanted {
@@ -172,20 +172,16 @@ impl Relay {
         gains: &mut Vec<Gain>,
     ) -> Option<End> {
         let mut end = None;
-        match self.progress {
-            Progress::Asked { until, .. } if until <= now => {
-                self.give_back(now, now + ctx.timings().server_patience, true);
-                let told = Some(self.explain(&CloseReason::TimedOut));
-                end = Some(End { told, is_final: false });
-            }
-            Progress::Released { until, is_spent } if until <= now => self.settle_return(ctx, is_spent),
-            Progress::Reserve
-            | Progress::Waiting
-            | Progress::Asked { .. }
-            | Progress::Allocated
-            | Progress::Released { .. }
-            | Progress::Redirected { .. }
-            | Progress::Over => {}
+        if let Progress::Asked { until, .. } = self.progress
+            && until <= now
+        {
+            self.give_back(now, now + ctx.timings().server_patience, true);
+            let told = Some(self.explain(&CloseReason::TimedOut));
+            end = Some(End { told, is_final: false });
+        } else if let Progress::Released { until, is_spent } = self.progress
+            && until <= now
+        {
+            self.settle_return(ctx, is_spent);
         }
         while let Some(news) = self.client.poll_event() {
             if has_better && matches!((&news, self.progress), (News::Allocated(_), Progress::Asked { .. })) {

@@ -1,4 +1,4 @@
-//! A STUN and TURN server in a network with virtual time.
+//! A STUN and TURN server in a network with virtual time, where agents live as well.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Instant, SystemTime};
 
-use peerline_ice::TurnCredentials;
-use peerline_sim::seed_bytes;
+use peerline_ice::{Agent, Event, TurnCredentials};
+use peerline_sim::{Machine, seed_bytes};
 use peerline_turn::server::{RelayId, StaticUsers, Users};
 use peerline_turn::{self as turn, Cidr, PeerFilter};
 use peerline_wire::{Datagram, FiveTuple, Transmit};
@@ -94,6 +94,55 @@ impl Helper {
         }
         if let Some(&relay) = self.relays.get(&five_tuple.local) {
             self.server.handle_relayed(now, relay, five_tuple.remote, ecn, payload);
+        }
+    }
+}
+
+/// Who lives in these networks.
+pub enum Node {
+    Agent(Box<Agent>),
+    Server(Box<Helper>),
+}
+
+impl Machine for Node {
+    type Event = Event;
+    fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
+        match self {
+            Self::Agent(agent) => {
+                let Some(datagram) = agent.unwrap_relayed(now, datagram) else {
+                    return;
+                };
+                if peerline_stun::is_stun(&datagram.payload) {
+                    agent.handle_datagram(now, datagram);
+                } else {
+                    assert!(agent.handle_data(now, &datagram.five_tuple, datagram.payload.len()));
+                }
+            }
+            Self::Server(helper) => helper.handle_datagram(now, datagram),
+        }
+    }
+    fn handle_timeout(&mut self, now: Instant) {
+        match self {
+            Self::Agent(agent) => agent.handle_timeout(now),
+            Self::Server(helper) => helper.server.handle_timeout(now),
+        }
+    }
+    fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        match self {
+            Self::Agent(agent) => agent.poll_transmit(now, out),
+            Self::Server(helper) => helper.poll_transmit(now, out),
+        }
+    }
+    fn poll_timeout(&self) -> Option<Instant> {
+        match self {
+            Self::Agent(agent) => agent.poll_timeout(),
+            Self::Server(helper) => helper.server.poll_timeout(),
+        }
+    }
+    fn poll_event(&mut self) -> Option<Event> {
+        match self {
+            Self::Agent(agent) => agent.poll_event(),
+            Self::Server(_) => None,
         }
     }
 }

@@ -93,7 +93,8 @@ impl RtpSender {
 
     /// What it may send at present, in bits a second, all its encodings together: its part of what the path takes
     /// ([`PeerEvent::BandwidthEstimate`](crate::PeerEvent::BandwidthEstimate)), and no more than the peer and its
-    /// [parameters](Self::set_parameters) allow. None while nothing is known. Sources are told it as [`Demand::bitrate`](crate::Demand::bitrate); who forwards asks here. Asking is cheap.
+    /// [parameters](Self::set_parameters) allow. None while nothing is known. Sources are told it as
+    /// [`Demand::bitrate`](crate::Demand::bitrate); who forwards asks here. Asking is cheap.
     #[must_use]
     pub fn target_bitrate(&self) -> Option<u64> {
         self.0.anchor.lock().connection.target_bitrate(self.0.id)

@@ -43,13 +43,6 @@ pub fn config() -> Config {
     Config::new(path(), credentials())
 }
 
-/// The resident memory of this process, in bytes; nothing where that is not told.
-pub fn memory() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
-    pages.unwrap_or_default() * 4096
-}
-
 /// A client whose server is played by the test.
 pub struct Puppet {
     pub client: Client,
